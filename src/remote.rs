@@ -1,0 +1,177 @@
+//! What pwfs asks of a document server, in plain types.
+//!
+//! Implementations follow pages, prove listings by the rules of their server, renew the login once and retry
+//! through `http`; an error returned from here is final for the call. There is no silent fallback from one kind of
+//! server to another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::watch;
+
+use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
+
+pub mod wsg;
+
+/// A document server, seen as folders of documents.
+#[async_trait::async_trait]
+pub trait Remote: Send + Sync {
+    /// A short text that names server and datasource, without secrets; part of cache keys.
+    fn name(&self) -> &str;
+
+    /// What this server was seen to do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The account the server sees, for cache keys: no two accounts ever share cached bytes.
+    async fn account(&self) -> Result<String, RemoteError>;
+
+    /// All datasources of the server.
+    async fn datasources(&self) -> Result<Vec<Datasource>, RemoteError>;
+
+    /// The root folders of the datasource, all of them.
+    async fn roots(&self, progress: &Progress) -> Result<Vec<Folder>, RemoteError>;
+
+    /// Every child of `folder`: its folders and the active versions of its documents.
+    ///
+    /// Complete by what the paging proves, or an error. Tells `progress` of each page.
+    async fn list(&self, folder: FolderId, progress: &Progress) -> Result<Vec<Entry>, RemoteError>;
+
+    /// One folder by id.
+    async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError>;
+
+    /// One document by id.
+    async fn document(&self, document: DocumentId) -> Result<Document, RemoteError>;
+
+    /// Those of `ids` the server still shows, in any order.
+    ///
+    /// An id missing from the answer was not answered, whatever the reason.
+    async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError>;
+
+    /// Opens the file of a document at `range`.
+    ///
+    /// With `if_range`, a server whose file has another tag answers the whole file from its start: look at
+    /// [`Content::range`].
+    async fn read(
+        &self,
+        document: DocumentId,
+        range: ByteRange,
+        if_range: Option<&str>,
+    ) -> Result<Content, RemoteError>;
+}
+
+/// What a server was seen to do. Everything starts as "not known".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Whether `$file` honours Range: known after the first ranged read.
+    pub ranges: Option<bool>,
+    /// Whether pages come by SkipToken; otherwise by `$skip`.
+    pub skip_token: Option<bool>,
+}
+
+/// The answer to [`Remote::read`]: the head of the answer, and its bytes as they arrive.
+pub struct Content {
+    /// The bytes that will come: the whole file where the server did not honour the range.
+    pub range: ByteRange,
+    /// The whole file's length in bytes, where the server states it.
+    pub total: Option<u64>,
+    /// The file's tag, as the server wrote it.
+    pub etag: Option<String>,
+    /// The bytes. A body that ends before its announced length ends with an error, never with a clean end.
+    pub stream: BoxStream<'static, Result<Bytes, RemoteError>>,
+}
+
+/// Why a request failed, by what the caller can do about it.
+///
+/// `Clone` because one request may have many waiters.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemoteError {
+    /// The server says there is no such object. It may also hide one that may not be seen.
+    #[error("{what} was not found on the server ({detail})")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+        /// The server's own words and request id.
+        detail: String,
+    },
+    /// The server refuses this account.
+    #[error("the server denies access to {what} ({detail})")]
+    Denied {
+        /// What was asked for.
+        what: String,
+        /// The server's own words and request id.
+        detail: String,
+    },
+    /// No valid login, and none can be had without a person.
+    #[error("a new login is needed: {0}")]
+    LoginRequired(String),
+    /// The client secret was refused: a new one heals it, without a browser.
+    #[error("the client secret is not accepted: {0}")]
+    SecretRequired(String),
+    /// The account is locked by too many bad logins; nothing may be sent any more.
+    #[error("the server has locked the account after too many bad logins: {0}")]
+    LockedOut(String),
+    /// The server asks to slow down, longer than one call may wait.
+    #[error("the server limits the request rate")]
+    Throttled {
+        /// How long it asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// No connection: name, route, refused, reset, TLS.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
+    /// Nothing arrived in time.
+    #[error("the server did not answer in time: {0}")]
+    TimedOut(String),
+    /// The server failed (5xx) through all retries.
+    #[error("the server failed: {0}")]
+    Server(String),
+    /// An answer that cannot be right: malformed, of a wrong length, contradicting itself.
+    #[error("the server's answer cannot be used: {0}")]
+    Protocol(String),
+}
+
+impl RemoteError {
+    /// True where the server could not be asked, so that an older answer may stand in for it.
+    pub const fn is_outage(&self) -> bool {
+        match self {
+            Self::LoginRequired(_)
+            | Self::SecretRequired(_)
+            | Self::LockedOut(_)
+            | Self::Throttled { .. }
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Server(_)
+            | Self::Protocol(_) => true,
+            Self::NotFound { .. } | Self::Denied { .. } => false,
+        }
+    }
+}
+
+/// Tells waiters that a long call still moves.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<watch::Sender<u64>>);
+
+impl Progress {
+    /// A progress that nobody has moved yet.
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Says that `rows` more rows arrived (0 for an empty page).
+    pub fn page(&self, rows: usize) {
+        self.0.send_modify(|seen| *seen += rows as u64);
+    }
+
+    /// Sees every later [`Progress::page`].
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}

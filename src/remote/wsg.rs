@@ -1,0 +1,1 @@
+//! ProjectWise Web Services Gateway (WSG), v2.0 to v2.8.
