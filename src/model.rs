@@ -100,6 +100,15 @@ impl ObjectId {
     }
 }
 
+/// What a directory shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DirId {
+    /// The chosen folders, or the datasource's root folders.
+    Root,
+    /// One folder's children.
+    Folder(FolderId),
+}
+
 /// One ProjectWise datasource (WSG *repository*) of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datasource {

@@ -1,0 +1,154 @@
+//! The composition root: builds every part from what was decided, owns the session, and knows the order of the end.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+use crate::content::{ContentCache, ContentError, Reader};
+use crate::fs::{Appearance, Filesystem};
+use crate::fuse::mountpoint::{self, MountpointError};
+use crate::fuse::session::{Access, FuseSession, SessionOptions, Unmounted};
+use crate::remote::{Remote, RemoteError};
+use crate::tree::inodes::ROOT_DIRECTORY;
+use crate::tree::{Tree, TreeConfig, TreeError};
+
+pub mod choose;
+pub mod connect;
+
+/// Everything a mount needs, decided.
+pub struct MountPlan {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// The document server.
+    pub remote: Arc<dyn Remote>,
+    /// The tree's rules.
+    pub tree: TreeConfig,
+    /// How files appear.
+    pub appearance: Appearance,
+    /// Where contents are kept.
+    pub cache_dir: PathBuf,
+    /// Who may use the mount.
+    pub access: Access,
+}
+
+/// Why there is no mount.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Nothing can be mounted there.
+    #[error(transparent)]
+    Mountpoint(#[from] MountpointError),
+    /// The content cache cannot be created.
+    #[error("cannot use the cache directory: {0}")]
+    Cache(ContentError),
+    /// The root cannot be listed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The server failed.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// FUSE refused.
+    #[error("mounting {path} failed: {source}")]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// How long a single request made for a waiting caller may take.
+const CALLER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A mount and all that answers it.
+pub struct Daemon {
+    fs: Filesystem,
+    session: FuseSession,
+    mountpoint: PathBuf,
+}
+
+impl Daemon {
+    /// Mounts. Returns when the mount answers and its root was listed once.
+    pub async fn start(plan: MountPlan, runtime: &Handle) -> Result<Self, DaemonError> {
+        let dir = plan.mountpoint;
+        let mountpoint = blocking(move || {
+            mountpoint::check_fuse()?;
+            mountpoint::prepare(&dir)
+        })
+        .await?;
+        let fs = filesystem(plan.remote, plan.tree, plan.appearance, plan.cache_dir, runtime).await?;
+        fs.tree().list(ROOT_DIRECTORY).await?;
+        let options = SessionOptions {
+            mountpoint: mountpoint.clone(),
+            source: format!("{SOURCE_PREFIX}{}", fs.tree().remote().name()),
+            access: plan.access,
+        };
+        let (mounted, handle) = (fs.clone(), runtime.clone());
+        let path = mountpoint.clone();
+        let session = blocking(move || FuseSession::mount(mounted, &options, handle))
+            .await
+            .map_err(|source| DaemonError::Mount { path, source })?;
+        Ok(Self { fs, session, mountpoint })
+    }
+
+    /// The file system that answers.
+    pub const fn filesystem(&self) -> &Filesystem {
+        &self.fs
+    }
+
+    /// Where it is mounted, absolute.
+    pub const fn mountpoint(&self) -> &PathBuf {
+        &self.mountpoint
+    }
+
+    /// Waits until someone asks for the end (SIGINT, SIGTERM, SIGHUP) or unmounts.
+    pub async fn until_asked_to_stop(&self) -> io::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ended = self.session.ended();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
+        Ok(())
+    }
+
+    /// Unmounts and waits for the end of the session.
+    pub async fn stop(self) -> io::Result<Unmounted> {
+        blocking(move || self.session.unmount()).await
+    }
+}
+
+/// What the source of a mount begins with: a colon makes programs see that it is remote.
+const SOURCE_PREFIX: &str = "projectwise:";
+
+/// Builds the file system without mounting it.
+pub async fn filesystem(
+    remote: Arc<dyn Remote>,
+    tree: TreeConfig,
+    appearance: Appearance,
+    cache_dir: PathBuf,
+    runtime: &Handle,
+) -> Result<Filesystem, DaemonError> {
+    let account = remote.account().await?;
+    let handle = runtime.clone();
+    let cache = blocking(move || ContentCache::open(&cache_dir, handle)).await.map_err(DaemonError::Cache)?;
+    let reader = Reader::new(cache, remote.clone());
+    let tree = Tree::new(remote, runtime.clone(), tree, Clock::default());
+    Ok(Filesystem::new(tree, reader, appearance, &account, CALLER_DEADLINE))
+}
+
+/// Runs what blocks away from the workers; a panic in it goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,453 @@
+//! The file system without FUSE: lookup, getattr, readdirplus, read, xattrs, statfs.
+//!
+//! There are no handles: an answer is a function of (inode, arguments), so everything here can be driven from a test
+//! without a mount. Each method waits at most for the deadlines of the tree and of the reader.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::content::{ContentError, ContentKey, FetchPolicy, ReadRequest, Reader};
+use crate::model::{ContentTag, DirId, Document, Entry, ObjectId, Timestamp};
+use crate::remote::RemoteError;
+use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
+use crate::store::listing::{DOT_DOT_SLOT, DOT_SLOT, DirCookie, Listing, Row};
+use crate::tree::{Listed, Tree, TreeError};
+
+pub mod error;
+mod xattr;
+
+use error::FsError;
+
+/// The longest name of an entry, in bytes.
+pub const NAME_MAX: usize = 255;
+
+/// The unit of `st_blocks`, fixed by POSIX's tools.
+const BLOCK: u64 = 512;
+
+/// How files and directories appear.
+#[derive(Debug, Clone)]
+pub struct Appearance {
+    /// Owner of everything.
+    pub uid: u32,
+    /// Group of everything.
+    pub gid: u32,
+    /// Permission bits of files.
+    pub file_mode: u16,
+    /// Permission bits of directories.
+    pub dir_mode: u16,
+    /// `server:datasource`, for links.
+    pub location: String,
+}
+
+/// A file or a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A document's file.
+    File,
+    /// A folder.
+    Directory,
+}
+
+/// What `stat` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    /// The inode number.
+    pub ino: InodeNo,
+    /// File or directory.
+    pub kind: Kind,
+    /// Length in bytes; 0 for directories.
+    pub size: u64,
+    /// Length in units of 512 bytes.
+    pub blocks: u64,
+    /// When the bytes, or the listing, last changed.
+    pub mtime: Timestamp,
+    /// When anything of it last changed.
+    pub ctime: Timestamp,
+    /// Permission bits.
+    pub mode: u16,
+    /// 1, for directories too: the number of their subdirectories is nobody's business.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The answer to a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// The entry, and how long name and attributes may be kept. Counts as one reference.
+    Found(Attr, Duration),
+    /// The proved listing has no such name, and that may be kept as long.
+    Absent(Duration),
+}
+
+/// One entry of a directory as it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct DirEntry<'a> {
+    /// What to go on from after this entry.
+    pub cookie: DirCookie,
+    /// The name.
+    pub name: &'a str,
+    /// Its attributes.
+    pub attr: Attr,
+    /// How long name and attributes may be kept. `None`: the name only, to be looked up before it is used (and no
+    /// reference is counted).
+    pub ttl: Option<Duration>,
+}
+
+/// The numbers of `statfs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatFs {
+    /// Units of [`StatFs::block`] known to exist.
+    pub blocks: u64,
+    /// Entries known to exist.
+    pub files: u64,
+    /// The unit, in bytes.
+    pub block: u32,
+}
+
+/// The file system; cheap to clone.
+#[derive(Clone)]
+pub struct Filesystem(Arc<Inner>);
+
+struct Inner {
+    tree: Tree,
+    reader: Reader,
+    appearance: Appearance,
+    /// The server part of content keys.
+    server: Arc<str>,
+    /// The account part of content keys: no account ever sees bytes another one fetched.
+    account: Arc<str>,
+    deadline: Duration,
+}
+
+/// The kernel's word for a name it may keep only a moment: attributes that were answered without a fresh listing.
+const UNCERTAIN_TTL: Duration = Duration::from_secs(1);
+
+impl Filesystem {
+    /// The file system over `tree` and `reader`; `deadline` bounds single requests made on a caller's behalf.
+    pub fn new(
+        tree: Tree,
+        reader: Reader,
+        appearance: Appearance,
+        account: &str,
+        deadline: Duration,
+    ) -> Self {
+        let server = tree.remote().name().into();
+        Self(Arc::new(Inner { tree, reader, appearance, server, account: account.into(), deadline }))
+    }
+
+    /// The tree below.
+    pub fn tree(&self) -> &Tree {
+        &self.0.tree
+    }
+
+    /// The reader below.
+    pub fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    /// Finds `name` in the directory `parent`.
+    pub async fn lookup(&self, parent: InodeNo, name: &OsStr) -> Result<Lookup, FsError> {
+        let parent = self.inode(parent)?;
+        if name.len() > NAME_MAX {
+            return Err(FsError::NameTooLong);
+        }
+        let (directory, listed) = self.list(&parent).await?;
+        let listing = &listed.stored.listing;
+        // Every name is UTF-8, so one that is not is in no listing.
+        let Some(row) = name.to_str().and_then(|name| listing.get(name)) else {
+            return Ok(Lookup::Absent(listed.ttl));
+        };
+        let (inode, ttl) = match (&*row.entry, row.tag) {
+            (Entry::Document(document), Some(tag)) if tag.size.is_none() => {
+                self.measured(directory, row, document, tag, listed.ttl).await?
+            }
+            (Entry::Document(_) | Entry::Folder(_), _) => (self.0.tree.resolve(directory, row), listed.ttl),
+        };
+        self.0.tree.inodes().remember(&inode);
+        Ok(Lookup::Found(self.attr(&inode), ttl))
+    }
+
+    /// Takes back `count` references to an inode.
+    pub fn forget(&self, ino: InodeNo, count: u64) {
+        self.0.tree.inodes().forget(ino, count);
+    }
+
+    /// The attributes of an inode, and how long they may be kept. Never asks the server.
+    pub fn getattr(&self, ino: InodeNo) -> Result<(Attr, Duration), FsError> {
+        let inode = self.inode(ino)?;
+        let source = match &inode.target {
+            Target::Directory(directory, _) => *directory,
+            Target::File(..) => inode.parent,
+        };
+        Ok((self.attr(&inode), self.0.tree.freshness(source).unwrap_or(UNCERTAIN_TTL)))
+    }
+
+    /// Reads the directory `ino` from `cookie` on, giving each entry to `take` until that says "full" (true).
+    pub async fn readdirplus(
+        &self,
+        ino: InodeNo,
+        cookie: DirCookie,
+        take: &mut (dyn FnMut(DirEntry<'_>) -> bool + Send),
+    ) -> Result<(), FsError> {
+        let inode = self.inode(ino)?;
+        let (directory, listed) = self.list(&inode).await?;
+        let listing = listed.stored.generation(cookie.generation);
+        let current = listing.generation == listed.stored.listing.generation;
+        self.0.tree.note_given(ino, directory, &listed);
+        self.give(&inode, directory, listing, cookie, current.then_some(listed.ttl), take);
+        Ok(())
+    }
+
+    /// Reads up to `size` bytes at `offset` of the document version `ino` stands for.
+    ///
+    /// Fewer bytes than asked come only at the end of the file.
+    pub async fn read(&self, ino: InodeNo, offset: u64, size: u32) -> Result<Bytes, FsError> {
+        let inode = self.inode(ino)?;
+        let Some((document, tag)) = inode.document() else { return Err(FsError::IsDirectory) };
+        let Some(length) = tag.size else {
+            return Err(FsError::Broken(format!("the length of {} is not known", document.name)));
+        };
+        let wanted = length.saturating_sub(offset).min(u64::from(size));
+        if wanted == 0 {
+            return Ok(Bytes::new());
+        }
+        let request = |fetch| ReadRequest { key: self.key(document, tag), size: length, offset, len: wanted, fetch };
+        // What is here, or on its way, is read without asking whether it is still the newest: it is what this inode
+        // stands for.
+        match self.0.reader.read(request(FetchPolicy::CacheOnly)).await {
+            Err(ContentError::NotCached) => {}
+            Err(error) => return Err(self.failed(&inode, document, tag, error).await),
+            Ok(bytes) => return whole(bytes, wanted),
+        }
+        self.may_fetch(&inode, document, tag).await?;
+        match self.0.reader.read(request(FetchPolicy::Allow)).await {
+            Err(error) => Err(self.failed(&inode, document, tag, error).await),
+            Ok(bytes) => whole(bytes, wanted),
+        }
+    }
+
+    /// The value of an extended attribute, from what is held.
+    pub fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
+        let attribute = xattr::Attribute::parse(name).ok_or(FsError::NoAttribute)?;
+        let inode = self.inode(ino)?;
+        xattr::value(&self.0.tree, &self.0.appearance.location, &inode, attribute).ok_or(FsError::NoAttribute)
+    }
+
+    /// The names of all extended attributes of an inode, each ended by NUL.
+    pub fn listxattr(&self, ino: InodeNo) -> Result<Vec<u8>, FsError> {
+        let inode = self.inode(ino)?;
+        Ok(xattr::names(&self.0.tree, &self.0.appearance.location, &inode))
+    }
+
+    /// The numbers of `statfs`: what is known to exist, nothing free. Never asks the server.
+    pub fn statfs(&self) -> StatFs {
+        let (bytes, files) = self.0.tree.totals();
+        // At least one, or `df` takes the mount for a pseudo file system and leaves it out.
+        StatFs { blocks: bytes.div_ceil(BLOCK).max(1), files: files.max(1), block: 512 }
+    }
+
+    fn inode(&self, ino: InodeNo) -> Result<Arc<Inode>, FsError> {
+        // The kernel asks only about what it holds; anything else is from before a restart.
+        self.0.tree.inodes().get(ino).ok_or_else(|| FsError::Stale("the inode is not known".to_owned()))
+    }
+
+    async fn list(&self, inode: &Inode) -> Result<(Directory, Listed), FsError> {
+        let Target::Directory(directory, _) = inode.target else { return Err(FsError::NotDirectory) };
+        match self.0.tree.list(directory).await {
+            Ok(listed) => Ok((directory, listed)),
+            Err(TreeError::Remote(refusal @ RemoteError::NotFound { .. })) => {
+                let DirId::Folder(folder) = directory.id else { return Err(refusal.into()) };
+                Err(self.not_found(inode, ObjectId::Folder(folder), refusal).await)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What it means that the server does not find `object`: a refusal while it is still listed, else it has gone.
+    async fn not_found(&self, inode: &Inode, object: ObjectId, refusal: RemoteError) -> FsError {
+        if inode.ino == ROOT {
+            return refusal.into();
+        }
+        match self.0.tree.is_listed(inode.parent, object).await {
+            Ok(true) => {
+                self.0.tree.refuse(object, refusal.clone());
+                refusal.into()
+            }
+            Ok(false) => TreeError::Gone.into(),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Gives the entries of `listing` after `cookie`. `ttl` is absent for a generation that has passed: its names may
+    /// lead elsewhere by now, so the kernel gets them bare.
+    fn give(
+        &self,
+        inode: &Inode,
+        directory: Directory,
+        listing: &Listing,
+        cookie: DirCookie,
+        ttl: Option<Duration>,
+        take: &mut (dyn FnMut(DirEntry<'_>) -> bool + Send),
+    ) {
+        let at = |slot| DirCookie { generation: Some(listing.generation), slot };
+        let parent = self.0.tree.directory_inode(inode.parent);
+        for (slot, name, inode) in [(DOT_SLOT, ".", inode), (DOT_DOT_SLOT, "..", &*parent)] {
+            let entry = DirEntry { cookie: at(slot), name, attr: self.attr(inode), ttl: None };
+            if cookie.slot < slot && take(entry) {
+                return;
+            }
+        }
+        for row in listing.rows_after(cookie.slot) {
+            let child = self.0.tree.resolve(directory, row);
+            // An unknown length must be learnt by a lookup before anyone sees it.
+            let ttl = ttl.filter(|_| row.tag.is_none_or(|tag| tag.size.is_some()));
+            let entry =
+                DirEntry { cookie: at(row.slot), name: row.name.as_str(), attr: self.attr(&child), ttl };
+            if take(entry) {
+                return;
+            }
+            if ttl.is_some() {
+                self.0.tree.inodes().remember(&child);
+            }
+        }
+    }
+
+    /// The inode of a document whose listing states no length, after learning it.
+    async fn measured(
+        &self,
+        directory: Directory,
+        row: &Row,
+        document: &Document,
+        tag: ContentTag,
+        ttl: Duration,
+    ) -> Result<(Arc<Inode>, Duration), FsError> {
+        let id = ObjectId::Document(document.id);
+        let refused = self.0.tree.refusal(id);
+        let measured = match refused {
+            Some(refusal) => Err(ContentError::Remote(refusal)),
+            None => match tokio::time::timeout(self.0.deadline, self.0.reader.measure(document.id)).await {
+                Ok(measured) => measured,
+                Err(_) => return Err(FsError::TimedOut("the length did not arrive in time".to_owned())),
+            },
+        };
+        let (size, ttl) = match measured {
+            Ok(size) => (size, ttl),
+            // It may be seen and not read: it is listed, and reading it answers EACCES.
+            Err(ContentError::Remote(refusal @ RemoteError::Denied { .. })) => {
+                self.0.tree.refuse(id, refusal);
+                let row = Row { tag: Some(ContentTag { size: Some(0), ..tag }), ..row.clone() };
+                return Ok((self.0.tree.resolve(directory, &row), UNCERTAIN_TTL));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let actual = ContentTag { size: Some(size), ..tag };
+        self.0.tree.amend(directory, document, actual);
+        let row = Row { tag: Some(actual), ..row.clone() };
+        Ok((self.0.tree.resolve(directory, &row), ttl))
+    }
+
+    /// Whether the bytes the server has now are the ones this inode stands for.
+    async fn may_fetch(&self, inode: &Inode, document: &Document, tag: ContentTag) -> Result<(), FsError> {
+        if let Some(refusal) = self.0.tree.refusal(ObjectId::Document(document.id)) {
+            return Err(refusal.into());
+        }
+        let superseded = || FsError::Stale(format!("{} has a newer version", document.name));
+        match self.0.tree.is_current(inode) {
+            Some(true) => Ok(()),
+            Some(false) => Err(superseded()),
+            // It has left its folder: moved, deleted, or kept as an old version. Its own properties tell.
+            None => {
+                let asked = self.0.tree.remote().document(document.id);
+                match tokio::time::timeout(self.0.deadline, asked).await {
+                    Ok(Ok(now)) if now.content_tag(tag.revision) == tag => Ok(()),
+                    Ok(Ok(_)) => Err(superseded()),
+                    Ok(Err(RemoteError::NotFound { .. })) => Err(TreeError::Gone.into()),
+                    Ok(Err(error)) => Err(error.into()),
+                    Err(_) => Err(FsError::TimedOut("the server did not answer in time".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// Draws the consequences of a failed read and says what the caller sees.
+    async fn failed(
+        &self,
+        inode: &Inode,
+        document: &Document,
+        tag: ContentTag,
+        error: ContentError,
+    ) -> FsError {
+        let actual = match &error {
+            ContentError::LengthDiffers { delivered, .. } => {
+                ContentTag { size: Some(*delivered), revision: tag.revision + 1, ..tag }
+            }
+            ContentError::ReplacedInPlace { .. } => ContentTag { revision: tag.revision + 1, ..tag },
+            ContentError::Remote(refusal @ RemoteError::Denied { .. }) => {
+                self.0.tree.refuse(ObjectId::Document(document.id), refusal.clone());
+                return error.into();
+            }
+            ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {
+                return self.not_found(inode, ObjectId::Document(document.id), refusal.clone()).await;
+            }
+            ContentError::Remote(_)
+            | ContentError::TimedOut(_)
+            | ContentError::NotCached
+            | ContentError::Cache(_) => return error.into(),
+        };
+        // Only the newest version's name can be led to a new inode.
+        if self.0.tree.is_current(inode) == Some(true) {
+            self.0.reader.adopt(&self.key(document, tag), &self.key(document, actual)).await;
+            self.0.tree.amend(inode.parent, document, actual);
+        }
+        error.into()
+    }
+
+    fn key(&self, document: &Document, tag: ContentTag) -> ContentKey {
+        ContentKey { server: self.0.server.clone(), account: self.0.account.clone(), document: document.id, tag }
+    }
+
+    fn attr(&self, inode: &Inode) -> Attr {
+        let look = &self.0.appearance;
+        let mut attr = Attr {
+            ino: inode.ino,
+            kind: Kind::Directory,
+            size: 0,
+            blocks: 0,
+            mtime: Timestamp::UNIX_EPOCH,
+            ctime: Timestamp::UNIX_EPOCH,
+            mode: look.dir_mode,
+            nlink: 1,
+            uid: look.uid,
+            gid: look.gid,
+        };
+        match inode.document() {
+            Some((document, tag)) => {
+                attr.kind = Kind::File;
+                attr.size = tag.size.unwrap_or(0);
+                attr.blocks = attr.size.div_ceil(BLOCK);
+                attr.mode = look.file_mode;
+                attr.mtime = tag.stamp.or(document.created).unwrap_or(Timestamp::UNIX_EPOCH);
+                attr.ctime = document.updated.unwrap_or(attr.mtime);
+            }
+            None => {
+                attr.mtime = self.0.tree.mtime(inode);
+                attr.ctime = attr.mtime;
+            }
+        }
+        attr
+    }
+}
+
+/// Rules out a silent short read: the kernel would take it for the end of the file.
+fn whole(bytes: Bytes, wanted: u64) -> Result<Bytes, FsError> {
+    if bytes.len() as u64 == wanted {
+        return Ok(bytes);
+    }
+    Err(FsError::Broken(format!("{} bytes came where {wanted} were due", bytes.len())))
+}

@@ -1,0 +1,145 @@
+//! Extended attributes: what ProjectWise knows of an entry, from what is held and never from the server.
+
+use std::ffi::OsStr;
+
+use crate::model::{DirId, Entry, Timestamp};
+use crate::tree::Tree;
+use crate::tree::inodes::{Inode, Target};
+
+/// The attributes there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attribute {
+    Guid,
+    FolderGuid,
+    Name,
+    Description,
+    Version,
+    IsActive,
+    State,
+    Url,
+    Etag,
+    FetchedAt,
+    Readable,
+    DeniedReason,
+    Complete,
+    MimeType,
+    OriginUrl,
+}
+
+const ALL: [(Attribute, &str); 15] = [
+    (Attribute::Guid, "user.projectwise.guid"),
+    (Attribute::FolderGuid, "user.projectwise.folder_guid"),
+    (Attribute::Name, "user.projectwise.name"),
+    (Attribute::Description, "user.projectwise.description"),
+    (Attribute::Version, "user.projectwise.version"),
+    (Attribute::IsActive, "user.projectwise.is_active"),
+    (Attribute::State, "user.projectwise.state"),
+    (Attribute::Url, "user.projectwise.url"),
+    (Attribute::Etag, "user.projectwise.etag"),
+    (Attribute::FetchedAt, "user.projectwise.fetched_at"),
+    (Attribute::Readable, "user.projectwise.readable"),
+    (Attribute::DeniedReason, "user.projectwise.denied_reason"),
+    (Attribute::Complete, "user.projectwise.complete"),
+    (Attribute::MimeType, "user.mime_type"),
+    (Attribute::OriginUrl, "user.xdg.origin.url"),
+];
+
+impl Attribute {
+    /// The attribute of this name. Any other name is answered before any lock: `ls -l` asks three per entry.
+    pub(super) fn parse(name: &OsStr) -> Option<Self> {
+        let name = name.to_str()?;
+        if !name.starts_with("user.") {
+            return None;
+        }
+        ALL.iter().find(|(_, known)| *known == name).map(|(attribute, _)| *attribute)
+    }
+}
+
+/// The value of `attribute`, where the inode has it.
+pub(super) fn value(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Option<Vec<u8>> {
+    text(tree, location, inode, attribute).map(String::into_bytes)
+}
+
+/// The names of all attributes the inode has, each ended by NUL.
+pub(super) fn names(tree: &Tree, location: &str, inode: &Inode) -> Vec<u8> {
+    let mut names = Vec::new();
+    for (attribute, name) in ALL {
+        if text(tree, location, inode, attribute).is_some() {
+            names.extend_from_slice(name.as_bytes());
+            names.push(0);
+        }
+    }
+    names
+}
+
+fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Option<String> {
+    match &inode.target {
+        Target::Directory(directory, entry) => {
+            let folder = match entry.as_deref() {
+                Some(Entry::Folder(folder)) => Some(folder),
+                Some(Entry::Document(_)) | None => None,
+            };
+            match attribute {
+                Attribute::Guid => Some(folder?.id.to_string()),
+                Attribute::FolderGuid => Some(folder?.parent?.to_string()),
+                Attribute::Name => Some(folder?.name.clone()),
+                Attribute::Description => present(&folder?.description),
+                Attribute::Url | Attribute::OriginUrl => {
+                    Some(format!("pw://{location}/Documents/P{{{}}}/", folder?.id))
+                }
+                Attribute::Etag => folder?.etag.clone(),
+                Attribute::FetchedAt => Some(tree.age(*directory)?.1.to_string()),
+                Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
+                Attribute::DeniedReason => refusal(tree, inode),
+                Attribute::Complete => Some(flag(tree.held(*directory).is_some())),
+                Attribute::Version | Attribute::IsActive | Attribute::State | Attribute::MimeType => None,
+            }
+        }
+        Target::File(..) => {
+            let (document, _) = inode.document()?;
+            match attribute {
+                Attribute::Guid => Some(document.id.to_string()),
+                Attribute::FolderGuid => match (document.folder, inode.parent.id) {
+                    (Some(folder), _) | (None, DirId::Folder(folder)) => Some(folder.to_string()),
+                    (None, DirId::Root) => None,
+                },
+                Attribute::Name => Some(document.name.clone()),
+                Attribute::Description => present(&document.description),
+                Attribute::Version => present(&document.version),
+                Attribute::IsActive => Some(flag(document.active && tree.is_current(inode) == Some(true))),
+                Attribute::State => document.state.clone(),
+                Attribute::Url | Attribute::OriginUrl => {
+                    Some(format!("pw://{location}/Documents/D{{{}}}", document.id))
+                }
+                Attribute::Etag => document.etag.clone(),
+                Attribute::FetchedAt => Some(fetched_at(tree, inode)?.to_string()),
+                Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
+                Attribute::DeniedReason => refusal(tree, inode),
+                Attribute::MimeType => document.mime_type.clone(),
+                Attribute::Complete => None,
+            }
+        }
+    }
+}
+
+fn present(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn flag(value: bool) -> String {
+    if value { "1" } else { "0" }.to_owned()
+}
+
+/// When the listing this entry was read from was fetched.
+fn fetched_at(tree: &Tree, inode: &Inode) -> Option<Timestamp> {
+    tree.age(inode.parent).map(|(_, at)| at)
+}
+
+/// Why the server refuses this object, as far as it was asked.
+fn refusal(tree: &Tree, inode: &Inode) -> Option<String> {
+    let id = match &inode.target {
+        Target::Directory(_, entry) => entry.as_ref().map(|entry| entry.id())?,
+        Target::File(entry, _) => entry.id(),
+    };
+    tree.refusal(id).map(|refusal| refusal.to_string())
+}

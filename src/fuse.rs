@@ -1,0 +1,466 @@
+//! Translates the kernel's calls into [`Filesystem`] calls and answers them; decides nothing.
+//!
+//! A session thread only unpacks and hands over. What is at hand is answered on the spot; whatever must wait moves
+//! to the runtime with its reply, so that a slow folder never holds up another one.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+
+use crate::fs::error::FsError;
+use crate::fs::{Attr, Filesystem, Kind, Lookup, NAME_MAX};
+use crate::model::Timestamp;
+use crate::store::listing::DirCookie;
+use crate::tree::inodes::InodeNo;
+
+pub mod mountpoint;
+mod notify;
+pub mod session;
+
+/// An inode keeps its meaning for ever, so its generation never moves.
+const GENERATION: Generation = Generation(0);
+
+/// How many requests the kernel may have on their way at once. Its default of 12 would let a dozen slow reads hold
+/// back everyone's read-ahead.
+const MAX_BACKGROUND: u16 = 128;
+
+/// The largest block a reader should ask for at once: what the kernel's read-ahead asks for anyway.
+const BLOCK_SIZE: u32 = 128 * 1024;
+
+/// The kernel's side of a [`Filesystem`].
+pub(crate) struct Adaptor {
+    fs: Filesystem,
+    runtime: Handle,
+}
+
+impl Adaptor {
+    pub(crate) const fn new(fs: Filesystem, runtime: Handle) -> Self {
+        Self { fs, runtime }
+    }
+
+    /// Runs `operation`, which owns its reply, without holding up the session thread.
+    ///
+    /// It is polled once here, and moves to the runtime if it must wait. A reply that is dropped unanswered, by a
+    /// panic above all, answers EIO by itself.
+    fn run(&self, name: &'static str, ino: INodeNo, operation: impl Future<Output = ()> + Send + 'static) {
+        let guarded = AssertUnwindSafe(operation).catch_unwind().map(move |outcome| {
+            if outcome.is_err() {
+                tracing::error!(name, ino = ino.0, "panicked; answered EIO");
+            }
+        });
+        let mut guarded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(guarded);
+        let entered = self.runtime.enter();
+        let pending = guarded.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        drop(entered);
+        if pending {
+            self.runtime.spawn(guarded);
+        }
+    }
+}
+
+impl fuser::Filesystem for Adaptor {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let wanted = InitFlags::FUSE_ASYNC_READ
+            | InitFlags::FUSE_PARALLEL_DIROPS
+            | InitFlags::FUSE_DO_READDIRPLUS
+            | InitFlags::FUSE_AUTO_INVAL_DATA
+            | InitFlags::FUSE_NO_OPEN_SUPPORT
+            | InitFlags::FUSE_NO_OPENDIR_SUPPORT
+            | InitFlags::FUSE_EXPORT_SUPPORT
+            | InitFlags::FUSE_CACHE_SYMLINKS
+            | InitFlags::FUSE_MAX_PAGES;
+        if let Err(missing) = config.add_capabilities(wanted & config.capabilities()) {
+            tracing::warn!(?missing, "the kernel refused what it offered");
+        }
+        if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
+            tracing::debug!(nearest, "the kernel limits concurrent requests");
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        self.run("lookup", parent, async move {
+            match fs.lookup(InodeNo(parent.0), &name).await {
+                Ok(Lookup::Found(attr, ttl)) => reply.entry(&ttl, &file_attr(&attr), GENERATION),
+                // Inode 0 with a time to live: the kernel remembers the absence. An ENOENT it would not.
+                Ok(Lookup::Absent(ttl)) => reply.entry(&ttl, &absent(), GENERATION),
+                Err(error) => reply.error(errno("lookup", parent, &error)),
+            }
+        });
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        self.fs.forget(InodeNo(ino.0), nlookup);
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match self.fs.getattr(InodeNo(ino.0)) {
+            Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
+            Err(error) => reply.error(errno("getattr", ino, &error)),
+        }
+    }
+
+    // ENOSYS once, and the kernel opens by itself from then on: an inode's bytes never change, so there is nothing an
+    // open could decide.
+    fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn flush(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsync(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let fs = self.fs.clone();
+        self.run("read", ino, async move {
+            match fs.read(InodeNo(ino.0), offset, size).await {
+                Ok(bytes) => reply.data(&bytes),
+                Err(error) => reply.error(errno("read", ino, &error)),
+            }
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let fs = self.fs.clone();
+        self.run("readdirplus", ino, async move {
+            let given = fs
+                .readdirplus(InodeNo(ino.0), DirCookie::from_offset(offset), &mut |entry| {
+                    // Without a time to live the kernel gets the bare name: inode 0 takes no reference.
+                    let node = entry.ttl.map_or(0, |_| entry.attr.ino.0);
+                    let ttl = entry.ttl.unwrap_or_default();
+                    let attr = file_attr(&entry.attr);
+                    reply.add(INodeNo(node), entry.cookie.offset(), entry.name, &ttl, &attr, GENERATION)
+                })
+                .await;
+            match given {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(errno("readdirplus", ino, &error)),
+            }
+        });
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let stat = self.fs.statfs();
+        let longest = u32::try_from(NAME_MAX).unwrap_or(u32::MAX);
+        // Nothing is free: nobody should plan to write here.
+        reply.statfs(stat.blocks, 0, 0, stat.files, 0, stat.block, longest, stat.block);
+    }
+
+    fn access(&self, _request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        if mask.contains(AccessFlags::W_OK) {
+            reply.error(read_only("access", ino));
+        } else {
+            reply.ok();
+        }
+    }
+
+    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        match self.fs.getxattr(InodeNo(ino.0), name) {
+            Ok(value) => answer_xattr(&value, size, reply),
+            Err(error) => reply.error(errno("getxattr", ino, &error)),
+        }
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        match self.fs.listxattr(InodeNo(ino.0)) {
+            Ok(names) => answer_xattr(&names, size, reply),
+            Err(error) => reply.error(errno("listxattr", ino, &error)),
+        }
+    }
+
+    // Every call that would change something. The `ro` of the mount alone does not hold after `remount,rw`.
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(read_only("setattr", ino));
+    }
+
+    fn mknod(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only("mknod", parent));
+    }
+
+    fn mkdir(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only("mkdir", parent));
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only("unlink", parent));
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only("rmdir", parent));
+    }
+
+    fn symlink(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        _name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only("symlink", parent));
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        _name: &OsStr,
+        _new_parent: INodeNo,
+        _new_name: &OsStr,
+        _flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only("rename", parent));
+    }
+
+    fn link(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _new_parent: INodeNo,
+        _new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only("link", ino));
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        _data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(read_only("write", ino));
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only("setxattr", ino));
+    }
+
+    fn removexattr(&self, _request: &Request, ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only("removexattr", ino));
+    }
+
+    fn create(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(read_only("create", parent));
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        _length: u64,
+        _mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only("fallocate", ino));
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _ino_in: INodeNo,
+        _fh_in: FileHandle,
+        _offset_in: u64,
+        ino_out: INodeNo,
+        _fh_out: FileHandle,
+        _offset_out: u64,
+        _len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(read_only("copy_file_range", ino_out));
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        // What a file system without ioctls says; programs probe for features with them.
+        reply.error(Errno::ENOTTY);
+    }
+}
+
+/// Logs a failure once, where it is answered, and turns it into the kernel's number.
+fn errno(operation: &'static str, ino: INodeNo, error: &FsError) -> Errno {
+    let errno = error.errno();
+    if error.is_ordinary() {
+        tracing::debug!(operation, ino = ino.0, errno, %error);
+    } else {
+        tracing::warn!(operation, ino = ino.0, errno, %error);
+    }
+    Errno::from_i32(errno)
+}
+
+fn read_only(operation: &'static str, ino: INodeNo) -> Errno {
+    errno(operation, ino, &FsError::ReadOnly)
+}
+
+/// Answers the size alone where that is what was asked for (0), and ERANGE where the buffer is too small.
+fn answer_xattr(value: &[u8], size: u32, reply: ReplyXattr) {
+    match u32::try_from(value.len()) {
+        Ok(length) if size == 0 => reply.size(length),
+        Ok(length) if length <= size => reply.data(value),
+        Ok(_) => reply.error(Errno::ERANGE),
+        Err(_) => reply.error(Errno::E2BIG),
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    let mtime = system_time(attr.mtime);
+    FileAttr {
+        ino: INodeNo(attr.ino.0),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: mtime,
+        mtime,
+        ctime: system_time(attr.ctime),
+        crtime: mtime,
+        kind: match attr.kind {
+            Kind::File => FileType::RegularFile,
+            Kind::Directory => FileType::Directory,
+        },
+        perm: attr.mode,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: 0,
+        blksize: BLOCK_SIZE,
+        flags: 0,
+    }
+}
+
+/// The entry that means "no such name": inode 0.
+fn absent() -> FileAttr {
+    file_attr(&Attr {
+        ino: InodeNo(0),
+        kind: Kind::File,
+        size: 0,
+        blocks: 0,
+        mtime: Timestamp::UNIX_EPOCH,
+        ctime: Timestamp::UNIX_EPOCH,
+        mode: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+    })
+}
+
+/// Before 1970 is 1970: FUSE has no earlier time.
+fn system_time(time: Timestamp) -> SystemTime {
+    let nanoseconds = u128::try_from(time.as_nanosecond()).unwrap_or(0);
+    let seconds = u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0);
+    let rest = u32::try_from(nanoseconds % 1_000_000_000).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, rest)
+}

@@ -1,0 +1,222 @@
+//! Where a mount may go: what is at the directory now, what FUSE needs, and which mounts of ours there are.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::session::{self, SUBTYPE};
+
+/// Why nothing can be mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountpointError {
+    /// There is no such directory.
+    #[error("{0} does not exist")]
+    Missing(PathBuf),
+    /// It is something else.
+    #[error("{0} is not a directory")]
+    NotDirectory(PathBuf),
+    /// It has entries that the mount would hide.
+    #[error("{0} is not empty; what is in it would be hidden by the mount")]
+    NotEmpty(PathBuf),
+    /// A live mount of ours is there.
+    #[error("ProjectWise is mounted at {0} already")]
+    AlreadyMounted(PathBuf),
+    /// Another file system is mounted there.
+    #[error("{path} is the mount point of another file system ({kind})")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The type of what is mounted.
+        kind: String,
+    },
+    /// The kernel has no FUSE.
+    #[error("this system has no FUSE: /dev/fuse does not exist")]
+    NoDevice,
+    /// The device is there and closed to this user.
+    #[error("/dev/fuse cannot be opened by this user (its mode is {mode:04o})")]
+    DeviceClosed {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// An ordinary user cannot mount without the setuid helper.
+    #[error("fusermount3 is not installed, and only root can mount without it")]
+    NoHelper,
+    /// Looking failed.
+    #[error("cannot look at {path}: {source}")]
+    Io {
+        /// At what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A mounted file system, as the kernel lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
+    /// The type (`fuse.projectwise`, `ext4`).
+    pub kind: String,
+    /// What is mounted.
+    pub source: String,
+}
+
+impl Mounted {
+    /// True for a mount of pwfs.
+    pub fn is_ours(&self) -> bool {
+        self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
+    }
+
+    /// True if the process behind it is gone.
+    pub fn is_dead(&self) -> bool {
+        matches!(fs::metadata(&self.path), Err(error) if error.kind() == io::ErrorKind::NotConnected)
+    }
+}
+
+/// Makes sure that `dir` can be mounted on, taking a dead mount of ours off it, and returns its absolute path.
+pub fn prepare(dir: &Path) -> Result<PathBuf, MountpointError> {
+    let path = absolute(dir)?;
+    let io = |source| MountpointError::Io { path: path.clone(), source };
+    // The last one listed is the one on top.
+    if let Some(mounted) = mounts().map_err(io)?.into_iter().rfind(|mounted| mounted.path == path) {
+        if !mounted.is_ours() {
+            return Err(MountpointError::Foreign { path, kind: mounted.kind });
+        }
+        if !mounted.is_dead() {
+            return Err(MountpointError::AlreadyMounted(path));
+        }
+        tracing::warn!(path = %path.display(), "taking off a mount whose process is gone");
+        session::detach(&path).map_err(io)?;
+    }
+    let metadata = fs::metadata(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => MountpointError::Missing(path.clone()),
+        _ => io(error),
+    })?;
+    if !metadata.is_dir() {
+        return Err(MountpointError::NotDirectory(path));
+    }
+    if fs::read_dir(&path).map_err(io)?.next().is_some() {
+        return Err(MountpointError::NotEmpty(path));
+    }
+    Ok(path)
+}
+
+/// Checks what FUSE needs, so that a failure names what is missing.
+pub fn check_fuse() -> Result<(), MountpointError> {
+    let device = Path::new("/dev/fuse");
+    let metadata = fs::metadata(device).map_err(|_| MountpointError::NoDevice)?;
+    if fs::OpenOptions::new().read(true).write(true).open(device).is_err() {
+        return Err(MountpointError::DeviceClosed { mode: metadata.permissions().mode() & 0o7777 });
+    }
+    if !rustix::process::geteuid().is_root() && !has_helper() {
+        return Err(MountpointError::NoHelper);
+    }
+    Ok(())
+}
+
+/// All mounts of pwfs on this machine.
+pub fn ours() -> io::Result<Vec<Mounted>> {
+    Ok(mounts()?.into_iter().filter(Mounted::is_ours).collect())
+}
+
+/// All mounts this process sees, in the order they were made.
+fn mounts() -> io::Result<Vec<Mounted>> {
+    Ok(parse(&fs::read("/proc/self/mountinfo")?))
+}
+
+/// Parses `mountinfo` (proc(5)): `id parent dev root MOUNTPOINT options… - TYPE SOURCE …`, with `\040` for a space.
+fn parse(text: &[u8]) -> Vec<Mounted> {
+    let lines = text.split(|&byte| byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|&byte| byte == b' ');
+            let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(4)?)));
+            fields.find(|field| *field == b"-")?;
+            let kind = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
+            let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
+            Some(Mounted { path, kind, source })
+        })
+        .collect()
+}
+
+/// Undoes the kernel's `\ooo`.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = (first == b'\\').then(|| tail.get(..3)).flatten();
+        let value = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match value {
+            Some(value) => {
+                plain.push(value);
+                rest = &tail[3..];
+            }
+            None => {
+                plain.push(first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
+/// The absolute path of a directory that may be a dead mount: `canonicalize` of the whole would fail on one.
+pub fn absolute(dir: &Path) -> Result<PathBuf, MountpointError> {
+    if let Ok(path) = dir.canonicalize() {
+        return Ok(path);
+    }
+    let io = |source| MountpointError::Io { path: dir.to_owned(), source };
+    let path = std::path::absolute(dir).map_err(io)?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
+    match parent.canonicalize() {
+        Ok(parent) => Ok(parent.join(name)),
+        Err(_) => Err(MountpointError::Missing(path)),
+    }
+}
+
+/// Whether the setuid helper is where fuser looks for it.
+fn has_helper() -> bool {
+    ["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin"]
+        .iter()
+        .any(|dir| Path::new(dir).join("fusermount3").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_is_read_with_its_escapes_and_optional_fields() {
+        let text = b"36 35 98:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - fuse.projectwise projectwise:h rw\n\
+            37 35 98:0 / /mnt/c rw - ext4 /dev/sda rw\n";
+        let mounts = parse(text);
+        assert_eq!(mounts[0].path, Path::new("/mnt/a b"));
+        assert!(mounts[0].is_ours());
+        assert_eq!(mounts[0].source, "projectwise:h");
+        assert_eq!(mounts[1].kind, "ext4");
+        assert!(!mounts[1].is_ours());
+    }
+
+    #[test]
+    fn a_directory_with_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(prepare(dir.path()).is_ok());
+        fs::write(dir.path().join("kept"), "x").unwrap();
+        assert!(matches!(prepare(dir.path()), Err(MountpointError::NotEmpty(_))));
+    }
+
+    #[test]
+    fn a_mount_of_another_kind_is_refused() {
+        assert!(matches!(prepare(Path::new("/proc")), Err(MountpointError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("not-there");
+        assert!(matches!(prepare(&missing), Err(MountpointError::Missing(path)) if path == missing));
+    }
+}

@@ -1,0 +1,196 @@
+//! The mount itself: options, the session, unmounting.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use rustix::mount::UnmountFlags;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::Adaptor;
+use super::notify::KernelNotifier;
+use crate::fs::Filesystem;
+use crate::tree::invalidation::Invalidations;
+
+/// The file system type as `mount` and `findmnt` show it, after `fuse.`.
+pub const SUBTYPE: &str = "projectwise";
+
+/// Session threads: a `pread` of cached bytes holds one, so there are as many as reads that may hit the disk at once.
+const THREADS: usize = 8;
+
+/// Who may use the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// The user who mounts.
+    #[default]
+    Owner,
+    /// Everyone, by the permission bits.
+    Everyone,
+}
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// What `mount` shows as the source; see [`source_name`].
+    pub source: String,
+    /// Who may use it.
+    pub access: Access,
+}
+
+/// A mount that answers.
+pub struct FuseSession {
+    mountpoint: PathBuf,
+    session: JoinHandle<()>,
+    ended: watch::Receiver<bool>,
+    notifier: KernelNotifier,
+    invalidations: Arc<Invalidations>,
+}
+
+/// How an unmount went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmounted {
+    /// Nobody used it.
+    Cleanly,
+    /// Someone still had it open: it is gone from the tree, and whoever holds a file gets errors.
+    Lazily,
+}
+
+impl FuseSession {
+    /// Mounts `fs`.
+    pub fn mount(fs: Filesystem, options: &SessionOptions, runtime: Handle) -> io::Result<Self> {
+        let mut config = Config::default();
+        config.mount_options = vec![
+            MountOption::FSName(source_name(&options.source)),
+            MountOption::Subtype(SUBTYPE.to_owned()),
+            MountOption::RO,
+            MountOption::NoSuid,
+            MountOption::NoDev,
+            MountOption::NoExec,
+            // Without it, everyone who may enter the mount could read every file whatever its bits say.
+            MountOption::DefaultPermissions,
+        ];
+        config.acl = match options.access {
+            Access::Owner => SessionACL::Owner,
+            Access::Everyone => SessionACL::All,
+        };
+        config.n_threads = Some(THREADS);
+        let invalidations = fs.tree().invalidations().clone();
+        let session = Session::new(Adaptor::new(fs, runtime), &options.mountpoint, &config)?;
+        let notifier = KernelNotifier::start(&session.notifier(), &invalidations)?;
+        let background = session.spawn()?;
+        let (end, ended) = watch::channel(false);
+        let session = std::thread::Builder::new().name("fuse-session".to_owned()).spawn(move || {
+            if let Err(error) = background.join() {
+                tracing::error!(%error, "the FUSE session broke off");
+            }
+            end.send_replace(true);
+        })?;
+        let mountpoint = options.mountpoint.clone();
+        Ok(Self { mountpoint, session, ended, notifier, invalidations })
+    }
+
+    /// Turns true when the mount is gone, whoever unmounted it.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// Unmounts and waits for the session's end. Blocks for at most about three seconds.
+    pub fn unmount(self) -> io::Result<Unmounted> {
+        // First of all: a notification in flight must not hold the last lookups.
+        self.invalidations.close();
+        let outcome = if *self.ended.borrow() {
+            Ok(Unmounted::Cleanly)
+        } else {
+            unmount(&self.mountpoint)
+        };
+        // After a lazy unmount the session lives until the last file is closed; nobody must wait for that.
+        for _ in 0..50 {
+            if self.session.is_finished() {
+                break;
+            }
+            pause(Duration::from_millis(10));
+        }
+        if !self.session.is_finished() {
+            return outcome;
+        }
+        if self.session.join().is_err() {
+            tracing::error!("the session thread panicked");
+        }
+        self.notifier.join();
+        outcome
+    }
+}
+
+/// Unmounts a directory of ours; lazily if it stays in use for two seconds.
+pub fn unmount(mountpoint: &Path) -> io::Result<Unmounted> {
+    const TRIES: u32 = 10;
+    for attempt in 0..TRIES {
+        match unmount_once(mountpoint, UnmountFlags::empty()) {
+            Ok(()) => return Ok(Unmounted::Cleanly),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && attempt + 1 < TRIES => {
+                pause(Duration::from_millis(200));
+            }
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Err(error) => return Err(error),
+        }
+    }
+    unmount_once(mountpoint, UnmountFlags::DETACH).map(|()| Unmounted::Lazily)
+}
+
+/// Takes a dead mount (its process is gone) off its directory.
+pub fn detach(mountpoint: &Path) -> io::Result<()> {
+    unmount_once(mountpoint, UnmountFlags::DETACH)
+}
+
+/// Unmounts directly where that is allowed, else through the setuid helper.
+fn unmount_once(mountpoint: &Path, flags: UnmountFlags) -> io::Result<()> {
+    match rustix::mount::unmount(mountpoint, flags) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::PERM) => {
+            let mut helper = Command::new("fusermount3");
+            helper.arg(if flags.contains(UnmountFlags::DETACH) { "-uz" } else { "-u" });
+            let done = helper.arg("--").arg(mountpoint).stdin(Stdio::null()).output()?;
+            if done.status.success() {
+                return Ok(());
+            }
+            let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+            let kind = if said.contains("busy") { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+            Err(io::Error::new(kind, said))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The source as `mount` shows it: fuser joins options unescaped, so only what cannot be taken for another option
+/// stays, and no more than fits a line.
+pub fn source_name(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let keep = |c: &char| c.is_ascii_alphanumeric() || "._:~-".contains(*c);
+    text.chars().filter(keep).take(LONGEST).collect()
+}
+
+/// Waits without an event: the kernel tells nobody when the last user of a mount has left.
+fn pause(time: Duration) {
+    let (_hold, never) = mpsc::channel::<()>();
+    // Times out, since nothing is ever sent.
+    let _ = never.recv_timeout(time);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_name_cannot_smuggle_an_option() {
+        assert_eq!(source_name("projectwise:host/ds,allow_other\\,suid"), "projectwise:hostdsallow_othersuid");
+        assert_eq!(source_name(&"x".repeat(300)).len(), 100);
+    }
+}

@@ -1,0 +1,305 @@
+//! One proved listing of a directory: immutable, with names, slots and a generation; swapped whole.
+//!
+//! Reading a directory is simple until you consider that:
+//! 1. the kernel reads it in pieces, with any time between two of them, and without an open call that could pin a
+//!    snapshot (opendir is answered once and for all);
+//! 2. meanwhile entries come and go, and a name may lead to another document;
+//! 3. names must be legal, unique and the same every time, whatever the server's names are.
+//!
+//! The answer to 1 and 2 is the [`DirCookie`]: every entry has a slot it keeps for as long as it is there, listings
+//! are read in slot order, and the cookie names generation and slot. A piece is cut from the generation the reader
+//! began with while that is remembered, and goes on by slot in the present one after. [`crate::names`] answers 3.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{ContentTag, Document, DocumentKind, Entry, ObjectId, Timestamp};
+use crate::names::{self, Candidate, FileName, Place};
+
+/// Where a reader of a directory stands: after the entry of this slot, in this generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirCookie {
+    /// Which snapshot the reader began with; `None` before its first piece.
+    pub generation: Option<u16>,
+    /// The last slot it has seen.
+    pub slot: u64,
+}
+
+/// The slot of `.`; never an entry's.
+pub const DOT_SLOT: u64 = 1;
+/// The slot of `..`; never an entry's.
+pub const DOT_DOT_SLOT: u64 = 2;
+const FIRST_SLOT: u64 = 3;
+
+/// 63 bits: the kernel takes an offset with the top bit set for an error.
+const SLOT_BITS: u32 = 47;
+
+impl DirCookie {
+    /// The cookie of an offset the kernel gives back.
+    pub const fn from_offset(offset: u64) -> Self {
+        if offset == 0 {
+            return Self { generation: None, slot: 0 };
+        }
+        Self {
+            generation: Some(((offset >> SLOT_BITS) & 0xffff) as u16),
+            slot: offset & ((1 << SLOT_BITS) - 1),
+        }
+    }
+
+    /// The offset to give the kernel.
+    pub fn offset(self) -> u64 {
+        (u64::from(self.generation.unwrap_or(0)) << SLOT_BITS) | self.slot
+    }
+}
+
+/// One entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its place in reading order, kept while the entry is there.
+    pub slot: u64,
+    /// The name it is shown by.
+    pub name: FileName,
+    /// The folder or document.
+    pub entry: Arc<Entry>,
+    /// Which content; `None` for folders.
+    pub tag: Option<ContentTag>,
+}
+
+impl Row {
+    /// What the kernel calls "the same": a new version is not.
+    fn identity(&self) -> (ObjectId, Option<ContentTag>) {
+        (self.entry.id(), self.tag)
+    }
+
+    /// The file's length; `None` where it must be learnt first.
+    pub fn size(&self) -> Option<u64> {
+        self.tag.and_then(|tag| tag.size)
+    }
+}
+
+/// A directory's children, all of them.
+#[derive(Debug)]
+pub struct Listing {
+    /// Tells this membership from the ones before and after it.
+    pub generation: u16,
+    /// When the membership last changed: the directory's mtime.
+    pub changed: Timestamp,
+    /// Ascending by slot.
+    rows: Vec<Row>,
+    by_name: HashMap<FileName, usize>,
+    by_id: HashMap<ObjectId, usize>,
+    /// Part of the listing, and shown nowhere in the tree: documents without a file.
+    hidden: Vec<Arc<Entry>>,
+    next_slot: u64,
+    bytes: u64,
+}
+
+/// How to show what has no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Placeholders {
+    /// Not at all; the manifest has them.
+    #[default]
+    Hide,
+    /// As files of no bytes.
+    Empty,
+}
+
+/// What a listing is built from.
+pub struct Draft<'a> {
+    /// Whether these are the mount's own root entries, where `.pw` is taken.
+    pub place: Place,
+    /// Everything the server listed.
+    pub entries: Vec<Arc<Entry>>,
+    /// The listing before, if one is held: slots and the generation follow from it.
+    pub previous: Option<&'a Listing>,
+    /// The content tag of a document, with what only downloads could tell.
+    pub tag: &'a dyn Fn(&Document) -> ContentTag,
+    /// How to show what has no file.
+    pub placeholders: Placeholders,
+    /// The present time.
+    pub now: Timestamp,
+    /// What the directory's mtime was said to be before it was ever listed.
+    pub unlisted_mtime: Timestamp,
+    /// The generation to take if the membership is new.
+    pub generation: u16,
+}
+
+impl Listing {
+    /// Builds the listing: names, slots, generation and mtime.
+    pub fn build(draft: Draft<'_>) -> Self {
+        let (shown, hidden): (Vec<_>, Vec<_>) =
+            draft.entries.into_iter().partition(|entry| is_shown(entry, draft.placeholders));
+        let names = names::assign_names(draft.place, &shown.iter().map(|e| candidate(e)).collect::<Vec<_>>());
+        let mut rows: Vec<Row> = shown
+            .into_iter()
+            .zip(names)
+            .map(|(entry, name)| {
+                let tag = match &*entry {
+                    Entry::Folder(_) => None,
+                    Entry::Document(document) => Some(shown_tag(document, draft.tag)),
+                };
+                Row { slot: 0, name, entry, tag }
+            })
+            .collect();
+        let next_slot = assign_slots(&mut rows, draft.previous);
+        rows.sort_unstable_by_key(|row| row.slot);
+
+        let (generation, changed) = match draft.previous {
+            Some(previous) if same_membership(&previous.rows, &rows) => (previous.generation, previous.changed),
+            // Strictly increasing: the kernel drops its cached listing only when the mtime moves.
+            Some(previous) => (draft.generation, draft.now.max(just_after(previous.changed))),
+            // Not "now": having been looked at is no change, and `tar` would call it one.
+            None => (draft.generation, draft.unlisted_mtime),
+        };
+        let by_name = rows.iter().enumerate().map(|(at, row)| (row.name.clone(), at)).collect();
+        let by_id = rows.iter().enumerate().map(|(at, row)| (row.entry.id(), at)).collect();
+        let bytes = rows.iter().filter_map(Row::size).fold(0, u64::saturating_add);
+        Self { generation, changed, rows, by_name, by_id, hidden, next_slot, bytes }
+    }
+
+    /// The entry shown by `name`.
+    pub fn get(&self, name: &str) -> Option<&Row> {
+        self.by_name.get(name).map(|&at| &self.rows[at])
+    }
+
+    /// The row of this folder or document, whatever its version.
+    pub fn find(&self, id: ObjectId) -> Option<&Row> {
+        self.by_id.get(&id).map(|&at| &self.rows[at])
+    }
+
+    /// All rows, ascending by slot.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The rows after `slot`.
+    pub fn rows_after(&self, slot: u64) -> &[Row] {
+        let start = self.rows.partition_point(|row| row.slot <= slot);
+        &self.rows[start..]
+    }
+
+    /// Everything the server listed, shown or not.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.rows.iter().map(|row| &row.entry).chain(&self.hidden)
+    }
+
+    /// How many entries the server listed.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.hidden.len()
+    }
+
+    /// True if the server listed nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sum of all known lengths, in bytes.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// What the kernel must hear of when `old` gives way to `new`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Names that are gone, lead elsewhere, or are new.
+    pub names: Vec<FileName>,
+    /// Entries that are the same and whose attributes changed.
+    pub attributes: Vec<ObjectId>,
+}
+
+impl Difference {
+    /// Compares two listings of one directory.
+    ///
+    /// The name of a folder that stays is never among them: dropping it would cost every process inside its
+    /// working directory.
+    pub fn between(old: &Listing, new: &Listing) -> Self {
+        let mut difference = Self::default();
+        for row in &old.rows {
+            if new.get(row.name.as_str()).is_none() {
+                difference.names.push(row.name.clone());
+            }
+        }
+        for row in &new.rows {
+            match old.get(row.name.as_str()) {
+                Some(before) if before.identity() == row.identity() => {
+                    if before.entry != row.entry {
+                        difference.attributes.push(row.entry.id());
+                    }
+                }
+                Some(_) | None => difference.names.push(row.name.clone()),
+            }
+        }
+        difference
+    }
+}
+
+fn is_shown(entry: &Entry, placeholders: Placeholders) -> bool {
+    match entry {
+        Entry::Folder(_) => true,
+        Entry::Document(document) => match document.kind {
+            DocumentKind::File => true,
+            DocumentKind::Placeholder | DocumentKind::Set => placeholders == Placeholders::Empty,
+        },
+    }
+}
+
+fn candidate(entry: &Entry) -> Candidate<'_> {
+    match entry {
+        Entry::Folder(folder) => {
+            Candidate { id: ObjectId::Folder(folder.id), raw: &folder.name, created: folder.created }
+        }
+        Entry::Document(document) => Candidate {
+            id: ObjectId::Document(document.id),
+            raw: document.file_name.as_deref().unwrap_or(&document.name),
+            created: document.created,
+        },
+    }
+}
+
+fn shown_tag(document: &Document, tag: &dyn Fn(&Document) -> ContentTag) -> ContentTag {
+    let tag = tag(document);
+    match document.kind {
+        DocumentKind::File => tag,
+        // There is no file to ask for its length.
+        DocumentKind::Placeholder | DocumentKind::Set => ContentTag { size: Some(0), ..tag },
+    }
+}
+
+/// Gives every row its slot and returns the next free one.
+///
+/// What was there keeps its slot. What takes over the name of something gone takes over its slot too, so that a new
+/// version under a new GUID is never read a second time by someone who has passed it. The rest follows in name order.
+fn assign_slots(rows: &mut [Row], previous: Option<&Listing>) -> u64 {
+    let mut next = previous.map_or(FIRST_SLOT, |previous| previous.next_slot);
+    let present: HashSet<ObjectId> = rows.iter().map(|row| row.entry.id()).collect();
+    let mut fresh: Vec<&mut Row> = Vec::new();
+    for row in rows {
+        let inherited = previous.and_then(|previous| {
+            let kept = previous.find(row.entry.id());
+            kept.or_else(|| previous.get(row.name.as_str()).filter(|gone| !present.contains(&gone.entry.id())))
+        });
+        match inherited {
+            Some(inherited) => row.slot = inherited.slot,
+            None => fresh.push(row),
+        }
+    }
+    fresh.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for row in fresh {
+        row.slot = next;
+        next += 1;
+    }
+    next
+}
+
+fn same_membership(old: &[Row], new: &[Row]) -> bool {
+    old.len() == new.len()
+        && old.iter().zip(new).all(|(a, b)| a.slot == b.slot && a.name == b.name && a.identity() == b.identity())
+}
+
+fn just_after(time: Timestamp) -> Timestamp {
+    time.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Slots, generations and differences under random changes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{DocumentId, Folder, FolderId, Guid};
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn document(guid: u8, name: &str, size: u64) -> Arc<Entry> {
+    Arc::new(Entry::Document(Document {
+        id: DocumentId(Guid::from_bytes([guid; 16])),
+        folder: None,
+        name: name.to_owned(),
+        file_name: Some(name.to_owned()),
+        description: String::new(),
+        version: String::new(),
+        active: true,
+        kind: DocumentKind::File,
+        size: Some(size),
+        file_updated: Some(time(1)),
+        updated: None,
+        created: Some(time(i64::from(guid))),
+        state: None,
+        mime_type: None,
+        etag: None,
+    }))
+}
+
+fn folder(guid: u8, name: &str) -> Arc<Entry> {
+    Arc::new(Entry::Folder(Folder {
+        id: FolderId(Guid::from_bytes([guid; 16])),
+        parent: None,
+        name: name.to_owned(),
+        description: String::new(),
+        work_area: false,
+        created: Some(time(i64::from(guid))),
+        updated: None,
+        etag: None,
+    }))
+}
+
+fn build(entries: Vec<Arc<Entry>>, previous: Option<&Listing>, generation: u16) -> Listing {
+    Listing::build(Draft {
+        place: Place::Folder,
+        entries,
+        previous,
+        tag: &|document| document.content_tag(0),
+        placeholders: Placeholders::Hide,
+        now: time(100 + i64::from(generation)),
+        unlisted_mtime: time(50),
+        generation,
+    })
+}
+
+fn names(listing: &Listing) -> Vec<String> {
+    listing.rows().iter().map(|row| row.name.to_string()).collect()
+}
+
+#[test]
+fn slots_follow_names_when_first_listed_and_stay_after() {
+    let first = build(vec![document(1, "b", 1), document(2, "a", 1)], None, 0);
+    assert_eq!(names(&first), ["a", "b"]);
+    let second = build(vec![document(3, "0", 1), document(1, "b", 1), document(2, "a", 1)], Some(&first), 1);
+    assert_eq!(names(&second), ["a", "b", "0"], "what is new is read last");
+    assert!(second.changed > first.changed);
+}
+
+#[test]
+fn a_first_listing_is_no_change() {
+    assert_eq!(build(vec![document(1, "a", 1)], None, 0).changed, time(50));
+}
+
+#[test]
+fn the_same_members_keep_generation_and_mtime() {
+    let first = build(vec![document(1, "a", 1)], None, 0);
+    let again = build(vec![document(1, "a", 1)], Some(&first), 1);
+    assert_eq!((again.generation, again.changed), (first.generation, first.changed));
+}
+
+#[test]
+fn a_new_version_under_a_new_guid_is_not_read_twice() {
+    let first = build(vec![document(1, "a", 1), document(2, "b", 1)], None, 0);
+    let second = build(vec![document(3, "a", 2), document(2, "b", 1)], Some(&first), 1);
+    assert_eq!(second.get("a").unwrap().slot, first.get("a").unwrap().slot);
+    assert_eq!(Difference::between(&first, &second).names, [second.get("a").unwrap().name.clone()]);
+}
+
+#[test]
+fn a_name_passed_on_to_another_document_gets_a_slot_of_its_own() {
+    let first = build(vec![document(1, "a", 1)], None, 0);
+    let second = build(vec![document(1, "b", 1), document(2, "a", 1)], Some(&first), 1);
+    assert_eq!(second.get("b").unwrap().slot, first.get("a").unwrap().slot);
+    assert_ne!(second.get("a").unwrap().slot, first.get("a").unwrap().slot);
+}
+
+#[test]
+fn a_folder_that_stays_is_never_dropped() {
+    let first = build(vec![folder(1, "f"), document(2, "a", 1)], None, 0);
+    let second = build(vec![folder(1, "f")], Some(&first), 1);
+    assert_eq!(Difference::between(&first, &second).names, [first.get("a").unwrap().name.clone()]);
+}
+
+#[test]
+fn cookies_survive_the_way_through_the_kernel() {
+    for generation in [0, 1, u16::MAX] {
+        for slot in [1, 3, (1 << 47) - 1] {
+            let cookie = DirCookie { generation: Some(generation), slot };
+            assert_eq!(DirCookie::from_offset(cookie.offset()), cookie);
+            assert!(cookie.offset() <= i64::MAX as u64);
+        }
+    }
+    assert_eq!(DirCookie::from_offset(0), DirCookie { generation: None, slot: 0 });
+}
+
+/// The entries of a world: GUID to (name, size), on purpose with few of each so that names clash and change hands.
+type World = BTreeMap<u8, (u8, u64)>;
+
+fn world() -> impl Strategy<Value = World> {
+    prop::collection::btree_map(1_u8..12, (0_u8..6, 0_u64..3), 0..10)
+}
+
+fn listed(world: &World) -> Vec<Arc<Entry>> {
+    world
+        .iter()
+        .map(|(&guid, &(name, size))| match name {
+            5 => folder(guid, "a"),
+            name => document(guid, ["a", "b", "B", "c ~02020202", "c"][usize::from(name)], size),
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn slots_are_unique_and_kept_while_the_entry_is_there(worlds in prop::collection::vec(world(), 1..8)) {
+        let mut previous: Option<Listing> = None;
+        for (generation, world) in worlds.iter().enumerate() {
+            let next = build(listed(world), previous.as_ref(), u16::try_from(generation).unwrap());
+            let slots: HashSet<_> = next.rows().iter().map(|row| row.slot).collect();
+            prop_assert_eq!(slots.len(), next.rows().len());
+            prop_assert!(next.rows().iter().all(|row| row.slot > DOT_DOT_SLOT));
+            if let Some(previous) = &previous {
+                for row in next.rows() {
+                    if let Some(before) = previous.find(row.entry.id()) {
+                        prop_assert_eq!(before.slot, row.slot);
+                    }
+                }
+            }
+            previous = Some(next);
+        }
+    }
+
+    #[test]
+    fn applying_the_difference_gives_the_new_listing(a in world(), b in world()) {
+        let old = build(listed(&a), None, 0);
+        let new = build(listed(&b), Some(&old), 1);
+        let difference = Difference::between(&old, &new);
+        // What a kernel believes after it dropped what it was told to, and asked anew for that alone.
+        let mut believed: HashMap<String, _> =
+            old.rows().iter().map(|row| (row.name.to_string(), row.identity())).collect();
+        for name in &difference.names {
+            match new.get(name.as_str()) {
+                Some(row) => believed.insert(name.to_string(), row.identity()),
+                None => believed.remove(name.as_str()),
+            };
+        }
+        let truth: HashMap<String, _> =
+            new.rows().iter().map(|row| (row.name.to_string(), row.identity())).collect();
+        prop_assert_eq!(believed, truth);
+        if old.generation == new.generation {
+            prop_assert!(difference.names.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_reader_in_pieces_sees_what_stays_once_and_nothing_twice(
+        worlds in prop::collection::vec(world(), 2..6), piece in 1_usize..4,
+    ) {
+        // The server changes after every piece; the reader goes on by slot in the newest listing, which is the worst
+        // case: its own generation already forgotten.
+        let mut listing = build(listed(&worlds[0]), None, 0);
+        let (mut slot, mut at, mut seen) = (0, 0, Vec::new());
+        loop {
+            let rows = listing.rows_after(slot);
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows.iter().take(piece) {
+                seen.push(row.entry.id());
+                slot = row.slot;
+            }
+            if at + 1 < worlds.len() {
+                at += 1;
+                listing = build(listed(&worlds[at]), Some(&listing), u16::try_from(at).unwrap());
+            }
+        }
+        for entry in listed(&worlds[0]) {
+            let id = entry.id();
+            if worlds[..=at].iter().all(|world| listed(world).iter().any(|entry| entry.id() == id)) {
+                let times = seen.iter().filter(|seen| **seen == id).count();
+                prop_assert_eq!(times, 1, "{:?} was there throughout", id);
+            }
+        }
+    }
+}

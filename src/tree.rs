@@ -1,0 +1,654 @@
+//! The superblock: which inode is which remote object, and every directory's listing with its freshness.
+//!
+//! Keeping a remote tree is simple until you consider that:
+//! 1. a listing costs many round trips, and ten callers may want it at once;
+//! 2. a caller must be answered in time although the server is slow, and the work must not be lost with it;
+//! 3. the server may be away, or refuse, and neither is the same as "nothing there";
+//! 4. the kernel remembers what it was told, longer than it should.
+//!
+//! One [`Flight`] per directory answers 1 and 2: it runs on its own, callers wait for it as long as they may, and
+//! who comes later joins it. [`TreeError`] keeps 3 apart all the way up; only a proved listing makes a name absent.
+//! [`Invalidations`] and [`Lapses`] answer 4.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::clock::{Clock, Moment};
+use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId, Timestamp};
+use crate::names::Place;
+use crate::remote::{Progress, Remote, RemoteError};
+use crate::store::listing::{Difference, Draft, Listing, Placeholders, Row};
+use crate::store::{MetadataStore, StoredListing};
+
+pub mod inodes;
+pub mod invalidation;
+pub mod lapse;
+mod proof;
+
+use inodes::{Directory, Inode, InodeNo, InodeTable, MountEntry, ROOT, ROOT_DIRECTORY, Target};
+use invalidation::Invalidations;
+use lapse::{Lapse, Lapses};
+use proof::ProofError;
+
+/// What to answer while the server is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOutage {
+    /// The last proved listing, up to `max_stale` old.
+    #[default]
+    Stale,
+    /// An error.
+    Fail,
+}
+
+/// A folder the mount shows at its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenFolder {
+    /// The folder as it was found when it was chosen; the name is the one to show.
+    pub folder: Folder,
+}
+
+/// The tree's rules.
+#[derive(Debug, Clone)]
+pub struct TreeConfig {
+    /// The folders to show; empty for the datasource's root folders.
+    pub chosen: Vec<ChosenFolder>,
+    /// No answer is older while the server answers; `None` takes any age.
+    pub metadata_ttl: Option<Duration>,
+    /// What to answer while the server is away.
+    pub on_outage: OnOutage,
+    /// The oldest listing an outage may be bridged with.
+    pub max_stale: Duration,
+    /// How long a refusal is remembered.
+    pub permission_ttl: Duration,
+    /// How long an emptied folder is given before it is asked again.
+    pub confirm_after: Duration,
+    /// How long a caller waits for a refresh, and for the next page of a first listing.
+    pub deadline: Duration,
+    /// How long a caller waits for a first listing whose pages keep coming.
+    pub first_listing_deadline: Duration,
+    /// How to show what has no file.
+    pub placeholders: Placeholders,
+    /// About how much memory the listings may take, in bytes.
+    pub memory: u64,
+}
+
+impl Default for TreeConfig {
+    fn default() -> Self {
+        Self {
+            chosen: Vec::new(),
+            metadata_ttl: Some(Duration::from_mins(5)),
+            on_outage: OnOutage::Stale,
+            max_stale: Duration::from_hours(7 * 24),
+            permission_ttl: Duration::from_mins(5),
+            confirm_after: Duration::from_secs(5),
+            deadline: Duration::from_secs(10),
+            first_listing_deadline: Duration::from_mins(2),
+            placeholders: Placeholders::Hide,
+            // A quarter million entries: far more than the folders in use, and little beside a desktop's memory.
+            memory: 256 << 20,
+        }
+    }
+}
+
+/// Why the tree has no answer. Never means that something does not exist.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TreeError {
+    /// The server failed, refuses or is away.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The caller's time is up; the work goes on and the next call joins it.
+    #[error("the listing did not arrive in time; it is still being fetched")]
+    TimedOut,
+    /// The server contradicts itself.
+    #[error("the server's listing cannot be proved complete: {0}")]
+    Unproved(String),
+    /// The object has left its folder.
+    #[error("it is no longer in its folder")]
+    Gone,
+}
+
+impl TreeError {
+    const fn is_outage(&self) -> bool {
+        match self {
+            Self::Remote(error) => error.is_outage(),
+            Self::TimedOut | Self::Unproved(_) => true,
+            Self::Gone => false,
+        }
+    }
+}
+
+/// A directory's listing, as it may be answered now.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The listing and the generations before.
+    pub stored: Arc<StoredListing>,
+    /// How long the kernel may keep the answer.
+    pub ttl: Duration,
+    /// True while the server could not be asked and an older listing stands in.
+    pub stale: bool,
+}
+
+/// What is known of a content beyond what its listing says.
+#[derive(Debug, Clone, Copy)]
+struct Amendment {
+    listed: ContentTag,
+    actual: ContentTag,
+}
+
+type FlightResult = Result<Arc<StoredListing>, TreeError>;
+
+/// One listing on its way; see the head of this file.
+#[derive(Clone)]
+struct Flight {
+    number: u64,
+    result: Shared<BoxFuture<'static, FlightResult>>,
+    progress: Progress,
+    started: Instant,
+}
+
+/// How long a failed refresh answers for the next callers: long enough that a directory read in a hundred pieces
+/// does not ask a dead server a hundred times, short enough that nobody notices when it is back.
+const FAILURE_MEMORY: Duration = Duration::from_secs(2);
+
+/// The shortest time the kernel is told to keep what stands in during an outage.
+const STALE_TTL: Duration = Duration::from_secs(1);
+
+/// The longest time the kernel is told to keep anything.
+const LONGEST_TTL: Duration = Duration::from_hours(1);
+
+/// The tree; cheap to clone.
+#[derive(Clone)]
+pub struct Tree(Arc<Inner>);
+
+struct Inner {
+    remote: Arc<dyn Remote>,
+    runtime: Handle,
+    config: TreeConfig,
+    clock: Clock,
+    store: MetadataStore,
+    inodes: InodeTable,
+    invalidations: Arc<Invalidations>,
+    lapses: Lapses,
+    flights: Mutex<HashMap<DirId, Flight>>,
+    failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
+    denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
+    amendments: Mutex<HashMap<DocumentId, Amendment>>,
+    next_flight: AtomicU64,
+    next_generation: AtomicU16,
+    /// The root's mtime before it is listed.
+    started: Timestamp,
+}
+
+impl Tree {
+    /// A tree over `remote` that knows nothing yet; its work runs on `runtime`.
+    pub fn new(remote: Arc<dyn Remote>, runtime: Handle, config: TreeConfig, clock: Clock) -> Self {
+        let store = MetadataStore::new(config.memory);
+        let tree = Self(Arc::new(Inner {
+            remote,
+            runtime: runtime.clone(),
+            config,
+            clock,
+            store,
+            inodes: InodeTable::default(),
+            invalidations: Arc::default(),
+            lapses: Lapses::default(),
+            flights: Mutex::default(),
+            failures: Mutex::default(),
+            denials: Mutex::default(),
+            amendments: Mutex::default(),
+            next_flight: AtomicU64::new(0),
+            next_generation: AtomicU16::new(0),
+            started: Timestamp::now(),
+        }));
+        let watched = Arc::downgrade(&tree.0);
+        runtime.spawn(async move {
+            while let Some(inner) = watched.upgrade() {
+                let next = inner.drop_lapsed();
+                let sleep = next.map_or(LONGEST_TTL, |next| next.since(inner.clock.now()));
+                // Short enough that a suspended machine, whose timers stood still, is soon right again.
+                let sleep = sleep.clamp(Duration::from_millis(1), Duration::from_secs(5));
+                tokio::select! {
+                    () = tokio::time::sleep(sleep) => {}
+                    () = inner.lapses.sooner() => {}
+                }
+            }
+        });
+        tree
+    }
+
+    /// What the kernel must be told to drop.
+    pub fn invalidations(&self) -> &Arc<Invalidations> {
+        &self.0.invalidations
+    }
+
+    /// The inode table.
+    pub fn inodes(&self) -> &InodeTable {
+        &self.0.inodes
+    }
+
+    /// The document server.
+    pub fn remote(&self) -> &Arc<dyn Remote> {
+        &self.0.remote
+    }
+
+    /// Bytes and entries known.
+    pub fn totals(&self) -> (u64, u64) {
+        self.0.store.totals()
+    }
+
+    /// The listing of `directory`: fresh, or refreshed first, or standing in during an outage.
+    pub async fn list(&self, directory: Directory) -> Result<Listed, TreeError> {
+        let dir = directory.id;
+        if let Some(listed) = self.fresh(dir) {
+            return Ok(listed);
+        }
+        if let Some(denial) = self.denial(dir) {
+            return Err(denial.into());
+        }
+        let failed = self.recent_failure(dir);
+        let result = match failed {
+            Some(error) => Err(error),
+            None => self.await_flight(&self.flight(dir), self.0.store.get(dir).is_some()).await,
+        };
+        match result {
+            Ok(stored) => Ok(self.listed(stored)),
+            Err(error) => self.bridge(dir, error),
+        }
+    }
+
+    /// The listing of `directory` as it is held, whatever its age; never waits.
+    pub fn held(&self, directory: Directory) -> Option<Arc<StoredListing>> {
+        self.0.store.get(directory.id)
+    }
+
+    /// Lists `directory` anew, however fresh it is.
+    pub async fn relist(&self, directory: Directory) -> Result<Listed, TreeError> {
+        self.0.denials.lock().remove(&dir_object(directory.id));
+        self.0.failures.lock().remove(&directory.id);
+        let held = self.0.store.get(directory.id).is_some();
+        self.await_flight(&self.flight(directory.id), held).await.map(|stored| self.listed(stored))
+    }
+
+    /// How old the listing of `directory` is, and when it was fetched.
+    pub fn age(&self, directory: Directory) -> Option<(Duration, Timestamp)> {
+        let stored = self.0.store.get(directory.id)?;
+        Some((self.0.clock.now().since(stored.fetched), stored.fetched_at))
+    }
+
+    /// The inode of a row of `directory`.
+    pub fn resolve(&self, directory: Directory, row: &Row) -> Arc<Inode> {
+        self.0.resolve(directory, row)
+    }
+
+    /// The inode of a directory that was reached before.
+    pub fn directory_inode(&self, directory: Directory) -> Arc<Inode> {
+        let ino = self.0.directory_ino(directory);
+        self.0.inodes.get(ino).unwrap_or_else(|| {
+            Arc::new(Inode { ino, parent: ROOT_DIRECTORY, target: Target::Directory(directory, None) })
+        })
+    }
+
+    /// How long what is held of `directory` may still be kept; `None` where that is no longer fresh.
+    pub fn freshness(&self, directory: Directory) -> Option<Duration> {
+        self.fresh(directory.id).map(|listed| listed.ttl)
+    }
+
+    /// A directory's mtime: when its listing last changed.
+    pub fn mtime(&self, inode: &Inode) -> Timestamp {
+        let Target::Directory(directory, _) = &inode.target else { return Timestamp::UNIX_EPOCH };
+        match self.0.store.get(directory.id) {
+            Some(stored) => stored.listing.changed,
+            None => inode.folder().map_or(self.0.started, unlisted_mtime),
+        }
+    }
+
+    /// Notes that the kernel was given the listing of `ino`, so that it is told when that gets too old.
+    pub fn note_given(&self, ino: InodeNo, directory: Directory, listed: &Listed) {
+        if self.0.config.metadata_ttl.is_some() || listed.stale {
+            self.0.lapses.note(Lapse { at: self.0.clock.now().plus(listed.ttl), ino, directory });
+        }
+    }
+
+    /// Whether `tag` is still what the document's listing says; `None` where no listing is held or it is not in it.
+    pub fn is_current(&self, inode: &Inode) -> Option<bool> {
+        let (document, tag) = inode.document()?;
+        let stored = self.0.store.get(inode.parent.id)?;
+        let row = stored.listing.find(ObjectId::Document(document.id))?;
+        Some(row.tag == Some(tag))
+    }
+
+    /// The refusal remembered for this object.
+    pub fn refusal(&self, id: ObjectId) -> Option<RemoteError> {
+        let mut denials = self.0.denials.lock();
+        let (until, _) = denials.get(&id)?;
+        if *until <= self.0.clock.now() {
+            denials.remove(&id);
+            return None;
+        }
+        denials.get(&id).map(|(_, refusal)| refusal.clone())
+    }
+
+    /// Remembers that the server refuses this object.
+    pub fn refuse(&self, id: ObjectId, refusal: RemoteError) {
+        self.0.refuse(id, refusal);
+    }
+
+    /// Says what a download told of a content and its listing did not: the name then leads to a new inode.
+    pub fn amend(&self, directory: Directory, document: &Document, actual: ContentTag) {
+        self.0.amendments.lock().insert(document.id, Amendment { listed: document.content_tag(0), actual });
+        let Some(stored) = self.0.store.get(directory.id) else { return };
+        let entries = stored.listing.entries().map(|entry| (**entry).clone()).collect();
+        self.0.commit(directory.id, entries, stored.fetched, stored.fetched_at);
+    }
+
+    /// After the server said that `object` is not there: is it still listed in `directory`?
+    ///
+    /// A server hides what may not be seen. What is still listed is denied; what is not has gone.
+    pub async fn is_listed(&self, directory: Directory, object: ObjectId) -> Result<bool, TreeError> {
+        let listed = self.relist(directory).await?;
+        Ok(listed.stored.listing.find(object).is_some())
+    }
+
+    fn listed(&self, stored: Arc<StoredListing>) -> Listed {
+        let left = match self.0.config.metadata_ttl {
+            None => LONGEST_TTL,
+            Some(ttl) => ttl.saturating_sub(self.0.clock.now().since(stored.fetched)),
+        };
+        Listed { stored, ttl: left.min(LONGEST_TTL), stale: false }
+    }
+
+    fn fresh(&self, dir: DirId) -> Option<Listed> {
+        let listed = self.listed(self.0.store.get(dir)?);
+        (!listed.ttl.is_zero()).then_some(listed)
+    }
+
+    /// Answers an outage from the last proved listing, where that is wanted and not too old.
+    fn bridge(&self, dir: DirId, error: TreeError) -> Result<Listed, TreeError> {
+        if !error.is_outage() || self.0.config.on_outage == OnOutage::Fail {
+            return Err(error);
+        }
+        let Some(stored) = self.0.store.get(dir) else { return Err(error) };
+        if self.0.clock.now().since(stored.fetched) > self.0.config.max_stale {
+            return Err(error);
+        }
+        tracing::debug!(?dir, %error, "answering from the last proved listing");
+        Ok(Listed { stored, ttl: STALE_TTL, stale: true })
+    }
+
+    fn denial(&self, dir: DirId) -> Option<RemoteError> {
+        self.refusal(dir_object(dir))
+    }
+
+    fn recent_failure(&self, dir: DirId) -> Option<TreeError> {
+        let failures = self.0.failures.lock();
+        let (until, error) = failures.get(&dir)?;
+        (*until > self.0.clock.now()).then(|| error.clone())
+    }
+
+    /// The flight that lists `dir`: the one under way, or a new one.
+    fn flight(&self, dir: DirId) -> Flight {
+        let mut flights = self.0.flights.lock();
+        if let Some(flight) = flights.get(&dir) {
+            return flight.clone();
+        }
+        let number = self.0.next_flight.fetch_add(1, Ordering::Relaxed);
+        let progress = Progress::new();
+        let inner = self.0.clone();
+        let told = progress.clone();
+        let work = self.0.runtime.spawn(async move {
+            let result = inner.fetch(dir, &told).await;
+            let mut flights = inner.flights.lock();
+            if flights.get(&dir).is_some_and(|flight| flight.number == number) {
+                flights.remove(&dir);
+            }
+            result
+        });
+        let result = async move {
+            work.await.unwrap_or_else(|_| Err(TreeError::Unproved("the listing was given up".to_owned())))
+        };
+        let flight = Flight { number, result: result.boxed().shared(), progress, started: Instant::now() };
+        flights.insert(dir, flight.clone());
+        flight
+    }
+
+    /// Waits for a flight as long as its caller may.
+    async fn await_flight(&self, flight: &Flight, held: bool) -> FlightResult {
+        let config = &self.0.config;
+        let now = Instant::now();
+        let end = if held { flight.started.max(now - config.deadline) } else { now }
+            + if held { config.deadline } else { config.first_listing_deadline };
+        let mut progress = flight.progress.subscribe();
+        let mut idle = now + config.deadline;
+        loop {
+            tokio::select! {
+                biased;
+                result = flight.result.clone() => return result,
+                Ok(()) = progress.changed() => idle = Instant::now() + config.deadline,
+                () = tokio::time::sleep_until(end.min(idle)) => return Err(TreeError::TimedOut),
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Asks the server for `dir`, proves the answer and puts it in place.
+    async fn fetch(&self, dir: DirId, progress: &Progress) -> FlightResult {
+        let asked = self.clock.now();
+        let asked_at = Timestamp::now();
+        let held = self.store.get(dir);
+        let entries = if dir == DirId::Root && !self.config.chosen.is_empty() {
+            self.chosen_entries().await.map_err(ProofError::Remote)
+        } else {
+            let held = held.as_ref().map(|stored| &*stored.listing);
+            proof::prove(&*self.remote, dir, held, self.config.confirm_after, progress).await.map(|proved| {
+                for (object, departure) in &proved.departed {
+                    tracing::debug!(?dir, ?object, ?departure, "left its folder");
+                }
+                proved.entries
+            })
+        };
+        match entries {
+            Ok(entries) => {
+                self.failures.lock().remove(&dir);
+                Ok(self.commit(dir, entries, asked, asked_at))
+            }
+            Err(error) => {
+                let error = match error {
+                    ProofError::Remote(error) => TreeError::Remote(error),
+                    ProofError::Short(detail) => TreeError::Unproved(detail),
+                };
+                if let TreeError::Remote(refusal @ RemoteError::Denied { .. }) = &error {
+                    self.refuse(dir_object(dir), refusal.clone());
+                } else {
+                    let until = self.clock.now().plus(FAILURE_MEMORY);
+                    self.failures.lock().insert(dir, (until, error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The chosen folders, with their newest attributes; one that may not be seen stays listed.
+    async fn chosen_entries(&self) -> Result<Vec<Entry>, RemoteError> {
+        let ids: Vec<_> = self.config.chosen.iter().map(|c| ObjectId::Folder(c.folder.id)).collect();
+        let mut found: HashMap<FolderId, Folder> = HashMap::new();
+        for entry in self.remote.find(&ids).await? {
+            if let Entry::Folder(folder) = entry {
+                found.insert(folder.id, folder);
+            }
+        }
+        let shown = |chosen: &ChosenFolder| {
+            let mut folder = found.remove(&chosen.folder.id).unwrap_or_else(|| chosen.folder.clone());
+            folder.name.clone_from(&chosen.folder.name);
+            Entry::Folder(folder)
+        };
+        Ok(self.config.chosen.iter().map(shown).collect())
+    }
+
+    /// Puts a proved listing in place: store and memory first, the kernel last.
+    fn commit(&self, dir: DirId, entries: Vec<Entry>, asked: Moment, asked_at: Timestamp) -> Arc<StoredListing> {
+        let previous = self.store.get(dir);
+        let now = Timestamp::now();
+        let draft = Draft {
+            place: if dir == DirId::Root { Place::Root } else { Place::Folder },
+            entries: entries.into_iter().map(Arc::new).collect(),
+            previous: previous.as_ref().map(|stored| &*stored.listing),
+            tag: &|document| self.tag(document),
+            placeholders: self.config.placeholders,
+            now,
+            unlisted_mtime: self.unlisted_mtime(dir).unwrap_or(now),
+            generation: self.next_generation.fetch_add(1, Ordering::Relaxed),
+        };
+        let stored =
+            Arc::new(StoredListing::succeed(previous.as_deref(), Listing::build(draft), asked, asked_at));
+        self.store.put(dir, stored.clone());
+        if let Some(previous) = previous {
+            self.announce(dir, &previous.listing, &stored.listing);
+        }
+        stored
+    }
+
+    /// Tells the kernel, through the set, what of `dir` is no longer as it was told.
+    fn announce(&self, dir: DirId, old: &Listing, new: &Listing) {
+        let difference = Difference::between(old, new);
+        if difference == Difference::default() {
+            return;
+        }
+        for directory in self.reached(dir) {
+            let ino = self.directory_ino(directory);
+            if !self.inodes.holds(ino) {
+                continue;
+            }
+            for &id in &difference.attributes {
+                if let Some(row) = new.find(id) {
+                    let inode = self.resolve(directory, row);
+                    if self.inodes.holds(inode.ino) {
+                        self.inodes.update(&inode);
+                        self.invalidations.add(inode.ino, |drops| drops.attributes = true);
+                    }
+                }
+            }
+            if old.generation != new.generation {
+                self.invalidations.add(ino, |drops| {
+                    drops.listing = true;
+                    drops.names.extend(difference.names.iter().cloned());
+                });
+            }
+        }
+    }
+
+    /// Every directory that shows `dir`: one for each mount entry it can be reached by.
+    fn reached(&self, dir: DirId) -> Vec<Directory> {
+        if dir == DirId::Root {
+            return vec![ROOT_DIRECTORY];
+        }
+        if self.config.chosen.is_empty() {
+            return vec![Directory { mount: MountEntry::WHOLE, id: dir }];
+        }
+        self.config
+            .chosen
+            .iter()
+            .map(|chosen| Directory { mount: MountEntry(chosen.folder.id.0), id: dir })
+            .collect()
+    }
+
+    fn directory_ino(&self, directory: Directory) -> InodeNo {
+        match directory.id {
+            DirId::Root => ROOT,
+            DirId::Folder(_) => self.inodes.resolve(directory, Target::Directory(directory, None)).ino,
+        }
+    }
+
+    fn resolve(&self, directory: Directory, row: &Row) -> Arc<Inode> {
+        let target = match (&*row.entry, row.tag) {
+            (Entry::Document(_), Some(tag)) => Target::File(row.entry.clone(), tag),
+            (Entry::Folder(folder), _) => {
+                let mount = match directory.id {
+                    DirId::Root if !self.config.chosen.is_empty() => MountEntry(folder.id.0),
+                    DirId::Root => MountEntry::WHOLE,
+                    DirId::Folder(_) => directory.mount,
+                };
+                let below = Directory { mount, id: DirId::Folder(folder.id) };
+                Target::Directory(below, Some(row.entry.clone()))
+            }
+            (Entry::Document(document), None) => {
+                Target::File(row.entry.clone(), document.content_tag(0))
+            }
+        };
+        self.inodes.resolve(directory, target)
+    }
+
+    /// The content tag of a document: what its listing says, unless a download knew better.
+    fn tag(&self, document: &Document) -> ContentTag {
+        let listed = document.content_tag(0);
+        let mut amendments = self.amendments.lock();
+        match amendments.get(&document.id) {
+            Some(amendment) if amendment.listed == listed => amendment.actual,
+            Some(_) => {
+                amendments.remove(&document.id);
+                listed
+            }
+            None => listed,
+        }
+    }
+
+    fn refuse(&self, id: ObjectId, refusal: RemoteError) {
+        let until = self.clock.now().plus(self.config.permission_ttl);
+        self.denials.lock().insert(id, (until, refusal));
+    }
+
+    /// What the parent's listing says of a directory that was never listed itself.
+    fn unlisted_mtime(&self, dir: DirId) -> Option<Timestamp> {
+        if dir == DirId::Root {
+            return Some(self.started);
+        }
+        self.reached(dir).into_iter().find_map(|directory| {
+            let inode = self.inodes.get(self.directory_ino(directory))?;
+            inode.folder().map(unlisted_mtime)
+        })
+    }
+
+    /// Tells the kernel of the listings it holds that got too old; returns when the next one does.
+    fn drop_lapsed(&self) -> Option<Moment> {
+        let now = self.clock.now();
+        for lapse in self.lapses.due(now) {
+            let refreshed = self.store.get(lapse.directory.id).and_then(|stored| {
+                let until = stored.fetched.plus(self.config.metadata_ttl?);
+                (until > now).then_some(until)
+            });
+            match refreshed {
+                Some(at) => self.lapses.note(Lapse { at, ..lapse }),
+                None => {
+                    if self.inodes.holds(lapse.ino) {
+                        self.invalidations.add(lapse.ino, |drops| drops.listing = true);
+                    }
+                }
+            }
+        }
+        self.lapses.next()
+    }
+}
+
+/// The object whose refusal stands for a directory's; the root is nobody's.
+const fn dir_object(dir: DirId) -> ObjectId {
+    match dir {
+        DirId::Root => ObjectId::Folder(FolderId(Guid::from_bytes([0; 16]))),
+        DirId::Folder(folder) => ObjectId::Folder(folder),
+    }
+}
+
+/// The mtime of a directory nobody has listed: the newest time its own properties tell.
+fn unlisted_mtime(folder: &Folder) -> Timestamp {
+    folder.updated.or(folder.created).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests;
