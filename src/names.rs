@@ -134,16 +134,14 @@ pub fn assign_names(place: Place, candidates: &[Candidate<'_>]) -> Vec<FileName>
     });
 
     let mut taken: HashSet<FileName> = HashSet::with_capacity(candidates.len());
-    let mut names: Vec<Option<FileName>> = vec![None; candidates.len()];
+    let mut names: Vec<(usize, FileName)> = Vec::with_capacity(candidates.len());
     for index in order {
         let name = claim(place, &candidates[index], &taken);
         taken.insert(name.clone());
-        names[index] = Some(name);
+        names.push((index, name));
     }
-    names
-        .into_iter()
-        .map(|name| name.expect("the order holds every index once"))
-        .collect()
+    names.sort_unstable_by_key(|(index, _)| *index);
+    names.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The first form of the candidate's name that nobody took.
@@ -200,7 +198,10 @@ fn split_extension(name: &str) -> (&str, &str) {
 /// Puts `suffix` between stem and extension, cutting the stem where the whole would be too long.
 fn with_suffix((stem, extension): (&str, &str), suffix: &str) -> String {
     let room = MAX_NAME_BYTES - suffix.len() - extension.len();
-    let stem = &stem[..stem.floor_char_boundary(room)];
+    let end = (0..=room.min(stem.len()))
+        .rfind(|&end| stem.is_char_boundary(end))
+        .unwrap_or(0);
+    let stem = &stem[..end];
     format!("{stem}{suffix}{extension}")
 }
 

@@ -11,6 +11,7 @@ fn guid(last: u8) -> Guid {
     Guid::from_bytes([0xab, 0xcd, 0x12, 0x34, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last])
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "tables read better without Some")]
 fn at(second: i64) -> Option<Timestamp> {
     Some(Timestamp::from_second(second).unwrap())
 }

@@ -1,0 +1,102 @@
+//! Learns the length of a document whose listing states none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::patience::Patience;
+use super::reader::{Reader, Shared};
+use super::{ContentError, ContentKey, same_etag};
+use crate::model::ByteRange;
+use crate::remote::RemoteError;
+
+/// What a probe found: the length, where the server tells.
+type Found = Result<Option<u64>, ContentError>;
+
+/// The probes on their way; one per key.
+#[derive(Default)]
+pub(super) struct Probes(Mutex<HashMap<ContentKey, watch::Receiver<Option<Found>>>>);
+
+/// Learns the length of the document of `key`.
+pub(super) async fn measure(reader: &Reader, key: &ContentKey) -> Result<u64, ContentError> {
+    if let Some(known) = reader.known_length(key) {
+        return known;
+    }
+    let mut patience = Patience::begin();
+    let mut probe = join_probe(reader.shared(), key);
+    let found = tokio::time::timeout_at(patience.deadline(), probe.wait_for(Option::is_some))
+        .await
+        .map_err(|_| ContentError::TimedOut)
+        // The sender drops unused only with the runtime.
+        .and_then(|found| {
+            found.map_or(Err(ContentError::Stopped), |found| {
+                found.clone().unwrap_or(Ok(None))
+            })
+        });
+    match found {
+        Ok(Some(length)) => Ok(length),
+        Ok(None) => reader.length_by_download(key, &mut patience).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// The probe for `key`, which is started where there is none.
+fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<Found>> {
+    let mut probes = shared.probes.0.lock();
+    if let Some(probe) = probes.get(key) {
+        return probe.clone();
+    }
+    let (sender, receiver) = watch::channel(None);
+    probes.insert(key.clone(), receiver.clone());
+    let place = Place {
+        shared: shared.clone(),
+        key: key.clone(),
+    };
+    shared.cache.handle().spawn(async move {
+        let found = probe(&place.shared, &place.key).await;
+        if let Err(error) = &found {
+            place.shared.remember_failure(&place.key, error);
+        }
+        drop(place);
+        sender.send_replace(Some(found));
+    });
+    receiver
+}
+
+/// A probe's place among the others; left when it ends, in whatever way.
+struct Place {
+    shared: Arc<Shared>,
+    key: ContentKey,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.probes.0.lock().remove(&self.key);
+    }
+}
+
+/// Asks for one byte: the answer's head states the length of the whole.
+async fn probe(shared: &Shared, key: &ContentKey) -> Found {
+    let first = ByteRange {
+        start: 0,
+        end: Some(1),
+    };
+    let content = match shared.remote.read(key.document, first, None).await {
+        Ok(content) => content,
+        // Some servers refuse a range of an empty file, some gateways any: the download will tell.
+        Err(RemoteError::Protocol(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(etag) = content.etag.as_deref() {
+        let etag = Arc::from(etag);
+        if let Some(known) = shared.cache.etag(key)
+            && !same_etag(&known, &etag)
+        {
+            return Err(ContentError::ReplacedInPlace { etag: Some(etag) });
+        }
+        shared.cache.remember_etag(key, &etag);
+    }
+    Ok(content.total)
+}
