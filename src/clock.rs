@@ -15,6 +15,7 @@ impl Moment {
     }
 
     /// This much later.
+    #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
@@ -48,9 +49,7 @@ impl Clock {
                 let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
                 Moment(Duration::new(seconds, nanoseconds))
             }
-            Source::Manual(nanoseconds) => {
-                Moment(Duration::from_nanos(nanoseconds.load(Ordering::SeqCst)))
-            }
+            Source::Manual(nanoseconds) => Moment(Duration::from_nanos(nanoseconds.load(Ordering::SeqCst))),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::content::{ContentCache, ContentError, Reader};
+use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
 use crate::fs::{Appearance, Filesystem};
 use crate::fuse::mountpoint::{self, MountpointError};
 use crate::fuse::session::{Access, FuseSession, SessionOptions, Unmounted};
@@ -18,7 +18,6 @@ use crate::tree::inodes::ROOT_DIRECTORY;
 use crate::tree::{Tree, TreeConfig, TreeError};
 
 pub mod choose;
-pub mod connect;
 
 /// Everything a mount needs, decided.
 pub struct MountPlan {
@@ -92,7 +91,11 @@ impl Daemon {
         let session = blocking(move || FuseSession::mount(mounted, &options, handle))
             .await
             .map_err(|source| DaemonError::Mount { path, source })?;
-        Ok(Self { fs, session, mountpoint })
+        Ok(Self {
+            fs,
+            session,
+            mountpoint,
+        })
     }
 
     /// The file system that answers.
@@ -139,10 +142,18 @@ pub async fn filesystem(
 ) -> Result<Filesystem, DaemonError> {
     let account = remote.account().await?;
     let handle = runtime.clone();
-    let cache = blocking(move || ContentCache::open(&cache_dir, handle)).await.map_err(DaemonError::Cache)?;
-    let reader = Reader::new(cache, remote.clone());
+    let cache = blocking(move || ContentCache::open(&cache_dir, handle, CacheOptions::default()))
+        .await
+        .map_err(DaemonError::Cache)?;
+    let reader = Reader::new(Arc::new(cache), remote.clone());
     let tree = Tree::new(remote, runtime.clone(), tree, Clock::default());
-    Ok(Filesystem::new(tree, reader, appearance, &account, CALLER_DEADLINE))
+    Ok(Filesystem::new(
+        tree,
+        reader,
+        appearance,
+        &account,
+        CALLER_DEADLINE,
+    ))
 }
 
 /// Runs what blocks away from the workers; a panic in it goes on here.

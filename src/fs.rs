@@ -12,8 +12,8 @@ use bytes::Bytes;
 use crate::content::{ContentError, ContentKey, FetchPolicy, ReadRequest, Reader};
 use crate::model::{ContentTag, DirId, Document, Entry, ObjectId, Timestamp};
 use crate::remote::RemoteError;
-use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
 use crate::store::listing::{DOT_DOT_SLOT, DOT_SLOT, DirCookie, Listing, Row};
+use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
 use crate::tree::{Listed, Tree, TreeError};
 
 pub mod error;
@@ -138,7 +138,14 @@ impl Filesystem {
         deadline: Duration,
     ) -> Self {
         let server = tree.remote().name().into();
-        Self(Arc::new(Inner { tree, reader, appearance, server, account: account.into(), deadline }))
+        Self(Arc::new(Inner {
+            tree,
+            reader,
+            appearance,
+            server,
+            account: account.into(),
+            deadline,
+        }))
     }
 
     /// The tree below.
@@ -185,7 +192,10 @@ impl Filesystem {
             Target::Directory(directory, _) => *directory,
             Target::File(..) => inode.parent,
         };
-        Ok((self.attr(&inode), self.0.tree.freshness(source).unwrap_or(UNCERTAIN_TTL)))
+        Ok((
+            self.attr(&inode),
+            self.0.tree.freshness(source).unwrap_or(UNCERTAIN_TTL),
+        ))
     }
 
     /// Reads the directory `ino` from `cookie` on, giving each entry to `take` until that says "full" (true).
@@ -200,7 +210,14 @@ impl Filesystem {
         let listing = listed.stored.generation(cookie.generation);
         let current = listing.generation == listed.stored.listing.generation;
         self.0.tree.note_given(ino, directory, &listed);
-        self.give(&inode, directory, listing, cookie, current.then_some(listed.ttl), take);
+        self.give(
+            &inode,
+            directory,
+            listing,
+            cookie,
+            current.then_some(listed.ttl),
+            take,
+        );
         Ok(())
     }
 
@@ -209,15 +226,27 @@ impl Filesystem {
     /// Fewer bytes than asked come only at the end of the file.
     pub async fn read(&self, ino: InodeNo, offset: u64, size: u32) -> Result<Bytes, FsError> {
         let inode = self.inode(ino)?;
-        let Some((document, tag)) = inode.document() else { return Err(FsError::IsDirectory) };
+        let Some((document, tag)) = inode.document() else {
+            return Err(FsError::IsDirectory);
+        };
         let Some(length) = tag.size else {
-            return Err(FsError::Broken(format!("the length of {} is not known", document.name)));
+            return Err(FsError::Broken(format!(
+                "the length of {} is not known",
+                document.name
+            )));
         };
         let wanted = length.saturating_sub(offset).min(u64::from(size));
         if wanted == 0 {
             return Ok(Bytes::new());
         }
-        let request = |fetch| ReadRequest { key: self.key(document, tag), size: length, offset, len: wanted, fetch };
+        let request = |fetch| ReadRequest {
+            key: self.key(document, tag),
+            size: Some(length),
+            offset,
+            // At most `size`, which is 32 bits wide.
+            len: u32::try_from(wanted).unwrap_or(size),
+            fetch,
+        };
         // What is here, or on its way, is read without asking whether it is still the newest: it is what this inode
         // stands for.
         match self.0.reader.read(request(FetchPolicy::CacheOnly)).await {
@@ -249,20 +278,32 @@ impl Filesystem {
     pub fn statfs(&self) -> StatFs {
         let (bytes, files) = self.0.tree.totals();
         // At least one, or `df` takes the mount for a pseudo file system and leaves it out.
-        StatFs { blocks: bytes.div_ceil(BLOCK).max(1), files: files.max(1), block: 512 }
+        StatFs {
+            blocks: bytes.div_ceil(BLOCK).max(1),
+            files: files.max(1),
+            block: 512,
+        }
     }
 
     fn inode(&self, ino: InodeNo) -> Result<Arc<Inode>, FsError> {
         // The kernel asks only about what it holds; anything else is from before a restart.
-        self.0.tree.inodes().get(ino).ok_or_else(|| FsError::Stale("the inode is not known".to_owned()))
+        self.0
+            .tree
+            .inodes()
+            .get(ino)
+            .ok_or_else(|| FsError::Stale("the inode is not known".to_owned()))
     }
 
     async fn list(&self, inode: &Inode) -> Result<(Directory, Listed), FsError> {
-        let Target::Directory(directory, _) = inode.target else { return Err(FsError::NotDirectory) };
+        let Target::Directory(directory, _) = inode.target else {
+            return Err(FsError::NotDirectory);
+        };
         match self.0.tree.list(directory).await {
             Ok(listed) => Ok((directory, listed)),
             Err(TreeError::Remote(refusal @ RemoteError::NotFound { .. })) => {
-                let DirId::Folder(folder) = directory.id else { return Err(refusal.into()) };
+                let DirId::Folder(folder) = directory.id else {
+                    return Err(refusal.into());
+                };
                 Err(self.not_found(inode, ObjectId::Folder(folder), refusal).await)
             }
             Err(error) => Err(error.into()),
@@ -295,10 +336,18 @@ impl Filesystem {
         ttl: Option<Duration>,
         take: &mut (dyn FnMut(DirEntry<'_>) -> bool + Send),
     ) {
-        let at = |slot| DirCookie { generation: Some(listing.generation), slot };
+        let at = |slot| DirCookie {
+            generation: Some(listing.generation),
+            slot,
+        };
         let parent = self.0.tree.directory_inode(inode.parent);
         for (slot, name, inode) in [(DOT_SLOT, ".", inode), (DOT_DOT_SLOT, "..", &*parent)] {
-            let entry = DirEntry { cookie: at(slot), name, attr: self.attr(inode), ttl: None };
+            let entry = DirEntry {
+                cookie: at(slot),
+                name,
+                attr: self.attr(inode),
+                ttl: None,
+            };
             if cookie.slot < slot && take(entry) {
                 return;
             }
@@ -307,8 +356,12 @@ impl Filesystem {
             let child = self.0.tree.resolve(directory, row);
             // An unknown length must be learnt by a lookup before anyone sees it.
             let ttl = ttl.filter(|_| row.tag.is_none_or(|tag| tag.size.is_some()));
-            let entry =
-                DirEntry { cookie: at(row.slot), name: row.name.as_str(), attr: self.attr(&child), ttl };
+            let entry = DirEntry {
+                cookie: at(row.slot),
+                name: row.name.as_str(),
+                attr: self.attr(&child),
+                ttl,
+            };
             if take(entry) {
                 return;
             }
@@ -331,24 +384,37 @@ impl Filesystem {
         let refused = self.0.tree.refusal(id);
         let measured = match refused {
             Some(refusal) => Err(ContentError::Remote(refusal)),
-            None => match tokio::time::timeout(self.0.deadline, self.0.reader.measure(document.id)).await {
-                Ok(measured) => measured,
-                Err(_) => return Err(FsError::TimedOut("the length did not arrive in time".to_owned())),
-            },
+            None => {
+                match tokio::time::timeout(self.0.deadline, self.0.reader.measure(&self.key(document, tag)))
+                    .await
+                {
+                    Ok(measured) => measured,
+                    Err(_) => return Err(FsError::TimedOut("the length did not arrive in time".to_owned())),
+                }
+            }
         };
         let (size, ttl) = match measured {
             Ok(size) => (size, ttl),
             // It may be seen and not read: it is listed, and reading it answers EACCES.
             Err(ContentError::Remote(refusal @ RemoteError::Denied { .. })) => {
                 self.0.tree.refuse(id, refusal);
-                let row = Row { tag: Some(ContentTag { size: Some(0), ..tag }), ..row.clone() };
+                let row = Row {
+                    tag: Some(ContentTag { size: Some(0), ..tag }),
+                    ..row.clone()
+                };
                 return Ok((self.0.tree.resolve(directory, &row), UNCERTAIN_TTL));
             }
             Err(error) => return Err(error.into()),
         };
-        let actual = ContentTag { size: Some(size), ..tag };
+        let actual = ContentTag {
+            size: Some(size),
+            ..tag
+        };
         self.0.tree.amend(directory, document, actual);
-        let row = Row { tag: Some(actual), ..row.clone() };
+        let row = Row {
+            tag: Some(actual),
+            ..row.clone()
+        };
         Ok((self.0.tree.resolve(directory, &row), ttl))
     }
 
@@ -384,32 +450,49 @@ impl Filesystem {
         error: ContentError,
     ) -> FsError {
         let actual = match &error {
-            ContentError::LengthDiffers { delivered, .. } => {
-                ContentTag { size: Some(*delivered), revision: tag.revision + 1, ..tag }
-            }
-            ContentError::ReplacedInPlace { .. } => ContentTag { revision: tag.revision + 1, ..tag },
+            ContentError::LengthDiffers { delivered, .. } => ContentTag {
+                size: Some(*delivered),
+                revision: tag.revision + 1,
+                ..tag
+            },
+            ContentError::ReplacedInPlace { .. } => ContentTag {
+                revision: tag.revision + 1,
+                ..tag
+            },
             ContentError::Remote(refusal @ RemoteError::Denied { .. }) => {
-                self.0.tree.refuse(ObjectId::Document(document.id), refusal.clone());
+                self.0
+                    .tree
+                    .refuse(ObjectId::Document(document.id), refusal.clone());
                 return error.into();
             }
             ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {
-                return self.not_found(inode, ObjectId::Document(document.id), refusal.clone()).await;
+                return self
+                    .not_found(inode, ObjectId::Document(document.id), refusal.clone())
+                    .await;
             }
             ContentError::Remote(_)
-            | ContentError::TimedOut(_)
+            | ContentError::TimedOut
             | ContentError::NotCached
-            | ContentError::Cache(_) => return error.into(),
+            | ContentError::Stopped
+            | ContentError::Cache { .. } => return error.into(),
         };
         // Only the newest version's name can be led to a new inode.
         if self.0.tree.is_current(inode) == Some(true) {
-            self.0.reader.adopt(&self.key(document, tag), &self.key(document, actual)).await;
+            self.0
+                .reader
+                .adopt(&self.key(document, tag), &self.key(document, actual));
             self.0.tree.amend(inode.parent, document, actual);
         }
         error.into()
     }
 
     fn key(&self, document: &Document, tag: ContentTag) -> ContentKey {
-        ContentKey { server: self.0.server.clone(), account: self.0.account.clone(), document: document.id, tag }
+        ContentKey {
+            server: self.0.server.clone(),
+            account: self.0.account.clone(),
+            document: document.id,
+            tag,
+        }
     }
 
     fn attr(&self, inode: &Inode) -> Attr {
@@ -449,5 +532,8 @@ fn whole(bytes: Bytes, wanted: u64) -> Result<Bytes, FsError> {
     if bytes.len() as u64 == wanted {
         return Ok(bytes);
     }
-    Err(FsError::Broken(format!("{} bytes came where {wanted} were due", bytes.len())))
+    Err(FsError::Broken(format!(
+        "{} bytes came where {wanted} were due",
+        bytes.len()
+    )))
 }

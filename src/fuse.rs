@@ -63,7 +63,10 @@ impl Adaptor {
         });
         let mut guarded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(guarded);
         let entered = self.runtime.enter();
-        let pending = guarded.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        let pending = guarded
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending();
         drop(entered);
         if pending {
             self.runtime.spawn(guarded);
@@ -124,7 +127,14 @@ impl fuser::Filesystem for Adaptor {
         reply.error(Errno::ENOSYS);
     }
 
-    fn flush(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         reply.error(Errno::ENOSYS);
     }
 
@@ -132,7 +142,14 @@ impl fuser::Filesystem for Adaptor {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
         reply.ok();
     }
 
@@ -172,7 +189,14 @@ impl fuser::Filesystem for Adaptor {
                     let node = entry.ttl.map_or(0, |_| entry.attr.ino.0);
                     let ttl = entry.ttl.unwrap_or_default();
                     let attr = file_attr(&entry.attr);
-                    reply.add(INodeNo(node), entry.cookie.offset(), entry.name, &ttl, &attr, GENERATION)
+                    reply.add(
+                        INodeNo(node),
+                        entry.cookie.offset(),
+                        entry.name,
+                        &ttl,
+                        &attr,
+                        GENERATION,
+                    )
                 })
                 .await;
             match given {
@@ -267,14 +291,7 @@ impl fuser::Filesystem for Adaptor {
         reply.error(read_only("rmdir", parent));
     }
 
-    fn symlink(
-        &self,
-        _request: &Request,
-        parent: INodeNo,
-        _name: &OsStr,
-        _target: &Path,
-        reply: ReplyEntry,
-    ) {
+    fn symlink(&self, _request: &Request, parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
         reply.error(read_only("symlink", parent));
     }
 

@@ -2,6 +2,7 @@
 pub mod auth;
 pub mod clock;
 pub mod content;
+pub mod daemon;
 pub mod demo;
 pub mod fs;
 pub mod fuse;

@@ -35,7 +35,12 @@ pub struct StoredListing {
 
 impl StoredListing {
     /// Puts `listing` in the place of `previous`, which stays readable for those who began with it.
-    pub fn succeed(previous: Option<&Self>, listing: Listing, fetched: Moment, fetched_at: Timestamp) -> Self {
+    pub fn succeed(
+        previous: Option<&Self>,
+        listing: Listing,
+        fetched: Moment,
+        fetched_at: Timestamp,
+    ) -> Self {
         let older = match previous {
             None => Vec::new(),
             Some(previous) if previous.listing.generation == listing.generation => previous.older.clone(),
@@ -45,12 +50,20 @@ impl StoredListing {
                 older
             }
         };
-        Self { listing: Arc::new(listing), fetched, fetched_at, older }
+        Self {
+            listing: Arc::new(listing),
+            fetched,
+            fetched_at,
+            older,
+        }
     }
 
     /// The listing a reader of this generation goes on in: its own while it is remembered, else the present one.
     pub fn generation(&self, generation: Option<u16>) -> &Arc<Listing> {
-        self.older.iter().find(|older| Some(older.generation) == generation).unwrap_or(&self.listing)
+        self.older
+            .iter()
+            .find(|older| Some(older.generation) == generation)
+            .unwrap_or(&self.listing)
     }
 }
 
@@ -70,7 +83,13 @@ impl MetadataStore {
         // Least recently used and not the default policy, which may refuse a newcomer: a listing that was just
         // proved must be there for the reader's next piece.
         let policy = EvictionPolicy::lru();
-        Self { listings: Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(policy).build() }
+        Self {
+            listings: Cache::builder()
+                .max_capacity(bytes)
+                .weigher(weigh)
+                .eviction_policy(policy)
+                .build(),
+        }
     }
 
     /// The last proved listing of `dir`, however old.
@@ -85,8 +104,13 @@ impl MetadataStore {
 
     /// Bytes and entries known, over all listings held.
     pub fn totals(&self) -> (u64, u64) {
-        self.listings.iter().fold((0, 0), |(bytes, entries), (_, stored)| {
-            (bytes.saturating_add(stored.listing.bytes()), entries + stored.listing.rows().len() as u64)
-        })
+        self.listings
+            .iter()
+            .fold((0, 0), |(bytes, entries), (_, stored)| {
+                (
+                    bytes.saturating_add(stored.listing.bytes()),
+                    entries + stored.listing.rows().len() as u64,
+                )
+            })
     }
 }

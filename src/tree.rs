@@ -22,7 +22,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment};
-use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId, Timestamp};
+use crate::model::{
+    ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId, Timestamp,
+};
 use crate::names::Place;
 use crate::remote::{Progress, Remote, RemoteError};
 use crate::store::listing::{Difference, Draft, Listing, Placeholders, Row};
@@ -256,7 +258,10 @@ impl Tree {
         let failed = self.recent_failure(dir);
         let result = match failed {
             Some(error) => Err(error),
-            None => self.await_flight(&self.flight(dir), self.0.store.get(dir).is_some()).await,
+            None => {
+                self.await_flight(&self.flight(dir), self.0.store.get(dir).is_some())
+                    .await
+            }
         };
         match result {
             Ok(stored) => Ok(self.listed(stored)),
@@ -274,7 +279,9 @@ impl Tree {
         self.0.denials.lock().remove(&dir_object(directory.id));
         self.0.failures.lock().remove(&directory.id);
         let held = self.0.store.get(directory.id).is_some();
-        self.await_flight(&self.flight(directory.id), held).await.map(|stored| self.listed(stored))
+        self.await_flight(&self.flight(directory.id), held)
+            .await
+            .map(|stored| self.listed(stored))
     }
 
     /// How old the listing of `directory` is, and when it was fetched.
@@ -292,7 +299,11 @@ impl Tree {
     pub fn directory_inode(&self, directory: Directory) -> Arc<Inode> {
         let ino = self.0.directory_ino(directory);
         self.0.inodes.get(ino).unwrap_or_else(|| {
-            Arc::new(Inode { ino, parent: ROOT_DIRECTORY, target: Target::Directory(directory, None) })
+            Arc::new(Inode {
+                ino,
+                parent: ROOT_DIRECTORY,
+                target: Target::Directory(directory, None),
+            })
         })
     }
 
@@ -303,7 +314,9 @@ impl Tree {
 
     /// A directory's mtime: when its listing last changed.
     pub fn mtime(&self, inode: &Inode) -> Timestamp {
-        let Target::Directory(directory, _) = &inode.target else { return Timestamp::UNIX_EPOCH };
+        let Target::Directory(directory, _) = &inode.target else {
+            return Timestamp::UNIX_EPOCH;
+        };
         match self.0.store.get(directory.id) {
             Some(stored) => stored.listing.changed,
             None => inode.folder().map_or(self.0.started, unlisted_mtime),
@@ -313,7 +326,11 @@ impl Tree {
     /// Notes that the kernel was given the listing of `ino`, so that it is told when that gets too old.
     pub fn note_given(&self, ino: InodeNo, directory: Directory, listed: &Listed) {
         if self.0.config.metadata_ttl.is_some() || listed.stale {
-            self.0.lapses.note(Lapse { at: self.0.clock.now().plus(listed.ttl), ino, directory });
+            self.0.lapses.note(Lapse {
+                at: self.0.clock.now().plus(listed.ttl),
+                ino,
+                directory,
+            });
         }
     }
 
@@ -343,10 +360,19 @@ impl Tree {
 
     /// Says what a download told of a content and its listing did not: the name then leads to a new inode.
     pub fn amend(&self, directory: Directory, document: &Document, actual: ContentTag) {
-        self.0.amendments.lock().insert(document.id, Amendment { listed: document.content_tag(0), actual });
-        let Some(stored) = self.0.store.get(directory.id) else { return };
+        self.0.amendments.lock().insert(
+            document.id,
+            Amendment {
+                listed: document.content_tag(0),
+                actual,
+            },
+        );
+        let Some(stored) = self.0.store.get(directory.id) else {
+            return;
+        };
         let entries = stored.listing.entries().map(|entry| (**entry).clone()).collect();
-        self.0.commit(directory.id, entries, stored.fetched, stored.fetched_at);
+        self.0
+            .commit(directory.id, entries, stored.fetched, stored.fetched_at);
     }
 
     /// After the server said that `object` is not there: is it still listed in `directory`?
@@ -362,7 +388,11 @@ impl Tree {
             None => LONGEST_TTL,
             Some(ttl) => ttl.saturating_sub(self.0.clock.now().since(stored.fetched)),
         };
-        Listed { stored, ttl: left.min(LONGEST_TTL), stale: false }
+        Listed {
+            stored,
+            ttl: left.min(LONGEST_TTL),
+            stale: false,
+        }
     }
 
     fn fresh(&self, dir: DirId) -> Option<Listed> {
@@ -375,12 +405,18 @@ impl Tree {
         if !error.is_outage() || self.0.config.on_outage == OnOutage::Fail {
             return Err(error);
         }
-        let Some(stored) = self.0.store.get(dir) else { return Err(error) };
+        let Some(stored) = self.0.store.get(dir) else {
+            return Err(error);
+        };
         if self.0.clock.now().since(stored.fetched) > self.0.config.max_stale {
             return Err(error);
         }
         tracing::debug!(?dir, %error, "answering from the last proved listing");
-        Ok(Listed { stored, ttl: STALE_TTL, stale: true })
+        Ok(Listed {
+            stored,
+            ttl: STALE_TTL,
+            stale: true,
+        })
     }
 
     fn denial(&self, dir: DirId) -> Option<RemoteError> {
@@ -412,9 +448,15 @@ impl Tree {
             result
         });
         let result = async move {
-            work.await.unwrap_or_else(|_| Err(TreeError::Unproved("the listing was given up".to_owned())))
+            work.await
+                .unwrap_or_else(|_| Err(TreeError::Unproved("the listing was given up".to_owned())))
         };
-        let flight = Flight { number, result: result.boxed().shared(), progress, started: Instant::now() };
+        let flight = Flight {
+            number,
+            result: result.boxed().shared(),
+            progress,
+            started: Instant::now(),
+        };
         flights.insert(dir, flight.clone());
         flight
     }
@@ -423,8 +465,15 @@ impl Tree {
     async fn await_flight(&self, flight: &Flight, held: bool) -> FlightResult {
         let config = &self.0.config;
         let now = Instant::now();
-        let end = if held { flight.started.max(now - config.deadline) } else { now }
-            + if held { config.deadline } else { config.first_listing_deadline };
+        let end = if held {
+            flight.started.max(now - config.deadline)
+        } else {
+            now
+        } + if held {
+            config.deadline
+        } else {
+            config.first_listing_deadline
+        };
         let mut progress = flight.progress.subscribe();
         let mut idle = now + config.deadline;
         loop {
@@ -448,12 +497,14 @@ impl Inner {
             self.chosen_entries().await.map_err(ProofError::Remote)
         } else {
             let held = held.as_ref().map(|stored| &*stored.listing);
-            proof::prove(&*self.remote, dir, held, self.config.confirm_after, progress).await.map(|proved| {
-                for (object, departure) in &proved.departed {
-                    tracing::debug!(?dir, ?object, ?departure, "left its folder");
-                }
-                proved.entries
-            })
+            proof::prove(&*self.remote, dir, held, self.config.confirm_after, progress)
+                .await
+                .map(|proved| {
+                    for (object, departure) in &proved.departed {
+                        tracing::debug!(?dir, ?object, ?departure, "left its folder");
+                    }
+                    proved.entries
+                })
         };
         match entries {
             Ok(entries) => {
@@ -478,7 +529,12 @@ impl Inner {
 
     /// The chosen folders, with their newest attributes; one that may not be seen stays listed.
     async fn chosen_entries(&self) -> Result<Vec<Entry>, RemoteError> {
-        let ids: Vec<_> = self.config.chosen.iter().map(|c| ObjectId::Folder(c.folder.id)).collect();
+        let ids: Vec<_> = self
+            .config
+            .chosen
+            .iter()
+            .map(|c| ObjectId::Folder(c.folder.id))
+            .collect();
         let mut found: HashMap<FolderId, Folder> = HashMap::new();
         for entry in self.remote.find(&ids).await? {
             if let Entry::Folder(folder) = entry {
@@ -486,7 +542,9 @@ impl Inner {
             }
         }
         let shown = |chosen: &ChosenFolder| {
-            let mut folder = found.remove(&chosen.folder.id).unwrap_or_else(|| chosen.folder.clone());
+            let mut folder = found
+                .remove(&chosen.folder.id)
+                .unwrap_or_else(|| chosen.folder.clone());
             folder.name.clone_from(&chosen.folder.name);
             Entry::Folder(folder)
         };
@@ -494,11 +552,21 @@ impl Inner {
     }
 
     /// Puts a proved listing in place: store and memory first, the kernel last.
-    fn commit(&self, dir: DirId, entries: Vec<Entry>, asked: Moment, asked_at: Timestamp) -> Arc<StoredListing> {
+    fn commit(
+        &self,
+        dir: DirId,
+        entries: Vec<Entry>,
+        asked: Moment,
+        asked_at: Timestamp,
+    ) -> Arc<StoredListing> {
         let previous = self.store.get(dir);
         let now = Timestamp::now();
         let draft = Draft {
-            place: if dir == DirId::Root { Place::Root } else { Place::Folder },
+            place: if dir == DirId::Root {
+                Place::Root
+            } else {
+                Place::Folder
+            },
             entries: entries.into_iter().map(Arc::new).collect(),
             previous: previous.as_ref().map(|stored| &*stored.listing),
             tag: &|document| self.tag(document),
@@ -507,8 +575,12 @@ impl Inner {
             unlisted_mtime: self.unlisted_mtime(dir).unwrap_or(now),
             generation: self.next_generation.fetch_add(1, Ordering::Relaxed),
         };
-        let stored =
-            Arc::new(StoredListing::succeed(previous.as_deref(), Listing::build(draft), asked, asked_at));
+        let stored = Arc::new(StoredListing::succeed(
+            previous.as_deref(),
+            Listing::build(draft),
+            asked,
+            asked_at,
+        ));
         self.store.put(dir, stored.clone());
         if let Some(previous) = previous {
             self.announce(dir, &previous.listing, &stored.listing);
@@ -551,19 +623,29 @@ impl Inner {
             return vec![ROOT_DIRECTORY];
         }
         if self.config.chosen.is_empty() {
-            return vec![Directory { mount: MountEntry::WHOLE, id: dir }];
+            return vec![Directory {
+                mount: MountEntry::WHOLE,
+                id: dir,
+            }];
         }
         self.config
             .chosen
             .iter()
-            .map(|chosen| Directory { mount: MountEntry(chosen.folder.id.0), id: dir })
+            .map(|chosen| Directory {
+                mount: MountEntry(chosen.folder.id.0),
+                id: dir,
+            })
             .collect()
     }
 
     fn directory_ino(&self, directory: Directory) -> InodeNo {
         match directory.id {
             DirId::Root => ROOT,
-            DirId::Folder(_) => self.inodes.resolve(directory, Target::Directory(directory, None)).ino,
+            DirId::Folder(_) => {
+                self.inodes
+                    .resolve(directory, Target::Directory(directory, None))
+                    .ino
+            }
         }
     }
 
@@ -576,12 +658,13 @@ impl Inner {
                     DirId::Root => MountEntry::WHOLE,
                     DirId::Folder(_) => directory.mount,
                 };
-                let below = Directory { mount, id: DirId::Folder(folder.id) };
+                let below = Directory {
+                    mount,
+                    id: DirId::Folder(folder.id),
+                };
                 Target::Directory(below, Some(row.entry.clone()))
             }
-            (Entry::Document(document), None) => {
-                Target::File(row.entry.clone(), document.content_tag(0))
-            }
+            (Entry::Document(document), None) => Target::File(row.entry.clone(), document.content_tag(0)),
         };
         self.inodes.resolve(directory, target)
     }

@@ -64,8 +64,11 @@ impl FolderChoice {
         let place = match place.parse::<Guid>() {
             Ok(guid) => FolderPlace::Id(FolderId(guid)),
             Err(_) => {
-                let names: Vec<String> =
-                    place.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+                let names: Vec<String> = place
+                    .split('/')
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned)
+                    .collect();
                 if names.is_empty() {
                     return Err(ChooseError::Empty);
                 }
@@ -77,10 +80,7 @@ impl FolderChoice {
 }
 
 /// Finds all of `choices`.
-pub async fn choose(
-    remote: &dyn Remote,
-    choices: &[FolderChoice],
-) -> Result<Vec<ChosenFolder>, ChooseError> {
+pub async fn choose(remote: &dyn Remote, choices: &[FolderChoice]) -> Result<Vec<ChosenFolder>, ChooseError> {
     let mut chosen: Vec<ChosenFolder> = Vec::with_capacity(choices.len());
     for choice in choices {
         let mut folder = match &choice.place {
@@ -125,11 +125,16 @@ fn one(level: Vec<Folder>, name: &str, within: &[String]) -> Result<Folder, Choo
         (Some(folder), false) => {
             named.push(folder);
             let guids: Vec<_> = named.iter().map(|folder| folder.id.to_string()).collect();
-            Err(ChooseError::Ambiguous { name: name.to_owned(), count: named.len(), guids: guids.join(", ") })
+            Err(ChooseError::Ambiguous {
+                name: name.to_owned(),
+                count: named.len(),
+                guids: guids.join(", "),
+            })
         }
-        (None, _) => {
-            Err(ChooseError::NoSuchFolder { missing: name.to_owned(), within: within.join("/") })
-        }
+        (None, _) => Err(ChooseError::NoSuchFolder {
+            missing: name.to_owned(),
+            within: within.join("/"),
+        }),
     }
 }
 
@@ -140,7 +145,10 @@ mod tests {
     #[test]
     fn a_choice_is_a_path_or_a_guid_with_or_without_an_alias() {
         let path = FolderChoice::parse("/Bridge/Drawings/=Plans").unwrap();
-        assert_eq!(path.place, FolderPlace::Path(vec!["Bridge".into(), "Drawings".into()]));
+        assert_eq!(
+            path.place,
+            FolderPlace::Path(vec!["Bridge".into(), "Drawings".into()])
+        );
         assert_eq!(path.alias.as_deref(), Some("Plans"));
         let guid = FolderChoice::parse("9d8a7a70-254f-4494-bfe8-9c312e33a662").unwrap();
         assert!(matches!(guid.place, FolderPlace::Id(_)) && guid.alias.is_none());

@@ -125,11 +125,11 @@ impl From<ContentError> for FsError {
         let text = error.to_string();
         match error {
             ContentError::Remote(error) => error.into(),
-            ContentError::TimedOut(_) => Self::TimedOut(text),
+            ContentError::TimedOut => Self::TimedOut(text),
             ContentError::LengthDiffers { .. }
             | ContentError::ReplacedInPlace { .. }
             | ContentError::NotCached => Self::Stale(text),
-            ContentError::Cache(_) => Self::Broken(text),
+            ContentError::Stopped | ContentError::Cache { .. } => Self::Broken(text),
         }
     }
 }

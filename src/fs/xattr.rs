@@ -51,7 +51,9 @@ impl Attribute {
         if !name.starts_with("user.") {
             return None;
         }
-        ALL.iter().find(|(_, known)| *known == name).map(|(attribute, _)| *attribute)
+        ALL.iter()
+            .find(|(_, known)| *known == name)
+            .map(|(attribute, _)| *attribute)
     }
 }
 

@@ -79,11 +79,21 @@ impl Mounted {
 /// Makes sure that `dir` can be mounted on, taking a dead mount of ours off it, and returns its absolute path.
 pub fn prepare(dir: &Path) -> Result<PathBuf, MountpointError> {
     let path = absolute(dir)?;
-    let io = |source| MountpointError::Io { path: path.clone(), source };
+    let io = |source| MountpointError::Io {
+        path: path.clone(),
+        source,
+    };
     // The last one listed is the one on top.
-    if let Some(mounted) = mounts().map_err(io)?.into_iter().rfind(|mounted| mounted.path == path) {
+    if let Some(mounted) = mounts()
+        .map_err(io)?
+        .into_iter()
+        .rfind(|mounted| mounted.path == path)
+    {
         if !mounted.is_ours() {
-            return Err(MountpointError::Foreign { path, kind: mounted.kind });
+            return Err(MountpointError::Foreign {
+                path,
+                kind: mounted.kind,
+            });
         }
         if !mounted.is_dead() {
             return Err(MountpointError::AlreadyMounted(path));
@@ -108,8 +118,15 @@ pub fn prepare(dir: &Path) -> Result<PathBuf, MountpointError> {
 pub fn check_fuse() -> Result<(), MountpointError> {
     let device = Path::new("/dev/fuse");
     let metadata = fs::metadata(device).map_err(|_| MountpointError::NoDevice)?;
-    if fs::OpenOptions::new().read(true).write(true).open(device).is_err() {
-        return Err(MountpointError::DeviceClosed { mode: metadata.permissions().mode() & 0o7777 });
+    if fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(device)
+        .is_err()
+    {
+        return Err(MountpointError::DeviceClosed {
+            mode: metadata.permissions().mode() & 0o7777,
+        });
     }
     if !rustix::process::geteuid().is_root() && !has_helper() {
         return Err(MountpointError::NoHelper);
@@ -168,9 +185,14 @@ pub fn absolute(dir: &Path) -> Result<PathBuf, MountpointError> {
     if let Ok(path) = dir.canonicalize() {
         return Ok(path);
     }
-    let io = |source| MountpointError::Io { path: dir.to_owned(), source };
+    let io = |source| MountpointError::Io {
+        path: dir.to_owned(),
+        source,
+    };
     let path = std::path::absolute(dir).map_err(io)?;
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path) };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(path);
+    };
     match parent.canonicalize() {
         Ok(parent) => Ok(parent.join(name)),
         Err(_) => Err(MountpointError::Missing(path)),
@@ -190,7 +212,8 @@ mod tests {
 
     #[test]
     fn mountinfo_is_read_with_its_escapes_and_optional_fields() {
-        let text = b"36 35 98:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - fuse.projectwise projectwise:h rw\n\
+        let text =
+            b"36 35 98:0 / /mnt/a\\040b rw,noatime shared:1 master:2 - fuse.projectwise projectwise:h rw\n\
             37 35 98:0 / /mnt/c rw - ext4 /dev/sda rw\n";
         let mounts = parse(text);
         assert_eq!(mounts[0].path, Path::new("/mnt/a b"));
@@ -210,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_mount_of_another_kind_is_refused() {
-        assert!(matches!(prepare(Path::new("/proc")), Err(MountpointError::Foreign { .. })));
+        assert!(matches!(
+            prepare(Path::new("/proc")),
+            Err(MountpointError::Foreign { .. })
+        ));
     }
 
     #[test]

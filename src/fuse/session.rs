@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -87,14 +87,22 @@ impl FuseSession {
         let notifier = KernelNotifier::start(&session.notifier(), &invalidations)?;
         let background = session.spawn()?;
         let (end, ended) = watch::channel(false);
-        let session = std::thread::Builder::new().name("fuse-session".to_owned()).spawn(move || {
-            if let Err(error) = background.join() {
-                tracing::error!(%error, "the FUSE session broke off");
-            }
-            end.send_replace(true);
-        })?;
+        let session = std::thread::Builder::new()
+            .name("fuse-session".to_owned())
+            .spawn(move || {
+                if let Err(error) = background.join() {
+                    tracing::error!(%error, "the FUSE session broke off");
+                }
+                end.send_replace(true);
+            })?;
         let mountpoint = options.mountpoint.clone();
-        Ok(Self { mountpoint, session, ended, notifier, invalidations })
+        Ok(Self {
+            mountpoint,
+            session,
+            ended,
+            notifier,
+            invalidations,
+        })
     }
 
     /// Turns true when the mount is gone, whoever unmounted it.
@@ -156,13 +164,21 @@ fn unmount_once(mountpoint: &Path, flags: UnmountFlags) -> io::Result<()> {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::PERM) => {
             let mut helper = Command::new("fusermount3");
-            helper.arg(if flags.contains(UnmountFlags::DETACH) { "-uz" } else { "-u" });
+            helper.arg(if flags.contains(UnmountFlags::DETACH) {
+                "-uz"
+            } else {
+                "-u"
+            });
             let done = helper.arg("--").arg(mountpoint).stdin(Stdio::null()).output()?;
             if done.status.success() {
                 return Ok(());
             }
             let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-            let kind = if said.contains("busy") { io::ErrorKind::ResourceBusy } else { io::ErrorKind::Other };
+            let kind = if said.contains("busy") {
+                io::ErrorKind::ResourceBusy
+            } else {
+                io::ErrorKind::Other
+            };
             Err(io::Error::new(kind, said))
         }
         Err(error) => Err(error.into()),
@@ -190,7 +206,10 @@ mod tests {
 
     #[test]
     fn the_source_name_cannot_smuggle_an_option() {
-        assert_eq!(source_name("projectwise:host/ds,allow_other\\,suid"), "projectwise:hostdsallow_othersuid");
+        assert_eq!(
+            source_name("projectwise:host/ds,allow_other\\,suid"),
+            "projectwise:hostdsallow_othersuid"
+        );
         assert_eq!(source_name(&"x".repeat(300)).len(), 100);
     }
 }

@@ -38,7 +38,10 @@ impl DirCookie {
     /// The cookie of an offset the kernel gives back.
     pub const fn from_offset(offset: u64) -> Self {
         if offset == 0 {
-            return Self { generation: None, slot: 0 };
+            return Self {
+                generation: None,
+                slot: 0,
+            };
         }
         Self {
             generation: Some(((offset >> SLOT_BITS) & 0xffff) as u16),
@@ -127,9 +130,14 @@ pub struct Draft<'a> {
 impl Listing {
     /// Builds the listing: names, slots, generation and mtime.
     pub fn build(draft: Draft<'_>) -> Self {
-        let (shown, hidden): (Vec<_>, Vec<_>) =
-            draft.entries.into_iter().partition(|entry| is_shown(entry, draft.placeholders));
-        let names = names::assign_names(draft.place, &shown.iter().map(|e| candidate(e)).collect::<Vec<_>>());
+        let (shown, hidden): (Vec<_>, Vec<_>) = draft
+            .entries
+            .into_iter()
+            .partition(|entry| is_shown(entry, draft.placeholders));
+        let names = names::assign_names(
+            draft.place,
+            &shown.iter().map(|e| candidate(e)).collect::<Vec<_>>(),
+        );
         let mut rows: Vec<Row> = shown
             .into_iter()
             .zip(names)
@@ -138,23 +146,47 @@ impl Listing {
                     Entry::Folder(_) => None,
                     Entry::Document(document) => Some(shown_tag(document, draft.tag)),
                 };
-                Row { slot: 0, name, entry, tag }
+                Row {
+                    slot: 0,
+                    name,
+                    entry,
+                    tag,
+                }
             })
             .collect();
         let next_slot = assign_slots(&mut rows, draft.previous);
         rows.sort_unstable_by_key(|row| row.slot);
 
         let (generation, changed) = match draft.previous {
-            Some(previous) if same_membership(&previous.rows, &rows) => (previous.generation, previous.changed),
+            Some(previous) if same_membership(&previous.rows, &rows) => {
+                (previous.generation, previous.changed)
+            }
             // Strictly increasing: the kernel drops its cached listing only when the mtime moves.
             Some(previous) => (draft.generation, draft.now.max(just_after(previous.changed))),
             // Not "now": having been looked at is no change, and `tar` would call it one.
             None => (draft.generation, draft.unlisted_mtime),
         };
-        let by_name = rows.iter().enumerate().map(|(at, row)| (row.name.clone(), at)).collect();
-        let by_id = rows.iter().enumerate().map(|(at, row)| (row.entry.id(), at)).collect();
+        let by_name = rows
+            .iter()
+            .enumerate()
+            .map(|(at, row)| (row.name.clone(), at))
+            .collect();
+        let by_id = rows
+            .iter()
+            .enumerate()
+            .map(|(at, row)| (row.entry.id(), at))
+            .collect();
         let bytes = rows.iter().filter_map(Row::size).fold(0, u64::saturating_add);
-        Self { generation, changed, rows, by_name, by_id, hidden, next_slot, bytes }
+        Self {
+            generation,
+            changed,
+            rows,
+            by_name,
+            by_id,
+            hidden,
+            next_slot,
+            bytes,
+        }
     }
 
     /// The entry shown by `name`.
@@ -246,9 +278,11 @@ fn is_shown(entry: &Entry, placeholders: Placeholders) -> bool {
 
 fn candidate(entry: &Entry) -> Candidate<'_> {
     match entry {
-        Entry::Folder(folder) => {
-            Candidate { id: ObjectId::Folder(folder.id), raw: &folder.name, created: folder.created }
-        }
+        Entry::Folder(folder) => Candidate {
+            id: ObjectId::Folder(folder.id),
+            raw: &folder.name,
+            created: folder.created,
+        },
         Entry::Document(document) => Candidate {
             id: ObjectId::Document(document.id),
             raw: document.file_name.as_deref().unwrap_or(&document.name),
@@ -277,7 +311,11 @@ fn assign_slots(rows: &mut [Row], previous: Option<&Listing>) -> u64 {
     for row in rows {
         let inherited = previous.and_then(|previous| {
             let kept = previous.find(row.entry.id());
-            kept.or_else(|| previous.get(row.name.as_str()).filter(|gone| !present.contains(&gone.entry.id())))
+            kept.or_else(|| {
+                previous
+                    .get(row.name.as_str())
+                    .filter(|gone| !present.contains(&gone.entry.id()))
+            })
         });
         match inherited {
             Some(inherited) => row.slot = inherited.slot,
@@ -294,11 +332,15 @@ fn assign_slots(rows: &mut [Row], previous: Option<&Listing>) -> u64 {
 
 fn same_membership(old: &[Row], new: &[Row]) -> bool {
     old.len() == new.len()
-        && old.iter().zip(new).all(|(a, b)| a.slot == b.slot && a.name == b.name && a.identity() == b.identity())
+        && old
+            .iter()
+            .zip(new)
+            .all(|(a, b)| a.slot == b.slot && a.name == b.name && a.identity() == b.identity())
 }
 
 fn just_after(time: Timestamp) -> Timestamp {
-    time.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(time)
+    time.checked_add(jiff::SignedDuration::from_nanos(1))
+        .unwrap_or(time)
 }
 
 #[cfg(test)]

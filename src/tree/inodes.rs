@@ -41,7 +41,10 @@ pub struct Directory {
 }
 
 /// The mount's root directory.
-pub const ROOT_DIRECTORY: Directory = Directory { mount: MountEntry::WHOLE, id: DirId::Root };
+pub const ROOT_DIRECTORY: Directory = Directory {
+    mount: MountEntry::WHOLE,
+    id: DirId::Root,
+};
 
 /// What an inode is.
 #[derive(Debug, Clone)]
@@ -74,7 +77,11 @@ enum Identity {
 impl Inode {
     /// The root's inode.
     pub const fn root() -> Self {
-        Self { ino: ROOT, parent: ROOT_DIRECTORY, target: Target::Directory(ROOT_DIRECTORY, None) }
+        Self {
+            ino: ROOT,
+            parent: ROOT_DIRECTORY,
+            target: Target::Directory(ROOT_DIRECTORY, None),
+        }
     }
 
     /// The folder, of a directory below the root.
@@ -137,7 +144,11 @@ struct Held {
 impl InodeTable {
     /// The inode of this target below `parent`, with the number that is its own.
     pub fn resolve(&self, parent: Directory, target: Target) -> Arc<Inode> {
-        let mut inode = Inode { ino: ROOT, parent, target };
+        let mut inode = Inode {
+            ino: ROOT,
+            parent,
+            target,
+        };
         let identity = inode.identity();
         let mut state = self.state.lock();
         let mut salt = state.salts.get(&identity).copied().unwrap_or(0);
@@ -160,7 +171,10 @@ impl InodeTable {
             return;
         }
         let mut state = self.state.lock();
-        let held = state.held.entry(inode.ino).or_insert_with(|| Held { inode: inode.clone(), lookups: 0 });
+        let held = state.held.entry(inode.ino).or_insert_with(|| Held {
+            inode: inode.clone(),
+            lookups: 0,
+        });
         held.inode = inode.clone();
         held.lookups += 1;
     }
@@ -246,7 +260,11 @@ mod tests {
     }
 
     fn tag(size: u64) -> ContentTag {
-        ContentTag { size: Some(size), stamp: None, revision: 0 }
+        ContentTag {
+            size: Some(size),
+            stamp: None,
+            revision: 0,
+        }
     }
 
     #[test]
@@ -283,8 +301,13 @@ mod tests {
         let first = table.resolve(ROOT_DIRECTORY, Target::File(document(1), tag(1)));
         let second = document(2);
         // Plays a clash: another identity sits on the number of the second one.
-        let clash = table.resolve(ROOT_DIRECTORY, Target::File(second.clone(), tag(1))).ino;
-        let squatter = Arc::new(Inode { ino: clash, ..(*first).clone() });
+        let clash = table
+            .resolve(ROOT_DIRECTORY, Target::File(second.clone(), tag(1)))
+            .ino;
+        let squatter = Arc::new(Inode {
+            ino: clash,
+            ..(*first).clone()
+        });
         table.remember(&squatter);
         let moved = table.resolve(ROOT_DIRECTORY, Target::File(second.clone(), tag(1)));
         assert_ne!(moved.ino, clash);

@@ -56,7 +56,11 @@ impl Invalidations {
             if pending.closed {
                 return None;
             }
-            let next = pending.drops.keys().find(|ino| !pending.busy.contains(ino)).copied();
+            let next = pending
+                .drops
+                .keys()
+                .find(|ino| !pending.busy.contains(ino))
+                .copied();
             if let Some(ino) = next {
                 let drops = pending.drops.remove(&ino).unwrap_or_default();
                 pending.busy.insert(ino);
@@ -76,12 +80,15 @@ impl Invalidations {
     pub fn settle(&self, limit: Duration) -> bool {
         let deadline = std::time::Instant::now() + limit;
         let mut pending = self.pending.lock();
-        while !pending.closed && !(pending.drops.is_empty() && pending.busy.is_empty()) {
+        loop {
+            let told = pending.drops.is_empty() && pending.busy.is_empty();
+            if told || pending.closed {
+                return true;
+            }
             if self.changed.wait_until(&mut pending, deadline).timed_out() {
                 return false;
             }
         }
-        true
     }
 
     /// Ends all waiting; nothing is told any more.

@@ -14,7 +14,7 @@ use crate::store::listing::Listing;
 
 /// What became of an entry that left a listing; what the journal will tell pipelines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
+pub(super) enum Departure {
     /// It is in another folder now.
     Moved,
     /// It is in this folder and no longer its active version.
@@ -25,16 +25,16 @@ pub enum Departure {
 
 /// A listing and what became of the entries that left it.
 #[derive(Debug)]
-pub struct Proved {
+pub(super) struct Proved {
     /// The entries, complete.
-    pub entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Entries that were there and are not now.
-    pub departed: Vec<(ObjectId, Departure)>,
+    pub(super) departed: Vec<(ObjectId, Departure)>,
 }
 
 /// Why there is no proved listing.
 #[derive(Debug, Clone)]
-pub enum ProofError {
+pub(super) enum ProofError {
     /// The server failed to answer.
     Remote(RemoteError),
     /// The server keeps contradicting itself.
@@ -57,7 +57,7 @@ const DECIMATED_MIN: usize = 20;
 /// Lists `dir` until the answer is proved against `held`, the listing before.
 ///
 /// `confirm_after` is how long the server gets before an emptied folder is asked again.
-pub async fn prove(
+pub(super) async fn prove(
     remote: &dyn Remote,
     dir: DirId,
     held: Option<&Listing>,
@@ -69,7 +69,12 @@ pub async fn prove(
         let entries = list(remote, dir, progress).await?;
         let present = ids(&entries);
         let missing: Vec<ObjectId> = held
-            .map(|held| held.entries().map(|entry| entry.id()).filter(|id| !present.contains(id)).collect())
+            .map(|held| {
+                held.entries()
+                    .map(|entry| entry.id())
+                    .filter(|id| !present.contains(id))
+                    .collect()
+            })
             .unwrap_or_default();
 
         if must_be_confirmed(held, entries.len(), missing.len()) {
@@ -98,7 +103,12 @@ pub async fn prove(
 
 async fn list(remote: &dyn Remote, dir: DirId, progress: &Progress) -> Result<Vec<Entry>, RemoteError> {
     match dir {
-        DirId::Root => Ok(remote.roots(progress).await?.into_iter().map(Entry::Folder).collect()),
+        DirId::Root => Ok(remote
+            .roots(progress)
+            .await?
+            .into_iter()
+            .map(Entry::Folder)
+            .collect()),
         DirId::Folder(folder) => remote.list(folder, progress).await,
     }
 }

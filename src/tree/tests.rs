@@ -23,7 +23,10 @@ struct Scripted {
 }
 
 const FOLDER: FolderId = FolderId(Guid::from_bytes([9; 16]));
-const DIRECTORY: Directory = Directory { mount: MountEntry::WHOLE, id: DirId::Folder(FOLDER) };
+const DIRECTORY: Directory = Directory {
+    mount: MountEntry::WHOLE,
+    id: DirId::Folder(FOLDER),
+};
 
 fn document(number: u8, size: u64) -> Entry {
     Entry::Document(Document {
@@ -83,7 +86,11 @@ impl Remote for Scripted {
             gate.notified().await;
         }
         let mut lists = self.lists.lock();
-        if lists.len() > 1 { lists.remove(0) } else { lists[0].clone() }
+        if lists.len() > 1 {
+            lists.remove(0)
+        } else {
+            lists[0].clone()
+        }
     }
     async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError> {
         self.looked_at.fetch_add(1, Ordering::SeqCst);
@@ -99,11 +106,20 @@ impl Remote for Scripted {
         })
     }
     async fn document(&self, document: DocumentId) -> Result<Document, RemoteError> {
-        Err(RemoteError::NotFound { what: document.to_string(), detail: String::new() })
+        Err(RemoteError::NotFound {
+            what: document.to_string(),
+            detail: String::new(),
+        })
     }
     async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError> {
         self.found.fetch_add(1, Ordering::SeqCst);
-        Ok(self.known.lock().iter().filter(|entry| ids.contains(&entry.id())).cloned().collect())
+        Ok(self
+            .known
+            .lock()
+            .iter()
+            .filter(|entry| ids.contains(&entry.id()))
+            .cloned()
+            .collect())
     }
     async fn read(
         &self,
@@ -123,7 +139,10 @@ struct Stage {
 
 impl Stage {
     fn new(lists: Vec<Result<Vec<Entry>, RemoteError>>, config: TreeConfig) -> Self {
-        let server = Arc::new(Scripted { lists: Mutex::new(lists), ..Scripted::default() });
+        let server = Arc::new(Scripted {
+            lists: Mutex::new(lists),
+            ..Scripted::default()
+        });
         let clock = Clock::manual();
         let tree = Tree::new(server.clone(), Handle::current(), config, clock.clone());
         Self { server, tree, clock }
@@ -131,7 +150,13 @@ impl Stage {
 
     async fn names(&self) -> Result<Vec<String>, TreeError> {
         let listed = self.tree.list(DIRECTORY).await?;
-        Ok(listed.stored.listing.rows().iter().map(|row| row.name.to_string()).collect())
+        Ok(listed
+            .stored
+            .listing
+            .rows()
+            .iter()
+            .map(|row| row.name.to_string())
+            .collect())
     }
 
     fn lists(&self) -> usize {
@@ -171,9 +196,16 @@ async fn an_empty_answer_is_believed_only_when_given_twice() {
     stage.names().await.unwrap();
     stage.expire();
     let before = Instant::now();
-    assert_eq!(stage.names().await.unwrap(), ["1.pdf"], "the empty answer was a hiccup");
+    assert_eq!(
+        stage.names().await.unwrap(),
+        ["1.pdf"],
+        "the empty answer was a hiccup"
+    );
     assert!(before.elapsed() >= Duration::from_secs(5));
-    assert!(stage.server.looked_at.load(Ordering::SeqCst) >= 1, "the folder itself was asked");
+    assert!(
+        stage.server.looked_at.load(Ordering::SeqCst) >= 1,
+        "the folder itself was asked"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +221,10 @@ async fn a_folder_that_really_is_empty_is_shown_so() {
 #[tokio::test(start_paused = true)]
 async fn a_decimated_listing_is_asked_twice() {
     let all: Vec<_> = (1..=50).map(|number| document(number, 1)).collect();
-    let stage = Stage::new(vec![Ok(all.clone()), Ok(all[..10].to_vec()), Ok(all)], TreeConfig::default());
+    let stage = Stage::new(
+        vec![Ok(all.clone()), Ok(all[..10].to_vec()), Ok(all)],
+        TreeConfig::default(),
+    );
     assert_eq!(stage.names().await.unwrap().len(), 50);
     stage.expire();
     assert_eq!(stage.names().await.unwrap().len(), 50);
@@ -198,7 +233,13 @@ async fn a_decimated_listing_is_asked_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_is_still_there_makes_the_listing_short() {
     let short = vec![Ok(vec![document(1, 1), document(2, 1)]), Ok(vec![document(1, 1)])];
-    let stage = Stage::new(short, TreeConfig { on_outage: OnOutage::Fail, ..TreeConfig::default() });
+    let stage = Stage::new(
+        short,
+        TreeConfig {
+            on_outage: OnOutage::Fail,
+            ..TreeConfig::default()
+        },
+    );
     stage.names().await.unwrap();
     *stage.server.known.lock() = vec![document(2, 1)];
     stage.expire();
@@ -208,7 +249,10 @@ async fn a_row_that_is_still_there_makes_the_listing_short() {
 
 #[tokio::test(start_paused = true)]
 async fn what_moved_or_is_not_answered_has_left() {
-    let lists = vec![Ok(vec![document(1, 1), document(2, 1), document(3, 1)]), Ok(vec![document(1, 1)])];
+    let lists = vec![
+        Ok(vec![document(1, 1), document(2, 1), document(3, 1)]),
+        Ok(vec![document(1, 1)]),
+    ];
     let stage = Stage::new(lists, TreeConfig::default());
     stage.names().await.unwrap();
     *stage.server.known.lock() = vec![moved(2)];
@@ -219,10 +263,14 @@ async fn what_moved_or_is_not_answered_has_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_superseded_version_has_left_although_it_is_in_the_folder() {
-    let stage =
-        Stage::new(vec![Ok(vec![document(1, 1)]), Ok(vec![document(2, 2)])], TreeConfig::default());
+    let stage = Stage::new(
+        vec![Ok(vec![document(1, 1)]), Ok(vec![document(2, 2)])],
+        TreeConfig::default(),
+    );
     stage.names().await.unwrap();
-    let Entry::Document(old) = document(1, 1) else { unreachable!("a document") };
+    let Entry::Document(old) = document(1, 1) else {
+        unreachable!("a document")
+    };
     *stage.server.known.lock() = vec![Entry::Document(Document { active: false, ..old })];
     stage.expire();
     assert_eq!(stage.names().await.unwrap(), ["2.pdf"]);
@@ -230,32 +278,56 @@ async fn a_superseded_version_has_left_although_it_is_in_the_folder() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_bridged_and_marked() {
-    let stage = Stage::new(vec![Ok(vec![document(1, 1)]), Err(outage())], TreeConfig::default());
+    let stage = Stage::new(
+        vec![Ok(vec![document(1, 1)]), Err(outage())],
+        TreeConfig::default(),
+    );
     stage.names().await.unwrap();
     stage.expire();
     let listed = stage.tree.list(DIRECTORY).await.unwrap();
     assert!(listed.stale && listed.ttl == Duration::from_secs(1));
     stage.clock.advance(Duration::from_hours(7 * 24));
-    assert!(matches!(stage.names().await, Err(TreeError::Remote(RemoteError::Unreachable(_)))), "too old");
+    assert!(
+        matches!(
+            stage.names().await,
+            Err(TreeError::Remote(RemoteError::Unreachable(_)))
+        ),
+        "too old"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_an_error_where_that_is_wanted() {
-    let config = TreeConfig { on_outage: OnOutage::Fail, ..TreeConfig::default() };
+    let config = TreeConfig {
+        on_outage: OnOutage::Fail,
+        ..TreeConfig::default()
+    };
     let stage = Stage::new(vec![Ok(vec![document(1, 1)]), Err(outage())], config);
     stage.names().await.unwrap();
     stage.expire();
-    assert!(matches!(stage.names().await, Err(TreeError::Remote(RemoteError::Unreachable(_)))));
+    assert!(matches!(
+        stage.names().await,
+        Err(TreeError::Remote(RemoteError::Unreachable(_)))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_no_outage_and_is_remembered() {
-    let refusal = RemoteError::Denied { what: "folder".to_owned(), detail: "NotEnoughRights".to_owned() };
-    let stage = Stage::new(vec![Ok(vec![document(1, 1)]), Err(refusal)], TreeConfig::default());
+    let refusal = RemoteError::Denied {
+        what: "folder".to_owned(),
+        detail: "NotEnoughRights".to_owned(),
+    };
+    let stage = Stage::new(
+        vec![Ok(vec![document(1, 1)]), Err(refusal)],
+        TreeConfig::default(),
+    );
     stage.names().await.unwrap();
     stage.expire();
     for _ in 0..10 {
-        assert!(matches!(stage.names().await, Err(TreeError::Remote(RemoteError::Denied { .. }))));
+        assert!(matches!(
+            stage.names().await,
+            Err(TreeError::Remote(RemoteError::Denied { .. }))
+        ));
     }
     assert_eq!(stage.lists(), 2);
     stage.clock.advance(Duration::from_mins(5));
@@ -272,7 +344,11 @@ async fn a_silent_server_costs_the_deadline_and_the_work_goes_on() {
     assert!(matches!(stage.names().await, Err(TreeError::TimedOut)));
     assert_eq!(before.elapsed(), Duration::from_secs(10));
     gate.notify_one();
-    assert_eq!(stage.names().await.unwrap(), ["1.pdf"], "the next call joined the same flight");
+    assert_eq!(
+        stage.names().await.unwrap(),
+        ["1.pdf"],
+        "the next call joined the same flight"
+    );
     assert_eq!(stage.lists(), 1);
 }
 
@@ -290,21 +366,31 @@ async fn a_failure_answers_the_next_callers_for_a_moment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_is_told_to_the_kernel_by_name() {
-    let lists = vec![Ok(vec![document(1, 1), document(2, 1)]), Ok(vec![document(1, 7), document(2, 1)])];
+    let lists = vec![
+        Ok(vec![document(1, 1), document(2, 1)]),
+        Ok(vec![document(1, 7), document(2, 1)]),
+    ];
     let stage = Stage::new(lists, TreeConfig::default());
     let listed = stage.tree.list(DIRECTORY).await.unwrap();
     let inode = stage.tree.directory_inode(DIRECTORY);
     stage.tree.inodes().remember(&inode);
-    let old = stage.tree.resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
+    let old = stage
+        .tree
+        .resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
     stage.expire();
     let listed = stage.tree.list(DIRECTORY).await.unwrap();
-    let new = stage.tree.resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
+    let new = stage
+        .tree
+        .resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
     assert_ne!(old.ino, new.ino, "a new content is a new inode");
     assert_eq!(stage.tree.is_current(&old), Some(false));
     let (ino, drops) = stage.tree.invalidations().take().unwrap();
     assert_eq!(ino, inode.ino);
     assert!(drops.listing);
-    assert_eq!(drops.names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["1.pdf"]);
+    assert_eq!(
+        drops.names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["1.pdf"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,7 +400,10 @@ async fn the_kernels_copy_of_a_listing_lapses() {
     let inode = stage.tree.directory_inode(DIRECTORY);
     stage.tree.inodes().remember(&inode);
     stage.tree.note_given(inode.ino, DIRECTORY, &listed);
-    assert!(stage.tree.invalidations().settle(Duration::ZERO), "nothing to tell yet");
+    assert!(
+        stage.tree.invalidations().settle(Duration::ZERO),
+        "nothing to tell yet"
+    );
     stage.expire();
     // The watch looks every five seconds at the latest; time is simulated.
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -326,13 +415,34 @@ async fn the_kernels_copy_of_a_listing_lapses() {
 async fn what_a_download_told_leads_the_name_to_a_new_inode() {
     let stage = Stage::new(vec![Ok(vec![document(1, 1)])], TreeConfig::default());
     let listed = stage.tree.list(DIRECTORY).await.unwrap();
-    let old = stage.tree.resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
+    let old = stage
+        .tree
+        .resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
     let (document, tag) = old.document().unwrap();
-    stage.tree.amend(DIRECTORY, document, ContentTag { size: Some(5), revision: 1, ..tag });
-    let row = stage.tree.held(DIRECTORY).unwrap().listing.get("1.pdf").unwrap().clone();
+    stage.tree.amend(
+        DIRECTORY,
+        document,
+        ContentTag {
+            size: Some(5),
+            revision: 1,
+            ..tag
+        },
+    );
+    let row = stage
+        .tree
+        .held(DIRECTORY)
+        .unwrap()
+        .listing
+        .get("1.pdf")
+        .unwrap()
+        .clone();
     assert_eq!(row.size(), Some(5));
     assert_ne!(stage.tree.resolve(DIRECTORY, &row).ino, old.ino);
     stage.expire();
     let again = stage.tree.list(DIRECTORY).await.unwrap();
-    assert_eq!(again.stored.listing.get("1.pdf").unwrap().size(), Some(5), "kept while the listing says the same");
+    assert_eq!(
+        again.stored.listing.get("1.pdf").unwrap().size(),
+        Some(5),
+        "kept while the listing says the same"
+    );
 }

@@ -65,7 +65,11 @@ fn names(listing: &Listing) -> Vec<String> {
 fn slots_follow_names_when_first_listed_and_stay_after() {
     let first = build(vec![document(1, "b", 1), document(2, "a", 1)], None, 0);
     assert_eq!(names(&first), ["a", "b"]);
-    let second = build(vec![document(3, "0", 1), document(1, "b", 1), document(2, "a", 1)], Some(&first), 1);
+    let second = build(
+        vec![document(3, "0", 1), document(1, "b", 1), document(2, "a", 1)],
+        Some(&first),
+        1,
+    );
     assert_eq!(names(&second), ["a", "b", "0"], "what is new is read last");
     assert!(second.changed > first.changed);
 }
@@ -79,7 +83,10 @@ fn a_first_listing_is_no_change() {
 fn the_same_members_keep_generation_and_mtime() {
     let first = build(vec![document(1, "a", 1)], None, 0);
     let again = build(vec![document(1, "a", 1)], Some(&first), 1);
-    assert_eq!((again.generation, again.changed), (first.generation, first.changed));
+    assert_eq!(
+        (again.generation, again.changed),
+        (first.generation, first.changed)
+    );
 }
 
 #[test]
@@ -87,7 +94,10 @@ fn a_new_version_under_a_new_guid_is_not_read_twice() {
     let first = build(vec![document(1, "a", 1), document(2, "b", 1)], None, 0);
     let second = build(vec![document(3, "a", 2), document(2, "b", 1)], Some(&first), 1);
     assert_eq!(second.get("a").unwrap().slot, first.get("a").unwrap().slot);
-    assert_eq!(Difference::between(&first, &second).names, [second.get("a").unwrap().name.clone()]);
+    assert_eq!(
+        Difference::between(&first, &second).names,
+        [second.get("a").unwrap().name.clone()]
+    );
 }
 
 #[test]
@@ -102,19 +112,31 @@ fn a_name_passed_on_to_another_document_gets_a_slot_of_its_own() {
 fn a_folder_that_stays_is_never_dropped() {
     let first = build(vec![folder(1, "f"), document(2, "a", 1)], None, 0);
     let second = build(vec![folder(1, "f")], Some(&first), 1);
-    assert_eq!(Difference::between(&first, &second).names, [first.get("a").unwrap().name.clone()]);
+    assert_eq!(
+        Difference::between(&first, &second).names,
+        [first.get("a").unwrap().name.clone()]
+    );
 }
 
 #[test]
 fn cookies_survive_the_way_through_the_kernel() {
     for generation in [0, 1, u16::MAX] {
         for slot in [1, 3, (1 << 47) - 1] {
-            let cookie = DirCookie { generation: Some(generation), slot };
+            let cookie = DirCookie {
+                generation: Some(generation),
+                slot,
+            };
             assert_eq!(DirCookie::from_offset(cookie.offset()), cookie);
             assert!(cookie.offset() <= i64::MAX as u64);
         }
     }
-    assert_eq!(DirCookie::from_offset(0), DirCookie { generation: None, slot: 0 });
+    assert_eq!(
+        DirCookie::from_offset(0),
+        DirCookie {
+            generation: None,
+            slot: 0
+        }
+    );
 }
 
 /// The entries of a world: GUID to (name, size), on purpose with few of each so that names clash and change hands.
