@@ -1,0 +1,404 @@
+//! Answers understood calls from the world.
+
+use std::sync::Arc;
+
+use axum::http::header::{IF_NONE_MATCH, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+
+use crate::demo::reply::{Reply, names_tag, quoted};
+use crate::demo::seed::digest;
+use crate::demo::world::{Access, Content, State, World};
+use crate::model::Guid;
+
+use super::download::Download;
+use super::paging::{SkipTokens, Snapshot};
+use super::query::Query;
+use super::rows::{Class, Row};
+use super::{Action, Call, SKIP_TOKEN, Scope, not_found};
+
+/// The token a looping server repeats for ever.
+const LOOPING_TOKEN: &str = "bG9vcA";
+
+/// How a fault bends an otherwise true answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::demo) struct Twist {
+    /// Every page is the first and names a next one.
+    pub(in crate::demo) looping: bool,
+    /// Added to the length of files.
+    pub(in crate::demo) length: i64,
+    /// Mixed into every ETag; 0 leaves them alone.
+    pub(in crate::demo) etag_salt: u64,
+}
+
+/// How a request is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::demo) enum Login {
+    Missing,
+    Refused,
+    /// A valid token without the scope `projectwise:read`.
+    NoScope,
+    Accepted {
+        email: String,
+    },
+}
+
+/// The settings and state of the gateway.
+pub(in crate::demo) struct Gateway {
+    pub(in crate::demo) world: Arc<World>,
+    pub(in crate::demo) tokens: SkipTokens,
+    pub(in crate::demo) page_size: u64,
+    pub(in crate::demo) ranges: bool,
+    pub(in crate::demo) skip_token: bool,
+    pub(in crate::demo) repository: String,
+    pub(in crate::demo) location: String,
+}
+
+impl Gateway {
+    pub(in crate::demo) async fn answer(
+        &self,
+        call: Call,
+        headers: &HeaderMap,
+        login: &Login,
+        twist: Twist,
+    ) -> Reply {
+        let email = match login {
+            Login::Accepted { email } => email.as_str(),
+            Login::Missing | Login::Refused | Login::NoScope if call.public() => "",
+            Login::NoScope => {
+                let message = "The token does not carry the scope projectwise:read.";
+                return Reply::error(StatusCode::FORBIDDEN, "NotEnoughRights", message);
+            }
+            Login::Missing | Login::Refused => {
+                let message = "The login failed: the token is missing, unknown or expired.";
+                return Reply::error(StatusCode::UNAUTHORIZED, "LoginFailed", message)
+                    .with(WWW_AUTHENTICATE, "Bearer realm=\"Bentley.PW\"");
+            }
+        };
+        let minor = call.api_minor;
+        let reply = match call.action {
+            Action::Refuse(reply) => return reply,
+            Action::Plugins => plugins(),
+            Action::Repositories => self.repositories(),
+            Action::NavNodes => self.nav_nodes(),
+            Action::CurrentUser => current_user(email),
+            Action::List {
+                class,
+                poly,
+                scope,
+                query,
+            } => self.list(class, poly, scope, &query, minor, headers, twist),
+            Action::Object { class, guid, query } => self.object(class, guid, &query, minor),
+            Action::File(guid) => return self.file(guid, headers, twist).await,
+        };
+        tagged(reply, headers, twist)
+    }
+
+    fn repositories(&self) -> Reply {
+        // The second one is served by another plug-in: a client must not offer it as ProjectWise.
+        let other = "Bentley.IModelHub--demo-hub.example.com";
+        let instance = |id: &str, plugin: &str, location: &str, label: &str| {
+            json!({
+                "instanceId": id,
+                "schemaName": "Repositories",
+                "className": "RepositoryIdentifier",
+                "properties": {
+                    "ECPluginID": plugin,
+                    "Location": location,
+                    "DisplayLabel": label,
+                    "Description": "",
+                },
+                "eTag": quoted(digest(id.as_bytes())),
+            })
+        };
+        instances(&[
+            instance(
+                &self.repository,
+                "Bentley.PW",
+                &self.location,
+                "Leven Estuary Demo",
+            ),
+            instance(other, "Bentley.IModelHub", "demo-hub.example.com", "iModel Hub"),
+        ])
+    }
+
+    fn nav_nodes(&self) -> Reply {
+        let node = |class: &str, id: &str, label: &str, children: bool| {
+            let key = format!(
+                "StandardDisplayItemTypes--PW_WSG.02.04-{class}-{}",
+                id.replace('-', "--")
+            );
+            json!({
+                "instanceId": key,
+                "schemaName": "Navigation",
+                "className": "NavNode",
+                "properties": {
+                    "Key_TypeSystem": "StandardDisplayItemTypes",
+                    "Key_SchemaName": "PW_WSG",
+                    "Key_ClassName": class,
+                    "Key_InstanceId": id,
+                    "Label": label,
+                    "Description": "",
+                    "HasChildren": children,
+                    "Selectable": true,
+                    "IsEditable": false,
+                    "IsFileBacked": false,
+                },
+                "eTag": quoted(digest(key.as_bytes())),
+            })
+        };
+        let mut nodes = self.world.with(|state| {
+            let roots = state.folders_in(None);
+            roots
+                .filter(|row| row.access != Access::Hidden)
+                .map(|row| {
+                    let inside = Some(row.guid);
+                    let children = state.folders_in(inside).next().is_some()
+                        || state.documents_in(row.guid).next().is_some();
+                    node("Project", &row.guid.to_string(), &row.name, children)
+                })
+                .collect::<Vec<_>>()
+        });
+        nodes.push(node("SavedSearchDefinition", "17", "Saved Searches", false));
+        instances(&nodes)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one call, taken apart by its match"
+    )]
+    fn list(
+        &self,
+        class: Class,
+        poly: bool,
+        scope: Scope,
+        query: &Query,
+        api_minor: u32,
+        headers: &HeaderMap,
+        twist: Twist,
+    ) -> Reply {
+        let sent = headers.get(SKIP_TOKEN).and_then(|value| value.to_str().ok());
+        // SkipToken came with API 2.5; without it, or without opting in, a page just ends.
+        let token = sent.filter(|_| self.skip_token && api_minor >= 5);
+        let size = query.top.unwrap_or(self.page_size).min(self.page_size);
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.world.with(|state| {
+            let snapshot = match token {
+                Some(token) if token != "0" && !twist.looping => match self.tokens.redeem(token) {
+                    Some(snapshot) => snapshot,
+                    None => {
+                        let message = "The SkipToken is unknown or has expired.";
+                        return Reply::error(StatusCode::BAD_REQUEST, "BadRequest", message);
+                    }
+                },
+                Some(_) | None => match select(state, class, poly, scope, query) {
+                    Ok(rows) => Snapshot {
+                        rows: Arc::new(rows),
+                        next: usize::try_from(query.skip.unwrap_or(0)).unwrap_or(usize::MAX),
+                    },
+                    Err(reply) => return reply,
+                },
+            };
+            let end = snapshot.next.saturating_add(size).min(snapshot.rows.len());
+            let page = snapshot.rows.get(snapshot.next..end).unwrap_or(&[]);
+            let shown: Vec<_> = page
+                .iter()
+                .filter_map(|guid| row(state, class, *guid))
+                .map(|row| row.instance(state, query, api_minor))
+                .collect();
+            let reply = instances(&shown);
+            match token {
+                Some(_) if twist.looping => reply.with(SKIP_TOKEN, LOOPING_TOKEN),
+                Some(_) if end < snapshot.rows.len() => {
+                    let next = Snapshot {
+                        rows: Arc::clone(&snapshot.rows),
+                        next: end,
+                    };
+                    reply.with(SKIP_TOKEN, &self.tokens.issue(next))
+                }
+                Some(_) | None => reply,
+            }
+        })
+    }
+
+    fn object(&self, class: Class, guid: Guid, query: &Query, api_minor: u32) -> Reply {
+        self.world.with(|state| {
+            let Some(row) = row(state, class, guid) else {
+                return not_found("InstanceNotFound", "Requested instance is not available.");
+            };
+            let access = match row {
+                Row::Folder(row) => row.access,
+                Row::Document(row) => row.access,
+            };
+            let closed = matches!(row, Row::Document(row) if !state.may_list(row.folder));
+            if access == Access::Hidden || closed {
+                return no_rights();
+            }
+            instances(&[row.instance(state, query, api_minor)])
+        })
+    }
+
+    async fn file(&self, guid: Guid, headers: &HeaderMap, twist: Twist) -> Reply {
+        let found = self.world.with(|state| {
+            let row = state
+                .document(guid)
+                .ok_or_else(|| not_found("InstanceNotFound", "Requested instance is not available."))?;
+            if row.access != Access::Full || !state.may_list(row.folder) {
+                return Err(no_rights());
+            }
+            if row.content == Content::Nothing {
+                return Err(not_found("FileNotFound", "The document has no file."));
+            }
+            Ok((row.content.clone(), row.file_etag()))
+        });
+        let (content, tag) = match found {
+            Ok(found) => found,
+            Err(reply) => return reply,
+        };
+        // Making a large file takes tens of milliseconds, too long for a thread that serves others.
+        let world = Arc::clone(&self.world);
+        let made = tokio::task::spawn_blocking(move || world.bytes_of(&content)).await;
+        let Ok(Some(bytes)) = made else {
+            let message = "The file could not be made.";
+            return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", message);
+        };
+        let download = Download {
+            bytes: stretched(bytes, twist.length),
+            tag: tag ^ twist.etag_salt,
+            ranges: self.ranges,
+        };
+        download.answer(headers)
+    }
+}
+
+/// The ids of all rows a listing is about, in order, or why there is no listing.
+fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) -> Result<Vec<Guid>, Reply> {
+    let filter = query.filter.as_ref();
+    let parent = match scope {
+        Scope::ChildrenOf(guid) => Some(guid),
+        Scope::Everything => filter.and_then(super::filter::Filter::parent),
+        Scope::MembersOf(_) => None,
+    };
+    if let Some(parent) = parent {
+        match state.folder(parent).map(|row| row.access) {
+            Some(Access::Full) => {}
+            Some(Access::SeeOnly | Access::Hidden) => return Err(no_rights()),
+            // By path the folder itself is asked for; by filter nothing matches.
+            None if matches!(scope, Scope::ChildrenOf(_)) => {
+                return Err(not_found(
+                    "InstanceNotFound",
+                    "Requested instance is not available.",
+                ));
+            }
+            None => return Ok(Vec::new()),
+        }
+    }
+    let ids = match scope {
+        Scope::MembersOf(set) => match state.document(set) {
+            Some(row) => Some(row.members.clone()),
+            None => {
+                return Err(not_found(
+                    "InstanceNotFound",
+                    "Requested instance is not available.",
+                ));
+            }
+        },
+        Scope::Everything | Scope::ChildrenOf(_) => filter.and_then(super::filter::Filter::ids),
+    };
+    let candidates: Vec<Row<'_>> = match (ids, parent, class) {
+        (Some(ids), _, _) => ids.iter().filter_map(|id| row(state, class, *id)).collect(),
+        (None, Some(parent), Class::Project) => state.folders_in(Some(parent)).map(Row::Folder).collect(),
+        (None, Some(parent), _) => state.documents_in(parent).map(Row::Document).collect(),
+        (None, None, Class::Project) => state.all_folders().into_iter().map(Row::Folder).collect(),
+        (None, None, _) => state.all_documents().into_iter().map(Row::Document).collect(),
+    };
+    let mut rows: Vec<_> = candidates
+        .into_iter()
+        .filter(|row| visible(state, row, class, poly))
+        .filter(|row| parent.is_none() || row.parent() == parent)
+        .filter(|row| filter.is_none_or(|filter| filter.holds(row, query.ignore_case)))
+        .filter(|row| {
+            query.ancestor.is_none_or(|ancestor| {
+                row.parent()
+                    .is_some_and(|parent| state.lineage(parent).any(|up| up.guid == ancestor))
+            })
+        })
+        .collect();
+    query.sort(&mut rows);
+    Ok(rows.iter().map(Row::guid).collect())
+}
+
+/// What a listing of this class shows to the account.
+fn visible(state: &State, row: &Row<'_>, class: Class, poly: bool) -> bool {
+    match row {
+        Row::Folder(row) => {
+            row.access != Access::Hidden && row.parent.is_none_or(|parent| state.may_list(parent))
+        }
+        Row::Document(row) => {
+            class.holds(row.class, poly) && row.access != Access::Hidden && state.may_list(row.folder)
+        }
+    }
+}
+
+fn row(state: &State, class: Class, guid: Guid) -> Option<Row<'_>> {
+    match class {
+        Class::Project => state.folder(guid).map(Row::Folder),
+        Class::Document | Class::FlatSet | Class::LogicalSet => state.document(guid).map(Row::Document),
+    }
+}
+
+/// A copy longer or shorter by `delta` bytes; the same bytes where it is 0.
+fn stretched(bytes: Bytes, delta: i64) -> Bytes {
+    let change = usize::try_from(delta.unsigned_abs()).unwrap_or(usize::MAX);
+    if delta <= 0 {
+        return bytes.slice(..bytes.len().saturating_sub(change));
+    }
+    let mut longer = bytes.to_vec();
+    longer.resize(bytes.len().saturating_add(change), b'+');
+    Bytes::from(longer)
+}
+
+/// Adds the ETag of the whole answer, or answers 304 if the client has it.
+fn tagged(reply: Reply, headers: &HeaderMap, twist: Twist) -> Reply {
+    if reply.status != StatusCode::OK {
+        return reply;
+    }
+    // The next page's token is another one each time and so stays out of the tag.
+    let tag = digest(&reply.body) ^ twist.etag_salt;
+    // A page that has a successor is always sent: its token would be lost with a 304.
+    let last = !reply.headers.contains_key(SKIP_TOKEN);
+    if last && names_tag(headers.get(IF_NONE_MATCH), tag) {
+        return Reply::empty(StatusCode::NOT_MODIFIED).with_etag(tag);
+    }
+    reply.with_etag(tag)
+}
+
+fn plugins() -> Reply {
+    instances(&[json!({
+        "instanceId": "Bentley.PW",
+        "schemaName": "Plugins",
+        "className": "PluginIdentifier",
+        "properties": { "ID": "Bentley.PW", "DisplayLabel": "ProjectWise", "Version": "4.1.0.2" },
+        "eTag": quoted(digest(b"Bentley.PW")),
+    })])
+}
+
+fn current_user(email: &str) -> Reply {
+    instances(&[json!({
+        "instanceId": "1042",
+        "schemaName": "PW_WSG",
+        "className": "User",
+        "properties": { "Name": "demo.engineer", "Description": "Demo Engineer", "EMail": email, "IsCurrent": true },
+        "eTag": quoted(digest(email.as_bytes())),
+    })])
+}
+
+fn no_rights() -> Reply {
+    let message = "You do not have enough rights for this operation.";
+    Reply::error(StatusCode::FORBIDDEN, "NotEnoughRights", message)
+}
+
+fn instances(rows: &[Json]) -> Reply {
+    Reply::json(StatusCode::OK, &json!({ "instances": rows }))
+}
