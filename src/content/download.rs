@@ -157,19 +157,26 @@ impl Download {
     }
 
     /// Gives the bytes to `key`, where they are not those of the key they were fetched for.
-    pub(super) fn adopt(&self, key: &ContentKey) -> bool {
-        let total = self.state.borrow().total;
+    ///
+    /// Returns what readers of the old key are to be told.
+    pub(super) fn adopt(&self, key: &ContentKey) -> Option<ContentError> {
+        let State { total, etag, .. } = self.state();
         let mut owner = self.owner.lock();
-        if owner.listed.is_none() || total.is_none() || owner.listed == total {
-            return false;
-        }
+        let (listed, delivered) = owner
+            .listed
+            .zip(total)
+            .filter(|(listed, total)| listed != total)?;
         *owner = Owner {
             key: key.clone(),
             listed: None,
         };
         drop(owner);
         self.adopted.notify_one();
-        true
+        Some(ContentError::LengthDiffers {
+            listed,
+            delivered,
+            etag,
+        })
     }
 
     /// Fetches the document to its end and keeps it.

@@ -182,7 +182,7 @@ mod tests {
             if cut {
                 bytes.truncate(at);
             } else {
-                bytes[at] ^= 1 << bit;
+                bytes[at] ^= 1_u8 << bit;
             }
             prop_assert!(ContentMap::decode(&bytes, "key").is_err());
         }

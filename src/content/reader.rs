@@ -29,6 +29,9 @@ use crate::remote::Remote;
 /// How long a failure answers its own repeats. The kernel's come within milliseconds; a person's next try does not.
 const FAILURE_MEMORY: Duration = Duration::from_secs(2);
 
+/// Keys remembered as refuted; whoever still holds one is told so without a request.
+const REFUTED_KEYS: u64 = 4096;
+
 /// How often one read looks for its bytes again after what it found was damaged.
 const ATTEMPTS: usize = 3;
 
@@ -84,6 +87,8 @@ pub(super) struct Shared {
     pub(super) cache: Arc<ContentCache>,
     pub(super) remote: Arc<dyn Remote>,
     table: Mutex<Table>,
+    /// Keys whose bytes were adopted by another: what they promise is known not to exist.
+    refuted: moka::sync::Cache<ContentKey, ContentError>,
     pub(super) probes: measure::Probes,
     pub(super) transfers: Transfers,
     hits: AtomicU64,
@@ -128,6 +133,7 @@ impl Reader {
                 cache,
                 remote,
                 table: Mutex::default(),
+                refuted: moka::sync::Cache::new(REFUTED_KEYS),
                 probes: measure::Probes::default(),
                 transfers: Transfers::default(),
                 hits: AtomicU64::new(0),
@@ -213,17 +219,21 @@ impl Reader {
     /// Lets `new` have the bytes that turned out not to be those of `old`.
     ///
     /// Call it with the corrected key after [`ContentError::LengthDiffers`]: reads of `new` then cost no second
-    /// download. False where there are no such bytes (any more); reads of `new` then fetch them.
+    /// download, and reads of `old` none at all. False where there are no such bytes (any more); reads of `new` then fetch them.
     pub fn adopt(&self, old: &ContentKey, new: &ContentKey) -> bool {
         let mut table = self.shared.table.lock();
         let Some(download) = table.running.get(old).cloned() else {
             return false;
         };
-        let adopted = old.document == new.document && old != new && download.adopt(new);
-        if adopted {
-            table.running.insert(new.clone(), download);
+        if old.document != new.document || old == new {
+            return false;
         }
-        adopted
+        let Some(refuted) = download.adopt(new) else {
+            return false;
+        };
+        self.shared.refuted.insert(old.clone(), refuted);
+        table.running.insert(new.clone(), download);
+        true
     }
 
     /// Learns the length in bytes of a document whose listing states none.
@@ -258,6 +268,9 @@ impl Reader {
         let shared = &self.shared;
         if let Some(entry) = shared.cache.look_up(&request.key) {
             return Ok(Source::Entry(entry));
+        }
+        if let Some(error) = shared.refuted.get(&request.key) {
+            return Err(error);
         }
         let room = shared.cache.has_room(request.size.unwrap_or(0));
         let mut table = shared.table.lock();
