@@ -1,24 +1,81 @@
-//! The one HTTP client: timeouts, retries, `Retry-After`, size limits, redirects, request ids, redaction.
+//! The one HTTP client: timeouts, retries, `Retry-After`, size limits, redirects, redaction.
 //!
-//! The only file that knows reqwest, and the only place that retries.
+//! The only place that knows reqwest, and the only place that retries. Asking a server is simple until you consider
+//! that:
+//! 1. a connection may die silently, and a server may stop in the middle of an answer;
+//! 2. repeating a request heals most failures, and locks an account when the failure was a bad password;
+//! 3. a redirect may lead to a login page, or to a machine that only this host can reach;
+//! 4. URLs, headers and bodies hold secrets, and errors are printed.
+//!
+//! Every wait here ends ([`Options`]) and an early end of a body is an error, never a clean end: 1.
+//! `http/retry.rs` decides what is repeated: 2. `http/redirect.rs` decides what is followed; a redirect that is not followed is an
+//! answer, for the caller to read: 3. [`Secret`] and [`SafeUrl`] are the only forms in which such text travels: 4.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
+use zeroize::Zeroizing;
 
-/// Text that is never printed, logged or formatted.
+mod answer;
+mod failure;
+mod pool;
+mod redirect;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+use answer::{Answer, Body};
+use failure::Failure;
+use pool::Pool;
+
+/// Text that is never printed, logged or formatted, and wiped from memory when dropped.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
+
     /// The text itself; call it only where it leaves for its one destination.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A URL as it may be shown: without user, password, query and fragment, where signatures and codes live.
+pub struct SafeUrl<'a>(pub &'a Url);
+
+impl fmt::Display for SafeUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.0.scheme(), authority(self.0), self.0.path())
+    }
+}
+
+impl fmt::Debug for SafeUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Host and, where it is not the scheme's own, port.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("?");
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 
@@ -58,13 +115,33 @@ pub struct Request {
     pub lane: Lane,
 }
 
+impl Request {
+    /// A GET of `url` without headers of its own.
+    pub const fn get(lane: Lane, url: Url) -> Self {
+        Self {
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            authorization: None,
+            body: None,
+            lane,
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} ({:?})", self.method, SafeUrl(&self.url), self.lane)
+    }
+}
+
 /// A whole answer, whatever its status.
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The URL that answered, after redirects.
+    /// The URL that answered, after redirects. It may be signed: show it with [`SafeUrl`] only.
     pub url: Url,
-    /// The body, bounded.
+    /// The body, bounded by [`Options::body_limit`].
     pub body: Bytes,
     headers: Vec<(String, String)>,
 }
@@ -73,14 +150,14 @@ pub struct Response {
 pub struct Streaming {
     /// The status code.
     pub status: u16,
-    /// The URL that answered, after redirects.
+    /// The URL that answered, after redirects. It may be signed: show it with [`SafeUrl`] only.
     pub url: Url,
     /// The body; an early end is an error.
     pub stream: BoxStream<'static, Result<Bytes, HttpError>>,
     headers: Vec<(String, String)>,
 }
 
-/// Why no answer could be had.
+/// Why no answer could be had. The texts name the host and the cause, and hold no secrets.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
     /// Name resolution, connection, TLS, or a connection lost in the middle.
@@ -100,24 +177,190 @@ pub enum HttpError {
     Protocol(String),
 }
 
+/// The waits and limits of a client.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a connection may take to be made, name resolution and TLS included.
+    pub connect_timeout: Duration,
+    /// How long a server may send nothing at all, before its answer or within it.
+    pub idle_timeout: Duration,
+    /// How long one call may take for all its attempts and their waits. Bodies of [`HttpClient::open`] may take
+    /// longer, as long as they move.
+    pub total_timeout: Duration,
+    /// The longest body [`HttpClient::send`] reads, in bytes after decompression.
+    pub body_limit: usize,
+    /// How often a request is sent at most.
+    pub attempts: u32,
+    /// The pause before the first repeat; it doubles with each further one.
+    pub first_backoff: Duration,
+    /// The longest `Retry-After` that is waited for here; a longer one is the caller's to tell.
+    pub longest_retry_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            // A SYN is repeated after 1, 3 and 7 s: this lives through three lost ones.
+            connect_timeout: Duration::from_secs(10),
+            // Bentley's own client gives one object and one file 30 s (projectwise-api 1.9).
+            idle_timeout: Duration::from_secs(30),
+            // … and a list 120 s, for repositories that are slow to build many full instances.
+            total_timeout: Duration::from_secs(120),
+            // 1 000 rows of a listing are about 1 MiB; no honest page comes near this.
+            body_limit: 64 << 20,
+            attempts: 4,
+            // With doubling: 0.2, 0.4, 0.8 s, so that a failing server is known as such in under two seconds.
+            first_backoff: Duration::from_millis(200),
+            longest_retry_after: Duration::from_secs(30),
+        }
+    }
+}
+
 /// The client; cheap to clone.
 #[derive(Clone)]
-pub struct HttpClient {}
+pub struct HttpClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    options: Options,
+}
+
+/// Which repeats a call allows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    /// What `retry` finds safe for the request.
+    WhereSafe,
+    /// None at all.
+    Never,
+}
+
+/// The most that is read of a failure's body to see whether a repeat makes sense. WSG errors are a few hundred bytes,
+/// the error pages of gateways tens of KiB.
+const FAILURE_BODY_LIMIT: usize = 1 << 20;
 
 impl HttpClient {
-    /// Makes the client.
+    /// Makes the client. Connections, and what they need of the system, are made when first used.
     pub fn new() -> Result<Self, HttpError> {
-        unimplemented!()
+        Self::with_options(Options::default())
     }
+
+    /// Makes the client with waits and limits of its own.
+    pub fn with_options(options: Options) -> Result<Self, HttpError> {
+        let pool = Pool::new(options.clone());
+        Ok(Self {
+            inner: Arc::new(Inner { pool, options }),
+        })
+    }
+
     /// Sends `request`, retrying what is worth retrying, and reads the whole (bounded) body.
+    ///
+    /// A status is an answer, never an error, and so is a redirect that is not followed.
     pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
-        let _ = request;
-        unimplemented!()
+        self.exchange(&request, Repeats::WhereSafe).await
     }
+
+    /// Sends `request` once, whatever happens: for what must not arrive twice, such as a one-time login code.
+    pub async fn send_once(&self, request: Request) -> Result<Response, HttpError> {
+        self.exchange(&request, Repeats::Never).await
+    }
+
     /// Sends `request` and hands over the body as it arrives.
+    ///
+    /// Retries until the head of an answer is here, never after.
     pub async fn open(&self, request: Request) -> Result<Streaming, HttpError> {
-        let _ = request;
-        unimplemented!()
+        let deadline = Instant::now() + self.inner.options.total_timeout;
+        let mut attempt = 1;
+        loop {
+            let outcome = self.head(&request).await;
+            let Some(pause) = self.pause(&request, &outcome, attempt, deadline, Repeats::WhereSafe) else {
+                let answer = outcome.map_err(|failure| failure.error)?;
+                return Ok(answer.into_streaming(self.inner.options.idle_timeout));
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn exchange(&self, request: &Request, repeats: Repeats) -> Result<Response, HttpError> {
+        let total = self.inner.options.total_timeout;
+        let deadline = Instant::now() + total;
+        let attempts = async {
+            let mut attempt = 1;
+            loop {
+                let outcome = self.whole(request).await;
+                match self.pause(request, &outcome, attempt, deadline, repeats) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return outcome.map_err(|failure| failure.error),
+                }
+                attempt += 1;
+            }
+        };
+        let answer = tokio::time::timeout_at(deadline, attempts).await.map_err(|_| {
+            HttpError::TimedOut(format!(
+                "{} did not finish its answer within {} s",
+                authority(&request.url),
+                total.as_secs()
+            ))
+        })??;
+        let Body::Read(body) = answer.body else {
+            unreachable!("whole() reads the body")
+        };
+        Ok(Response {
+            status: answer.status,
+            url: answer.url,
+            body,
+            headers: answer.headers,
+        })
+    }
+
+    /// How long to wait before the request is sent again; `None` if this outcome is the last.
+    fn pause(
+        &self,
+        request: &Request,
+        outcome: &Result<Answer, Failure>,
+        attempt: u32,
+        deadline: Instant,
+        repeats: Repeats,
+    ) -> Option<Duration> {
+        let options = &self.inner.options;
+        if repeats == Repeats::Never || attempt >= options.attempts {
+            return None;
+        }
+        let pause = match outcome {
+            Err(failure) => retry::after_failure(request, failure, attempt, options),
+            Ok(answer) => {
+                let words = match &answer.body {
+                    Body::Read(bytes) => bytes,
+                    Body::Arriving(_) => &Bytes::new(),
+                };
+                let wanted = header(&answer.headers, "retry-after").and_then(retry::parse_retry_after);
+                retry::after_status(request, answer.status, wanted, words, attempt, options)
+            }
+        }?;
+        // An answer that is here beats a time-out that would hide it.
+        (Instant::now() + pause < deadline).then_some(pause)
+    }
+
+    /// One attempt, up to the head of the answer; of a failure that may be repeated, the body too.
+    async fn head(&self, request: &Request) -> Result<Answer, Failure> {
+        let idle = self.inner.options.idle_timeout;
+        let response = redirect::follow(&self.inner.pool, request).await?;
+        let answer = Answer::new(response);
+        if retry::is_temporary(answer.status) {
+            return answer.read(FAILURE_BODY_LIMIT, idle).await;
+        }
+        Ok(answer)
+    }
+
+    /// One attempt with its whole body.
+    async fn whole(&self, request: &Request) -> Result<Answer, Failure> {
+        let options = &self.inner.options;
+        self.head(request)
+            .await?
+            .read(options.body_limit, options.idle_timeout)
+            .await
     }
 }
 
@@ -126,9 +369,10 @@ impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
-    /// The wait a 429 or 503 asked for.
+
+    /// The wait a 429 or 503 asked for, however long.
     pub fn retry_after(&self) -> Option<Duration> {
-        unimplemented!()
+        self.header("retry-after").and_then(retry::parse_retry_after)
     }
 }
 
@@ -136,6 +380,29 @@ impl Streaming {
     /// A header's value, by case-insensitive name.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
+    }
+
+    /// The wait a 429 or 503 asked for, however long.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after").and_then(retry::parse_retry_after)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} from {} ({} bytes)",
+            self.status,
+            SafeUrl(&self.url),
+            self.body.len()
+        )
+    }
+}
+
+impl fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} (streaming)", self.status, SafeUrl(&self.url))
     }
 }
 

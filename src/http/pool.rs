@@ -1,0 +1,185 @@
+//! The connections: one reqwest client for each lane and each way out.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use url::{Host, Url};
+
+use super::failure::{self, Failure, Stage};
+use super::{HttpError, Lane, Method, Options, Request, authority};
+
+/// Sent bytes that nobody acknowledges for so long mean a dead connection, such as one from before a suspend: asking
+/// again on a new one heals it within the deadline of a metadata call, which the kernel's own 15 minutes would not.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a quiet HTTP/2 connection is asked for a sign of life while a request waits on it.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Clients are made when first used: each reads the system's certificates, which takes milliseconds that a command
+/// against one server should not pay six times.
+pub(super) struct Pool {
+    options: Options,
+    network: Clients,
+    loopback: Clients,
+}
+
+type Slot = OnceLock<Result<reqwest::Client, HttpError>>;
+
+#[derive(Default)]
+struct Clients {
+    metadata: Slot,
+    content: Slot,
+    login: Slot,
+}
+
+/// The way to a host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Through the proxy of the environment, if there is one.
+    Network,
+    /// Straight: no proxy can know what listens on this machine.
+    Loopback,
+}
+
+impl Pool {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            network: Clients::default(),
+            loopback: Clients::default(),
+        }
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    pub(super) async fn execute(
+        &self,
+        request: &Request,
+        url: &Url,
+        hop: Hop,
+    ) -> Result<reqwest::Response, Failure> {
+        let host = authority(url);
+        let last = |error| Failure {
+            error,
+            stage: Stage::Final,
+        };
+        let built = build(request, url, hop).map_err(|name| {
+            last(HttpError::Protocol(format!(
+                "{host}: the header {name} cannot be sent"
+            )))
+        })?;
+        let client = self.client(request.lane, url).map_err(last)?;
+        let idle = self.options.idle_timeout;
+        match tokio::time::timeout(idle, client.execute(built)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure::before_answer(&host, &error)),
+            Err(_) => Err(last(failure::idle(&host, idle))),
+        }
+    }
+
+    fn client(&self, lane: Lane, url: &Url) -> Result<&reqwest::Client, HttpError> {
+        let (way, clients) = if is_loopback(url) {
+            (Way::Loopback, &self.loopback)
+        } else {
+            (Way::Network, &self.network)
+        };
+        let slot = match lane {
+            Lane::Metadata => &clients.metadata,
+            Lane::Content => &clients.content,
+            Lane::Login => &clients.login,
+        };
+        slot.get_or_init(|| make(lane, way, &self.options))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+}
+
+fn make(lane: Lane, way: Way, options: &Options) -> Result<reqwest::Client, HttpError> {
+    let plain = || {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("pwfs/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            // Only http::retry retries.
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .tcp_user_timeout(DEAD_AFTER);
+        match lane {
+            Lane::Metadata => builder
+                .gzip(true)
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .http2_keep_alive_timeout(DEAD_AFTER),
+            // Over HTTP/2 all ranges of a file would share one connection.
+            Lane::Content | Lane::Login => builder.no_gzip().http1_only(),
+        }
+    };
+    let built = match way {
+        Way::Network => plain().build(),
+        // A machine without any CA certificate still talks to its own simulator.
+        Way::Loopback => plain()
+            .no_proxy()
+            .build()
+            .or_else(|_| plain().no_proxy().tls_certs_only([]).build()),
+    };
+    built.map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        HttpError::Unreachable(format!("TLS cannot be set up on this machine: {cause}"))
+    })
+}
+
+/// Whether a request goes where its caller said, or where a server sent it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hop {
+    First,
+    Redirected,
+}
+
+/// What goes along to another host: what the bytes depend on, and nothing that tells who asks.
+const REDIRECTED_HEADERS: [&str; 5] = ["accept", "range", "if-range", "if-match", "if-none-match"];
+
+/// The error is the name of the header that cannot be sent.
+fn build(request: &Request, url: &Url, hop: Hop) -> Result<reqwest::Request, &'static str> {
+    let method = match request.method {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+    };
+    let mut built = reqwest::Request::new(method, url.clone());
+    let headers = built.headers_mut();
+    if request.lane == Lane::Content {
+        headers.insert("accept-encoding", HeaderValue::from_static("identity"));
+    }
+    for (name, value) in &request.headers {
+        if hop == Hop::Redirected
+            && !REDIRECTED_HEADERS
+                .iter()
+                .any(|kept| kept.eq_ignore_ascii_case(name))
+        {
+            continue;
+        }
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| *name)?;
+        headers.insert(key, HeaderValue::from_str(value).map_err(|_| *name)?);
+    }
+    if hop == Hop::First {
+        if let Some(authorization) = &request.authorization {
+            let mut value = HeaderValue::from_str(authorization.expose()).map_err(|_| "Authorization")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        if let Some((kind, body)) = &request.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            *built.body_mut() = Some(body.expose().to_owned().into());
+        }
+    }
+    Ok(built)
+}
+
+/// True for a URL that names this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        // RFC 6761, 6.3: `localhost` and all below it.
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    }
+}
