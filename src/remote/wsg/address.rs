@@ -98,7 +98,11 @@ impl WsgAddress {
             _ => return Err(AddressError::Scheme(text.to_owned())),
         }
 
-        let segments: Vec<&str> = url.path().split('/').filter(|segment| !segment.is_empty()).collect();
+        let segments: Vec<&str> = url
+            .path()
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect();
         let repositories = segments
             .iter()
             .rposition(|segment| segment.eq_ignore_ascii_case("Repositories"));
@@ -237,12 +241,17 @@ impl fmt::Display for ApiVersion {
 }
 
 /// Decodes a repository's location: percent-encoding with `~` for `%`; what is no escape stays as it is.
-pub fn tilde_decode(text: &str) -> String {
+pub(super) fn tilde_decode(text: &str) -> String {
+    unescape(text, b'~')
+}
+
+/// Decodes `mark` and two hex digits each into a byte.
+fn unescape(text: &str, mark: u8) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'~')
+        let escaped = (bytes[at] == mark)
             .then(|| bytes.get(at + 1..at + 3).and_then(hex_byte))
             .flatten();
         if let Some(byte) = escaped {
@@ -257,13 +266,13 @@ pub fn tilde_decode(text: &str) -> String {
 }
 
 /// Encodes a location as part of a repository id.
-pub fn tilde_encode(text: &str) -> String {
+fn tilde_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("~{byte:02X}"));
+            escape(b'~', byte, &mut encoded);
         }
     }
     encoded
@@ -277,7 +286,7 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
 
 /// The id in a URL's segment, with what a browser or a person left unescaped escaped again.
 fn repository_id(segment: &str) -> Result<String, AddressError> {
-    let text = percent_decode(segment);
+    let text = unescape(segment, b'%');
     let Some((plugin, location)) = text.split_once("--") else {
         return Err(AddressError::Repository(text));
     };
@@ -303,26 +312,15 @@ fn folder_of(deeper: &[&str]) -> Option<FolderId> {
             || segment.eq_ignore_ascii_case("Project!poly")
             || segment.eq_ignore_ascii_case("PW_WSG.Project")
     })?;
-    percent_decode(deeper.get(at + 1)?).parse().ok().map(FolderId)
+    unescape(deeper.get(at + 1)?, b'%').parse().ok().map(FolderId)
 }
 
-fn percent_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3).and_then(hex_byte)).flatten() {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+/// Writes `byte` as `mark` and two hex digits.
+pub(super) fn escape(mark: u8, byte: u8, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push(char::from(mark));
+    out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+    out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
 fn is_this_machine(url: &Url) -> bool {
@@ -339,10 +337,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, server: &str, version: Option<&str>, repository: Option<&str>, folder: Option<&str>) {
+    fn check(
+        text: &str,
+        server: &str,
+        version: Option<&str>,
+        repository: Option<&str>,
+        folder: Option<&str>,
+    ) {
         let address = WsgAddress::parse(text).unwrap();
         assert_eq!(address.server(), server);
-        assert_eq!(address.version.map(|version| version.to_string()).as_deref(), version);
+        assert_eq!(
+            address.version.map(|version| version.to_string()).as_deref(),
+            version
+        );
         assert_eq!(address.repository.as_deref(), repository);
         assert_eq!(address.folder.map(|folder| folder.to_string()).as_deref(), folder);
     }
@@ -357,9 +364,27 @@ mod tests {
         check(&format!("{server}/"), server, None, None, None);
         check("acme-pw-ws.bentley.com/ws", server, None, None, None);
         check(&format!("{server}/v2.8"), server, Some("v2.8"), None, None);
-        check(&format!("{server}/V2.8/Repositories/"), server, Some("v2.8"), None, None);
-        check(&format!("{server}/v2.8/repositories/{ID}"), server, Some("v2.8"), Some(ID), None);
-        check(&format!("{server}/SV1.1/REPOSITORIES/{ID}/"), server, Some("sv1.1"), Some(ID), None);
+        check(
+            &format!("{server}/V2.8/Repositories/"),
+            server,
+            Some("v2.8"),
+            None,
+            None,
+        );
+        check(
+            &format!("{server}/v2.8/repositories/{ID}"),
+            server,
+            Some("v2.8"),
+            Some(ID),
+            None,
+        );
+        check(
+            &format!("{server}/SV1.1/REPOSITORIES/{ID}/"),
+            server,
+            Some("sv1.1"),
+            Some(ID),
+            None,
+        );
         check(
             &format!("{server}/v2.8/repositories/{ID}/PW_WSG/Project/{GUID}?$select=*#x"),
             server,
@@ -381,13 +406,22 @@ mod tests {
             Some("pw--a~3Ab"),
             None,
         );
-        check(&format!("{server}/Repositories/{ID}"), server, None, Some(ID), None);
+        check(
+            &format!("{server}/Repositories/{ID}"),
+            server,
+            None,
+            Some(ID),
+            None,
+        );
     }
 
     #[test]
     fn an_id_with_unescaped_characters_is_escaped_and_the_rest_kept() {
         let parsed = |id: &str| {
-            WsgAddress::parse(&format!("https://h/ws/v2.8/Repositories/{id}")).unwrap().repository.unwrap()
+            WsgAddress::parse(&format!("https://h/ws/v2.8/Repositories/{id}"))
+                .unwrap()
+                .repository
+                .unwrap()
         };
         assert_eq!(parsed("Bentley.PW--h%3Ads"), "Bentley.PW--h~3Ads");
         assert_eq!(parsed("Bentley.PW--h:ds%20x"), "Bentley.PW--h~3Ads~20x");
@@ -408,7 +442,10 @@ mod tests {
             assert_eq!(address.location().as_deref(), Some(location), "{id}");
             assert_eq!(tilde_decode(&tilde_encode(location)), location);
         }
-        assert_eq!(tilde_encode("acme-pw.bentley.com:acme pw/1%"), "acme-pw.bentley.com~3Aacme~20pw~2F1~25");
+        assert_eq!(
+            tilde_encode("acme-pw.bentley.com:acme pw/1%"),
+            "acme-pw.bentley.com~3Aacme~20pw~2F1~25"
+        );
     }
 
     #[test]
@@ -418,7 +455,10 @@ mod tests {
             ("ftp://h/ws", "is not an https URL"),
             ("http://server.example/ws", "unencrypted"),
             ("https://user:pw@h/ws", "user name or password"),
-            ("https://h/ws/v2.8/Repositories/nonsense", "is not a repository id"),
+            (
+                "https://h/ws/v2.8/Repositories/nonsense",
+                "is not a repository id",
+            ),
             ("https://h/ws/v2.8/Repositories/--x", "is not a repository id"),
         ] {
             let error = WsgAddress::parse(text).unwrap_err().to_string();

@@ -11,6 +11,8 @@ use crate::auth::AuthError;
 use crate::http::HttpError;
 use crate::remote::RemoteError;
 
+use super::wire::Scalar;
+
 /// A failed request: what to tell the caller, and what the gateway client itself acts on.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -85,6 +87,11 @@ impl Failure {
     /// A failure of this side's making: an answer that cannot be used.
     pub(super) fn protocol(detail: impl Into<String>) -> Self {
         Self::new(RemoteError::Protocol(detail.into()))
+    }
+
+    /// The account is locked; nothing was sent.
+    pub(super) fn locked_out(words: String) -> Self {
+        Self::new(RemoteError::LockedOut(words))
     }
 
     /// True where the server does not know the query's schema, class or property.
@@ -170,6 +177,11 @@ impl Failure {
             300..=399 if (answer.header)("Location").is_some_and(|target| is_login_address(&target)) => {
                 (RemoteError::LoginRequired(detail), Refusal::Login)
             }
+            // Another organisation's login page, perhaps: worth another token, not worth calling it a login.
+            302 | 303 => (
+                RemoteError::Protocol(format!("it redirects to another page ({detail})")),
+                Refusal::Login,
+            ),
             401 => (RemoteError::LoginRequired(detail), Refusal::Login),
             403 => (RemoteError::Denied { what, detail }, Refusal::Rights),
             407 => (
@@ -236,35 +248,30 @@ struct Said {
 
 /// Both members of the pair WSG writes may be null; neither is trusted to be text.
 #[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 #[derive(Default)]
 struct JsonError {
-    error_id: super::wire::Scalar,
-    error_message: super::wire::Scalar,
-    error_description: super::wire::Scalar,
+    #[serde(rename = "errorId")]
+    id: Scalar,
+    #[serde(rename = "errorMessage")]
+    message: Scalar,
+    #[serde(rename = "errorDescription")]
+    description: Scalar,
 }
 
 impl Said {
     fn read(answer: &Answer<'_>) -> Self {
         let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer.body);
-        let (id, message, description) = match serde_json::from_slice::<JsonError>(body) {
-            Ok(json) => (
-                json.error_id.text(),
-                json.error_message.text(),
-                json.error_description.text(),
-            ),
-            Err(_) => {
-                let text = String::from_utf8_lossy(body);
-                if text.contains("<ModelError") {
-                    (
-                        xml_child(&text, "errorId"),
-                        xml_child(&text, "errorMessage"),
-                        xml_child(&text, "errorDescription"),
-                    )
-                } else {
-                    (None, None, None)
-                }
-            }
+        let (id, message, description) = if let Ok(json) = serde_json::from_slice::<JsonError>(body) {
+            (json.id.text(), json.message.text(), json.description.text())
+        } else {
+            let text = String::from_utf8_lossy(body);
+            let child = |name| {
+                text.contains("<ModelError")
+                    .then(|| xml_child(&text, name))
+                    .flatten()
+            };
+            (child("errorId"), child("errorMessage"), child("errorDescription"))
         };
         let id = id.unwrap_or_default();
         let mut message = message.unwrap_or_default();
@@ -326,17 +333,25 @@ impl ErrorId {
 
 /// The id by which the server's own log knows a request.
 pub(super) fn request_id(header: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    ["Mas-Request-Id", "X-Correlation-Id", "Activity-Id", "X-Activity-Id", "Request-Id"]
-        .iter()
-        .find_map(|name| header(name))
-        .map(|id| bounded(&id))
-        .filter(|id| !id.is_empty())
+    [
+        "Mas-Request-Id",
+        "X-Correlation-Id",
+        "Activity-Id",
+        "X-Activity-Id",
+        "Request-Id",
+    ]
+    .iter()
+    .find_map(|name| header(name))
+    .map(|id| bounded(&id))
+    .filter(|id| !id.is_empty())
 }
 
 /// True for an address of Bentley's login pages (projectwise-api 1.8).
 pub(super) fn is_login_address(address: &str) -> bool {
     let lower = address.to_ascii_lowercase();
-    let host = Url::parse(&lower).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = Url::parse(&lower)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
     lower.contains("/ims/account/login")
         || host.is_some_and(|host| {
             host.ends_with(".bentley.com") && (host.starts_with("ims") || host.starts_with("qa-ims"))
@@ -349,9 +364,16 @@ fn is_login_page(url: &Url, body: &[u8]) -> bool {
         return true;
     }
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    ["/ims/account/login", "type=\"password\"", "sign in", "signin", "log in", "login"]
-        .iter()
-        .any(|mark| text.contains(mark))
+    [
+        "/ims/account/login",
+        "type=\"password\"",
+        "sign in",
+        "signin",
+        "log in",
+        "login",
+    ]
+    .iter()
+    .any(|mark| text.contains(mark))
 }
 
 /// Server text fit for one line: no control or direction characters, at most 300 characters.
@@ -448,9 +470,16 @@ mod tests {
             (401, "TooManyBadLoginAttempts", "LockedOut", Refusal::None),
             (401, "toomanybadloginattempts", "LockedOut", Refusal::None),
         ] {
-            let failure =
-                failure(status, &[], &format!(r#"{{"errorId":"{id}","errorMessage":"m","errorDescription":null}}"#));
-            assert_eq!((name(&failure.error), failure.refusal), (expected, refusal), "{status} {id}");
+            let failure = failure(
+                status,
+                &[],
+                &format!(r#"{{"errorId":"{id}","errorMessage":"m","errorDescription":null}}"#),
+            );
+            assert_eq!(
+                (name(&failure.error), failure.refusal),
+                (expected, refusal),
+                "{status} {id}"
+            );
         }
     }
 
@@ -458,7 +487,7 @@ mod tests {
     fn a_status_without_an_error_id_never_means_that_something_is_gone() {
         for (status, expected, refusal) in [
             (304, "Protocol", Refusal::None),
-            (302, "Protocol", Refusal::None),
+            (302, "Protocol", Refusal::Login),
             (400, "Protocol", Refusal::None),
             (401, "LoginRequired", Refusal::Login),
             (403, "Denied", Refusal::Rights),
@@ -480,7 +509,11 @@ mod tests {
                 "[]",
             ] {
                 let failure = failure(status, &[], body);
-                assert_eq!((name(&failure.error), failure.refusal), (expected, refusal), "{status} {body}");
+                assert_eq!(
+                    (name(&failure.error), failure.refusal),
+                    (expected, refusal),
+                    "{status} {body}"
+                );
             }
         }
     }
@@ -494,19 +527,37 @@ mod tests {
                <errorId>InstanceNotFound</errorId><errorMessage>a &lt;b&gt; &amp;lt;</errorMessage></ModelError>"#,
         );
         assert_eq!(name(&failure.error), "NotFound");
-        assert!(failure.error.to_string().contains("a <b> &lt;"), "{}", failure.error);
+        assert!(
+            failure.error.to_string().contains("a <b> &lt;"),
+            "{}",
+            failure.error
+        );
     }
 
     #[test]
     fn login_pages_are_recognised_and_other_pages_are_not_logins() {
-        let page = failure_at("https://ims.bentley.com/IMS/Account/Login?x=1", 200, &[], "<html>");
-        assert_eq!((name(&page.error), page.refusal), ("LoginRequired", Refusal::Login));
+        let page = failure_at(
+            "https://ims.bentley.com/IMS/Account/Login?x=1",
+            200,
+            &[],
+            "<html>",
+        );
+        assert_eq!(
+            (name(&page.error), page.refusal),
+            ("LoginRequired", Refusal::Login)
+        );
         let page = failure(200, &[], "<html><form><input type=\"password\"></form>");
-        assert_eq!((name(&page.error), page.refusal), ("LoginRequired", Refusal::Login));
+        assert_eq!(
+            (name(&page.error), page.refusal),
+            ("LoginRequired", Refusal::Login)
+        );
         let page = failure(200, &[], "<html>Welcome to the hotel's network</html>");
         assert_eq!((name(&page.error), page.refusal), ("Protocol", Refusal::Login));
         let moved = failure(302, &[("Location", "https://ims.bentley.com/x")], "");
-        assert_eq!((name(&moved.error), moved.refusal), ("LoginRequired", Refusal::Login));
+        assert_eq!(
+            (name(&moved.error), moved.refusal),
+            ("LoginRequired", Refusal::Login)
+        );
         assert!(!is_login_address("https://imsomething.example/x"));
     }
 
@@ -516,10 +567,21 @@ mod tests {
             r#"{{"errorId":"NotEnoughRights","errorMessage":"no\u001b[31m\u202erights\n{}"}}"#,
             "x".repeat(2000)
         );
-        let text = failure(403, &[("Mas-Request-Id", "abc-1")], &body).error.to_string();
-        assert!(text.contains("folder X") && text.contains("NotEnoughRights") && text.contains("request id abc-1"));
+        let text = failure(403, &[("Mas-Request-Id", "abc-1")], &body)
+            .error
+            .to_string();
+        assert!(
+            text.contains("folder X")
+                && text.contains("NotEnoughRights")
+                && text.contains("request id abc-1")
+        );
         assert!(text.chars().count() < 500, "{}", text.len());
-        assert!(!text.chars().any(|character| character.is_control() || character == '\u{202e}'), "{text:?}");
+        assert!(
+            !text
+                .chars()
+                .any(|character| character.is_control() || character == '\u{202e}'),
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -16,11 +16,12 @@
 //! catalog's to prove (design.md 5, proof c).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::remote::Progress;
 
 use super::error::Failure;
+use super::support::Support;
 
 /// How pages are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,33 +79,6 @@ pub(super) struct Learnt {
     unpaged: AtomicBool,
 }
 
-/// Whether a server pages by SkipToken. A token once seen settles it.
-#[derive(Debug, Default)]
-pub(super) struct TokenSupport(AtomicU8);
-
-impl TokenSupport {
-    const YES: u8 = 1;
-    const NO: u8 = 2;
-
-    pub(super) fn known(&self) -> Option<bool> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::YES => Some(true),
-            Self::NO => Some(false),
-            _ => None,
-        }
-    }
-
-    pub(super) fn saw_token(&self) {
-        self.0.store(Self::YES, Ordering::Relaxed);
-    }
-
-    /// A page that could not be the last came without a token.
-    pub(super) fn missed_token(&self) {
-        // A token seen before weighs more: servers drop it from the last page.
-        let _ = self.0.compare_exchange(0, Self::NO, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
 /// Whether a query is known to page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paging {
@@ -123,7 +97,7 @@ pub(super) struct Pager<'a> {
     /// As many distinct rows cannot be exceeded: the ids asked for.
     pub(super) at_most: Option<usize>,
     pub(super) learnt: &'a Learnt,
-    pub(super) tokens: &'a TokenSupport,
+    pub(super) tokens: &'a Support,
 }
 
 /// Why a round of pages came to nothing.
@@ -182,7 +156,7 @@ impl Pager<'_> {
         let has_token = first.token.as_ref().is_some_and(|token| !token.is_empty());
         match self.mode {
             PageMode::Auto | PageMode::SkipToken if has_token => {
-                self.tokens.saw_token();
+                self.tokens.proved();
                 self.by_token(progress, fetch, first, first_top).await
             }
             PageMode::SkipToken => Ok(Rows::from_page(first)),
@@ -279,7 +253,10 @@ impl Pager<'_> {
             // The same rows from their beginning, not from the anchor: `$skip` means nothing here.
             if count > 0
                 && received == first_keys.len()
-                && first_keys.iter().zip(&page.rows).all(|(key, row)| *key == row.key)
+                && first_keys
+                    .iter()
+                    .zip(&page.rows)
+                    .all(|(key, row)| *key == row.key)
             {
                 self.learnt.unpaged.store(true, Ordering::Relaxed);
                 return Ok(rows);
@@ -318,7 +295,7 @@ impl Pager<'_> {
     fn is_last(&self, rows: usize, top: usize) -> bool {
         let largest = self.learnt.largest.fetch_max(rows, Ordering::Relaxed);
         if rows >= top.min(self.size) {
-            self.tokens.missed_token();
+            self.tokens.missed();
         }
         rows == 0 || (rows < top && rows < largest)
     }
@@ -348,12 +325,11 @@ impl<T> Rows<T> {
         let Some(key) = row.key else {
             return;
         };
-        match self.by_key.get(&key) {
-            Some(at) => self.values[*at] = row.value,
-            None => {
-                self.by_key.insert(key, self.values.len());
-                self.values.push(row.value);
-            }
+        if let Some(at) = self.by_key.get(&key) {
+            self.values[*at] = row.value;
+        } else {
+            self.by_key.insert(key, self.values.len());
+            self.values.push(row.value);
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use crate::model::{DocumentId, FolderId, Guid};
 
+use super::address::escape;
+
 /// How a query asks for the children of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum QueryStyle {
@@ -41,7 +43,14 @@ const STABLE_ORDER: &str = "Name";
 
 impl Query {
     pub(super) fn child_folders(style: QueryStyle, folder: FolderId) -> Self {
-        Self::children(style, Class::Project, "PW_WSG/Project", "Project", "ProjectParent", folder)
+        Self::children(
+            style,
+            Class::Project,
+            "PW_WSG/Project",
+            "Project",
+            "ProjectParent",
+            folder,
+        )
     }
 
     pub(super) fn documents(style: QueryStyle, folder: FolderId) -> Self {
@@ -177,7 +186,7 @@ fn encode_value(value: &str, out: &mut String) {
         if byte.is_ascii_alphanumeric() || b"-._~$*'(),!/:@".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            escape(b'%', byte, out);
         }
     }
 }
@@ -195,7 +204,9 @@ mod tests {
             (
                 QueryStyle::Relationship,
                 format!("PW_WSG/Project?$filter=ProjectParent-forward-Project.$id%20eq%20'{id}'&$select=*"),
-                format!("PW_WSG/Document!poly?$filter=DocumentParent-forward-Project.$id%20eq%20'{id}'&$select=*"),
+                format!(
+                    "PW_WSG/Document!poly?$filter=DocumentParent-forward-Project.$id%20eq%20'{id}'&$select=*"
+                ),
             ),
             (
                 QueryStyle::Path,
@@ -208,7 +219,10 @@ mod tests {
                 format!("PW_WSG/Document!poly?$filter=ParentGuid%20eq%20'{id}'&$select=*"),
             ),
         ] {
-            assert_eq!(Query::child_folders(style, FOLDER).path(false, None, None), folders);
+            assert_eq!(
+                Query::child_folders(style, FOLDER).path(false, None, None),
+                folders
+            );
             assert_eq!(Query::documents(style, FOLDER).path(false, None, None), documents);
         }
     }
@@ -216,14 +230,23 @@ mod tests {
     #[test]
     fn paging_options_follow_and_a_query_without_options_begins_with_them() {
         let documents = Query::documents(QueryStyle::Path, FOLDER).path(true, Some(501), Some(499));
-        assert!(documents.ends_with("$select=*&$orderby=Name&$top=501&$skip=499"), "{documents}");
-        assert_eq!(Query::root_nodes().path(true, Some(5), None), "Navigation/NavNode?$top=5");
+        assert!(
+            documents.ends_with("$select=*&$orderby=Name&$top=501&$skip=499"),
+            "{documents}"
+        );
+        assert_eq!(
+            Query::root_nodes().path(true, Some(5), None),
+            "Navigation/NavNode?$top=5"
+        );
     }
 
     #[test]
     fn ids_stand_in_one_list() {
         let path = Query::folders_by_id(&[FOLDER.0, FOLDER.0]).path(false, None, None);
-        assert!(path.contains(&format!("$filter=$id%20in%20%5B'{FOLDER}','{FOLDER}'%5D&")), "{path}");
+        assert!(
+            path.contains(&format!("$filter=$id%20in%20%5B'{FOLDER}','{FOLDER}'%5D&")),
+            "{path}"
+        );
         let full = Query::documents_by_id(&[FOLDER.0; IDS_PER_QUERY]).path(true, Some(500), None);
         assert!(full.len() < 4096, "{}", full.len());
     }

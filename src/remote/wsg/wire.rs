@@ -137,7 +137,11 @@ impl Instance<ObjectProperties> {
             tracing::debug!(class = %bounded(&class), "skipped an object that is neither folder nor document");
             return Ok(None);
         };
-        let name = properties.name.text().or_else(|| properties.label.text()).unwrap_or_default();
+        let name = properties
+            .name
+            .text()
+            .or_else(|| properties.label.text())
+            .unwrap_or_default();
         let id_text = self.id.text().unwrap_or_default();
         let Ok(guid) = id_text.parse::<Guid>() else {
             return Err(UnusableRow {
@@ -235,7 +239,10 @@ impl Instance<RepositoryProperties> {
         let id = self.id.text().filter(|id| !id.is_empty())?;
         let properties = self.properties.unwrap_or_default();
         let (plugin, location) = id.split_once("--").unwrap_or(("", &id));
-        let location = properties.location.text().unwrap_or_else(|| tilde_decode(location));
+        let location = properties
+            .location
+            .text()
+            .unwrap_or_else(|| tilde_decode(location));
         Some(Datasource {
             plugin: properties.plugin.text().unwrap_or_else(|| plugin.to_owned()),
             label: properties
@@ -254,7 +261,11 @@ impl Instance<NodeProperties> {
     /// The folder a node stands for, as far as the node tells; `None` for nodes of other things.
     pub(super) fn into_folder(self) -> Result<Option<Folder>, UnusableRow> {
         let properties = self.properties.unwrap_or_default();
-        if !properties.class.text().is_some_and(|class| class.eq_ignore_ascii_case("Project")) {
+        if !properties
+            .class
+            .text()
+            .is_some_and(|class| class.eq_ignore_ascii_case("Project"))
+        {
             return Ok(None);
         }
         let node_id = self.id.text().unwrap_or_default();
@@ -325,14 +336,18 @@ impl Scalar {
             Self::Signed(number) => u64::try_from(*number).ok(),
             Self::Text(text) => {
                 let text = text.trim();
-                text.parse().ok().or_else(|| text.parse().ok().and_then(|float| Self::Float(float).unsigned()))
+                text.parse()
+                    .ok()
+                    .or_else(|| text.parse().ok().and_then(|float| Self::Float(float).unsigned()))
             }
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "the guard leaves exact non-negative integers only"
             )]
-            Self::Float(float) if (0.0..=EXACT).contains(float) && float.fract() == 0.0 => Some(*float as u64),
+            Self::Float(float) if (0.0..=EXACT).contains(float) && float.fract() == 0.0 => {
+                Some(*float as u64)
+            }
             Self::Absent | Self::Float(_) | Self::Boolean(_) => None,
         }
     }
@@ -363,15 +378,12 @@ impl Scalar {
         if text.trim().is_empty() {
             return None;
         }
-        match parse_time(&text) {
-            Ok(time) => time,
-            Err(UnknownTime) => {
-                if !COMPLAINED.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(text = %bounded(&text), "a time of the server cannot be read; it counts as unknown");
-                }
-                None
+        parse_time(&text).unwrap_or_else(|UnknownTime| {
+            if !COMPLAINED.swap(true, Ordering::Relaxed) {
+                tracing::warn!(text = %bounded(&text), "a time of the server cannot be read; it counts as unknown");
             }
-        }
+            None
+        })
     }
 }
 
@@ -383,9 +395,15 @@ struct UnknownTime;
 /// .NET's `/Date(1741083072000)/`. .NET's "no value" (the year 1) is `None`.
 fn parse_time(text: &str) -> Result<Option<Timestamp>, UnknownTime> {
     let text = text.trim();
-    if let Some(milliseconds) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+    if let Some(milliseconds) = text
+        .strip_prefix("/Date(")
+        .and_then(|rest| rest.strip_suffix(")/"))
+    {
         // An offset behind the number is for display only.
-        let end = milliseconds.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(milliseconds.len());
+        let end = milliseconds
+            .rfind(['+', '-'])
+            .filter(|at| *at > 0)
+            .unwrap_or(milliseconds.len());
         return milliseconds[..end]
             .parse()
             .ok()

@@ -55,7 +55,11 @@ impl Server {
                     }
                 }
                 Edit::Insert(after, salt) => {
-                    let row = if self.rows.is_empty() { 0 } else { self.rows[after % self.rows.len()] };
+                    let row = if self.rows.is_empty() {
+                        0
+                    } else {
+                        self.rows[after % self.rows.len()]
+                    };
                     let row = row + 1 + salt % 900;
                     if let Err(place) = self.rows.binary_search(&row) {
                         self.rows.insert(place, row);
@@ -94,7 +98,7 @@ fn row(number: u32) -> Row<u32> {
 #[derive(Default)]
 struct Known {
     learnt: Learnt,
-    tokens: TokenSupport,
+    tokens: Support,
 }
 
 fn list(server: &RefCell<Server>, known: &Known, mode: PageMode, size: usize) -> Result<Vec<u32>, Failure> {
@@ -126,7 +130,10 @@ fn list_as(
 /// The result of a future that never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     use std::task::{Context, Poll, Waker};
-    match Box::pin(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match Box::pin(future)
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("nothing here waits"),
     }
@@ -189,7 +196,10 @@ fn a_full_page_without_a_token_goes_on_by_skip() {
     assert_eq!(known.tokens.known(), Some(false));
     let asked = server.borrow().asked.clone();
     assert_eq!(asked[0].token.as_deref(), Some("0"));
-    assert_eq!((asked[1].skip, asked[1].top, asked[1].token.clone()), (Some(9), Some(11), None));
+    assert_eq!(
+        (asked[1].skip, asked[1].top, asked[1].token.clone()),
+        (Some(9), Some(11), None)
+    );
 }
 
 #[test]
@@ -204,7 +214,10 @@ fn a_row_deleted_between_pages_restarts_the_listing() {
     server.edits = vec![(1, Edit::Delete(2))];
     let expected: Vec<u32> = (0..30).filter(|row| *row != 2).map(|row| row * 1000).collect();
     let server = RefCell::new(server);
-    assert_eq!(list(&server, &Known::default(), PageMode::Skip, 10).unwrap(), expected);
+    assert_eq!(
+        list(&server, &Known::default(), PageMode::Skip, 10).unwrap(),
+        expected
+    );
 }
 
 #[test]
@@ -232,20 +245,36 @@ fn a_server_that_ignores_skip_is_an_error_unless_paging_is_optional() {
         assert_eq!((rows.len(), server.borrow().requests), (7, requests));
     }
     let capped = RefCell::new(Server::new(7, 3));
-    let rows = list_as(&capped, &Known::default(), PageMode::Auto, 5, Paging::Optional, None).unwrap();
+    let rows = list_as(
+        &capped,
+        &Known::default(),
+        PageMode::Auto,
+        5,
+        Paging::Optional,
+        None,
+    )
+    .unwrap();
     assert_eq!(rows.len(), 7, "a cap is noticed where `$skip` works");
 }
 
 #[test]
 fn as_many_rows_as_ids_need_no_further_proof() {
     let server = RefCell::new(Server::new(3, 99));
-    let rows = list_as(&server, &Known::default(), PageMode::Skip, 10, Paging::Honoured, Some(3)).unwrap();
+    let rows = list_as(
+        &server,
+        &Known::default(),
+        PageMode::Skip,
+        10,
+        Paging::Honoured,
+        Some(3),
+    )
+    .unwrap();
     assert_eq!((rows.len(), server.borrow().requests), (3, 1));
 }
 
-fn scripted(mode: PageMode, mut pages: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32>, Failure> {
+fn scripted(mode: PageMode, mut script: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32>, Failure> {
     let known = Known::default();
-    pages.reverse();
+    script.reverse();
     let pager = Pager {
         mode,
         size: 2,
@@ -255,7 +284,7 @@ fn scripted(mode: PageMode, mut pages: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32>
         tokens: &known.tokens,
     };
     now(pager.collect(&Progress::new(), |_| {
-        let (rows, token) = pages.pop().expect("the pager asks for no page after the last");
+        let (rows, token) = script.pop().expect("the pager asks for no page after the last");
         let page = Page {
             rows: rows.into_iter().map(row).collect(),
             token: Some(token.to_owned()),
@@ -266,7 +295,10 @@ fn scripted(mode: PageMode, mut pages: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32>
 
 #[test]
 fn tokens_that_lead_nowhere_are_errors() {
-    let circle = scripted(PageMode::Auto, vec![(vec![1], "a"), (vec![2], "b"), (vec![3], "a")]);
+    let circle = scripted(
+        PageMode::Auto,
+        vec![(vec![1], "a"), (vec![2], "b"), (vec![3], "a")],
+    );
     assert!(matches!(circle.unwrap_err().error, RemoteError::Protocol(_)));
     let idle = scripted(
         PageMode::Auto,

@@ -10,8 +10,9 @@ fn rows(instances: &str) -> Vec<Instance<ObjectProperties>> {
 
 #[track_caller]
 fn document(properties: &str) -> Document {
-    let mut rows =
-        rows(&format!(r#"[{{"instanceId":"{GUID}","className":"Document","properties":{properties}}}]"#));
+    let mut rows = rows(&format!(
+        r#"[{{"instanceId":"{GUID}","className":"Document","properties":{properties}}}]"#
+    ));
     match rows.remove(0).into_entry(Asked::Documents, None).unwrap() {
         Some(Entry::Document(document)) => document,
         other => panic!("{other:?}"),
@@ -51,7 +52,10 @@ fn missing_and_null_properties_are_absent() {
     ] {
         let document = document(properties);
         assert_eq!(document.kind, DocumentKind::Placeholder);
-        assert_eq!((document.size, document.updated, document.folder), (None, None, None));
+        assert_eq!(
+            (document.size, document.updated, document.folder),
+            (None, None, None)
+        );
         assert_eq!(document.version, "");
         assert!(document.active, "an absent IsLatest means the active version");
     }
@@ -72,7 +76,11 @@ fn sizes_and_booleans_may_come_as_other_types() {
         ("true", None),
         ("[1]", None),
     ] {
-        assert_eq!(document(&format!(r#"{{"FileSize":{json}}}"#)).size, size, "{json}");
+        assert_eq!(
+            document(&format!(r#"{{"FileSize":{json}}}"#)).size,
+            size,
+            "{json}"
+        );
     }
     for (json, active) in [
         ("false", false),
@@ -82,7 +90,11 @@ fn sizes_and_booleans_may_come_as_other_types() {
         ("1", true),
         ("\"?\"", true),
     ] {
-        assert_eq!(document(&format!(r#"{{"IsLatest":{json}}}"#)).active, active, "{json}");
+        assert_eq!(
+            document(&format!(r#"{{"IsLatest":{json}}}"#)).active,
+            active,
+            "{json}"
+        );
     }
     assert_eq!(document(r#"{"Version":2}"#).version, "2");
 }
@@ -91,7 +103,11 @@ fn sizes_and_booleans_may_come_as_other_types() {
 fn documents_without_a_file_are_placeholders_and_sets_are_sets() {
     for name in ["null", "\"\"", "\"null\"", "\"  \""] {
         let document = document(&format!(r#"{{"FileName":{name}}}"#));
-        assert_eq!((document.kind, document.file_name), (DocumentKind::Placeholder, None), "{name}");
+        assert_eq!(
+            (document.kind, document.file_name),
+            (DocumentKind::Placeholder, None),
+            "{name}"
+        );
     }
     for class in ["LogicalSet", "FlatSet", "Set"] {
         let mut rows = rows(&format!(
@@ -117,31 +133,54 @@ fn a_folder_is_read_and_its_parent_filled_in() {
     let Some(Entry::Folder(folder)) = rows.remove(0).into_entry(Asked::Folders, Some(parent)).unwrap() else {
         panic!("not a folder");
     };
-    assert_eq!((folder.name.as_str(), folder.work_area, folder.parent), ("Design", true, Some(parent)));
+    assert_eq!(
+        (folder.name.as_str(), folder.work_area, folder.parent),
+        ("Design", true, Some(parent))
+    );
     assert_eq!(folder.etag.as_deref(), Some("\"t\""));
     let Some(Entry::Folder(folder)) = rows.remove(0).into_entry(Asked::Folders, Some(parent)).unwrap() else {
         panic!("a row without a class is what was asked for");
     };
-    assert_eq!((folder.name.as_str(), folder.parent.unwrap().to_string().as_str()), ("by label", GUID));
+    assert_eq!(
+        (folder.name.as_str(), folder.parent.unwrap().to_string().as_str()),
+        ("by label", GUID)
+    );
     assert_eq!(rows.remove(0).into_entry(Asked::Folders, None), Ok(None));
 }
 
 #[test]
 fn a_row_without_a_usable_id_fails_by_name() {
-    let mut rows =
-        rows(r#"[{"instanceId":"17","className":"Document","properties":{"Name":"A-101"}},{"className":"Project"}]"#);
-    let error = rows.remove(0).into_entry(Asked::Documents, None).unwrap_err().to_string();
+    let mut rows = rows(
+        r#"[{"instanceId":"17","className":"Document","properties":{"Name":"A-101"}},{"className":"Project"}]"#,
+    );
+    let error = rows
+        .remove(0)
+        .into_entry(Asked::Documents, None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("A-101") && error.contains("17"), "{error}");
     assert!(rows.remove(0).into_entry(Asked::Folders, None).is_err());
 }
 
 #[test]
 fn an_answer_without_instances_is_never_an_empty_one() {
-    for body in ["{}", "[]", "null", "", "<html>", r#"{"instances":null}"#, r#"{"instances":{}}"#, r#"{"value":[]}"#]
-    {
+    for body in [
+        "{}",
+        "[]",
+        "null",
+        "",
+        "<html>",
+        r#"{"instances":null}"#,
+        r#"{"instances":{}}"#,
+        r#"{"value":[]}"#,
+    ] {
         assert!(parse::<ObjectProperties>(body.as_bytes()).is_err(), "{body}");
     }
-    assert!(parse::<ObjectProperties>(b"\xEF\xBB\xBF{\"instances\":[]}").unwrap().is_empty());
+    assert!(
+        parse::<ObjectProperties>(b"\xEF\xBB\xBF{\"instances\":[]}")
+            .unwrap()
+            .is_empty()
+    );
     assert!(
         parse::<ObjectProperties>(br#"{"instances":[{"instanceId":"a"},{"instanceId":"#).is_err(),
         "cut short"
@@ -153,8 +192,14 @@ fn times_are_read_in_every_form() {
     for (text, expected) in [
         ("2025-03-04T10:11:12Z", Some("2025-03-04T10:11:12Z")),
         ("2025-03-04T10:11:12.123Z", Some("2025-03-04T10:11:12.123Z")),
-        ("2020-05-03T11:05:11.0133549Z", Some("2020-05-03T11:05:11.0133549Z")),
-        ("2020-05-03T11:05:11.01335491234567Z", Some("2020-05-03T11:05:11.013354912Z")),
+        (
+            "2020-05-03T11:05:11.0133549Z",
+            Some("2020-05-03T11:05:11.0133549Z"),
+        ),
+        (
+            "2020-05-03T11:05:11.01335491234567Z",
+            Some("2020-05-03T11:05:11.013354912Z"),
+        ),
         ("2020-05-03T13:05:11.5+02:00", Some("2020-05-03T11:05:11.5Z")),
         ("2020-05-03T11:05:11", Some("2020-05-03T11:05:11Z")),
         ("2020-05-03 11:05:11.25", Some("2020-05-03T11:05:11.25Z")),
@@ -166,7 +211,13 @@ fn times_are_read_in_every_form() {
     ] {
         assert_eq!(time(text).as_deref(), expected, "{text}");
     }
-    for text in ["yesterday", "04.03.2025 10:11", "2025-13-40T00:00:00Z", "/Date(x)/", "ä.ä"] {
+    for text in [
+        "yesterday",
+        "04.03.2025 10:11",
+        "2025-13-40T00:00:00Z",
+        "/Date(x)/",
+        "ä.ä",
+    ] {
         assert_eq!(parse_time(text), Err(UnknownTime), "{text}");
     }
     assert_eq!(document(r#"{"UpdateTime":"yesterday"}"#).updated, None);
@@ -178,7 +229,10 @@ fn nodes_give_folders_whatever_the_form_of_their_key() {
     for (key, id) in [
         (GUID.to_owned(), String::new()),
         (format!("PW_WSG.02.04-Project-{doubled}"), String::new()),
-        (String::new(), format!("StandardDisplayItemTypes--PW_WSG.02.04-Project-{doubled}")),
+        (
+            String::new(),
+            format!("StandardDisplayItemTypes--PW_WSG.02.04-Project-{doubled}"),
+        ),
         (String::new(), format!("ECObjects--PW_WSG-Project-{GUID}")),
     ] {
         let body = format!(
@@ -187,13 +241,20 @@ fn nodes_give_folders_whatever_the_form_of_their_key() {
         );
         let node = parse::<NodeProperties>(body.as_bytes()).unwrap().remove(0);
         let folder = node.into_folder().unwrap().unwrap();
-        assert_eq!((folder.name.as_str(), folder.id.to_string().as_str()), ("Design", GUID), "{key} {id}");
+        assert_eq!(
+            (folder.name.as_str(), folder.id.to_string().as_str()),
+            ("Design", GUID),
+            "{key} {id}"
+        );
     }
     let body = br#"{"instances":[{"properties":{"Key_ClassName":"SavedSearchDefinition","Key_InstanceId":"12"}},
                                  {"properties":{"Key_ClassName":"Project","Key_InstanceId":"12","Label":"x"}}]}"#;
     let mut nodes = parse::<NodeProperties>(body).unwrap();
     assert_eq!(nodes.remove(0).into_folder(), Ok(None));
-    assert!(nodes.remove(0).into_folder().is_err(), "a root folder must never be dropped silently");
+    assert!(
+        nodes.remove(0).into_folder().is_err(),
+        "a root folder must never be dropped silently"
+    );
 }
 
 #[test]
@@ -209,5 +270,12 @@ fn a_datasource_fills_its_gaps_from_its_id() {
         .collect();
     assert_eq!(found.len(), 2);
     assert_eq!(found[0].label, "ACME");
-    assert_eq!((found[1].plugin.as_str(), found[1].location.as_str(), found[1].label.as_str()), ("pw", "h:ds", "h:ds"));
+    assert_eq!(
+        (
+            found[1].plugin.as_str(),
+            found[1].location.as_str(),
+            found[1].label.as_str()
+        ),
+        ("pw", "h:ds", "h:ds")
+    );
 }
