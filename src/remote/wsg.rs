@@ -1,1 +1,477 @@
 //! ProjectWise Web Services Gateway (WSG), v2.0 to v2.8.
+//!
+//! [`WsgRemote`] is one datasource of one server. `gateway` sends, `query` says what, `paging` proves that nothing
+//! is missing, `wire` reads, `error` sorts refusals, `file` checks ranges. What differs between servers is seen,
+//! remembered for as long as the process lives, and can be fixed by [`WsgOptions`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::auth::TokenSource;
+use crate::http::HttpClient;
+use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
+use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
+
+mod account;
+mod address;
+mod error;
+mod file;
+mod gateway;
+mod listing;
+mod paging;
+mod query;
+mod support;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressError, ApiVersion, InvalidVersion, VersionPath, VersionScheme, WsgAddress};
+pub use paging::PageMode;
+pub use query::QueryStyle;
+
+use error::Failure;
+use file::{RangeSeen, Wanted};
+use gateway::Gateway;
+use listing::Listings;
+use query::Query;
+use wire::{Asked, Instance, NoProperties, ObjectProperties, RepositoryProperties};
+
+/// What cannot be known of a server before it is tried, and may be fixed by the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WsgOptions {
+    /// How children are asked for.
+    pub query_style: QueryStyle,
+    /// How pages are asked for.
+    pub page_mode: PageMode,
+    /// Rows a page; below 2 counts as 2.
+    pub page_size: usize,
+    /// Whether parts of files are asked for.
+    pub ranges: RangeMode,
+    /// Whether the server may send readers on to its blob storage.
+    pub blob_redirect: BlobRedirect,
+    /// The Web API version; probed where not given.
+    pub api_version: Option<ApiVersion>,
+}
+
+/// Whether parts of files are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RangeMode {
+    /// Asked for; the answer shows whether the server honours it.
+    #[default]
+    Ask,
+    /// Never: each read is of a whole file.
+    WholeFiles,
+}
+
+/// Whether the server may send readers on to its blob storage (WSG 2.4 and later).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BlobRedirect {
+    /// The gateway sends the bytes itself. Always works.
+    #[default]
+    Refuse,
+    /// Spares the gateway the bytes; no ProjectWise server was seen to do it (projectwise-api 7.10).
+    Allow,
+}
+
+impl Default for WsgOptions {
+    fn default() -> Self {
+        Self {
+            query_style: QueryStyle::default(),
+            page_mode: PageMode::default(),
+            // Between the 100 and 1000 that working scripts use.
+            page_size: 500,
+            ranges: RangeMode::default(),
+            blob_redirect: BlobRedirect::default(),
+            api_version: None,
+        }
+    }
+}
+
+/// Why there is no remote.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    /// The server could not be asked.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The URL names no datasource and the server has several.
+    #[error("the server has {} ProjectWise datasources; name one of them", .0.len())]
+    SeveralDatasources(Vec<Datasource>),
+    /// The URL names no datasource and the server shows none.
+    #[error("{0} shows no ProjectWise datasource")]
+    NoDatasource(String),
+}
+
+/// One datasource of one server.
+pub struct WsgRemote {
+    gateway: Gateway,
+    listings: Listings,
+    options: WsgOptions,
+    address: WsgAddress,
+    repository: String,
+    name: String,
+    ranges: support::Support,
+    /// `Navigation/NavNode` is not there; the roots come from the list of all folders.
+    without_nodes: AtomicBool,
+}
+
+impl WsgRemote {
+    /// Finds the datasource, and tries server, version and login.
+    ///
+    /// Where the URL names no datasource, the server's only ProjectWise one is taken.
+    pub async fn connect(
+        http: HttpClient,
+        tokens: TokenSource,
+        address: WsgAddress,
+        options: WsgOptions,
+    ) -> Result<Self, ConnectError> {
+        let gateway = Gateway::new(http, tokens, &address, options.api_version);
+        gateway.version().await.map_err(RemoteError::from)?;
+        let repository = match &address.repository {
+            Some(id) => id.clone(),
+            None => only_datasource(repositories(&gateway).await?, address.server())?.id,
+        };
+        let remote = Self::assemble(gateway, &address, repository, options);
+        remote.try_login_and_paging().await?;
+        Ok(remote)
+    }
+
+    /// The datasource the address names, without a request: for a start without a network. Server and version are
+    /// tried with the first call.
+    ///
+    /// `None` where the address names no datasource.
+    pub fn offline(
+        http: HttpClient,
+        tokens: TokenSource,
+        address: &WsgAddress,
+        options: WsgOptions,
+    ) -> Option<Self> {
+        let repository = address.repository.clone()?;
+        let gateway = Gateway::new(http, tokens, address, options.api_version);
+        Some(Self::assemble(gateway, address, repository, options))
+    }
+
+    /// All datasources of the server, without choosing one.
+    pub async fn datasources_of(
+        http: HttpClient,
+        tokens: TokenSource,
+        address: &WsgAddress,
+        options: &WsgOptions,
+    ) -> Result<Vec<Datasource>, RemoteError> {
+        repositories(&Gateway::new(http, tokens, address, options.api_version)).await
+    }
+
+    fn assemble(gateway: Gateway, address: &WsgAddress, repository: String, options: WsgOptions) -> Self {
+        let address = address.with_repository(&repository);
+        let name = match address.location() {
+            Some(location) => format!("{location} at {}", address.server()),
+            None => format!("{repository} at {}", address.server()),
+        };
+        Self {
+            gateway,
+            listings: Listings::default(),
+            options,
+            address,
+            repository,
+            name,
+            ranges: support::Support::default(),
+            without_nodes: AtomicBool::new(false),
+        }
+    }
+
+    /// The address with the datasource chosen, as `config.toml` may keep it.
+    pub const fn address(&self) -> &WsgAddress {
+        &self.address
+    }
+
+    /// One folder, for two answers: whether the login is good here, and whether pages come by token.
+    ///
+    /// Spares the first listings the request that would find it out.
+    async fn try_login_and_paging(&self) -> Result<(), RemoteError> {
+        match self.listings.try_paging(self).await {
+            Ok(()) => Ok(()),
+            // A server that does not like this query may like the real ones.
+            Err(failure) if failure.is_bad_query() || failure.is_unknown_class() => Ok(()),
+            Err(failure) => match failure.error {
+                // Somebody without rights at the top may still have folders to name.
+                RemoteError::Denied { .. } | RemoteError::NotFound { .. } => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn url(&self, path: &str) -> Result<url::Url, Failure> {
+        self.gateway
+            .url(&format!("Repositories/{}/{path}", self.repository))
+            .await
+    }
+
+    /// The one object of an answer.
+    async fn one(&self, path: &str, asked: Asked, id: ObjectId, what: &str) -> Result<Entry, Failure> {
+        let url = self.url(path).await?;
+        let response = self.gateway.get(&url, &[], what).await?;
+        let rows: Vec<Instance<ObjectProperties>> = listing::read_rows(&response, what)?;
+        for row in rows {
+            match row.into_entry(asked, None) {
+                Ok(Some(entry)) if entry.id() == id => return Ok(entry),
+                Ok(_) => {}
+                Err(error) => return Err(Failure::protocol(error.to_string())),
+            }
+        }
+        // No 404 and no object: nothing that could be told from a failing gateway.
+        Err(Failure::protocol(format!(
+            "the answer for {what} does not hold it"
+        )))
+    }
+
+    /// The folders among `ids` the server shows, in any order.
+    async fn folders_by_id(&self, ids: &[Guid]) -> Result<Vec<Entry>, Failure> {
+        self.by_id(ids, Query::folders_by_id, Asked::Folders).await
+    }
+
+    async fn by_id(
+        &self,
+        ids: &[Guid],
+        query: fn(&[Guid]) -> Query,
+        asked: Asked,
+    ) -> Result<Vec<Entry>, Failure> {
+        /// Enough to hide the latency of some hundred ids, few enough to leave the server to its users.
+        const AT_ONCE: usize = 4;
+        let chunks: Vec<Vec<Guid>> = ids.chunks(query::IDS_PER_QUERY).map(<[Guid]>::to_vec).collect();
+        let answers: Vec<Vec<Entry>> = stream::iter(chunks)
+            .map(|chunk| async move {
+                let progress = Progress::new();
+                self.listings
+                    .entries(self, &query(&chunk), asked, None, Some(chunk.len()), &progress)
+                    .await
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    async fn roots_from_nodes(&self, progress: &Progress) -> Result<Vec<Folder>, Failure> {
+        let nodes: Vec<Folder> = self.listings.nodes(self, progress).await?;
+        let ids: Vec<Guid> = nodes.iter().map(|node| node.id.0).collect();
+        let mut known = std::collections::HashMap::new();
+        for entry in self.folders_by_id(&ids).await? {
+            if let Entry::Folder(folder) = entry {
+                known.insert(folder.id, folder);
+            }
+        }
+        // A folder the query does not give is listed as far as its node tells: it is there.
+        Ok(nodes
+            .into_iter()
+            .map(|node| known.remove(&node.id).unwrap_or(node))
+            .collect())
+    }
+
+    async fn roots_from_all_folders(&self, progress: &Progress) -> Result<Vec<Folder>, Failure> {
+        let all = self
+            .listings
+            .entries(self, &Query::all_folders(), Asked::Folders, None, None, progress)
+            .await?;
+        Ok(all
+            .into_iter()
+            .filter_map(|entry| match entry {
+                Entry::Folder(folder) if folder.parent.is_none() => Some(folder),
+                Entry::Folder(_) | Entry::Document(_) => None,
+            })
+            .collect())
+    }
+}
+
+async fn repositories(gateway: &Gateway) -> Result<Vec<Datasource>, RemoteError> {
+    const WHAT: &str = "the list of datasources";
+    let url = gateway.url("Repositories/").await?;
+    let response = gateway.get(&url, &[], WHAT).await?;
+    let rows: Vec<Instance<RepositoryProperties>> = listing::read_rows(&response, WHAT)?;
+    Ok(rows.into_iter().filter_map(Instance::into_datasource).collect())
+}
+
+fn only_datasource(all: Vec<Datasource>, server: &str) -> Result<Datasource, ConnectError> {
+    let is_projectwise = |datasource: &Datasource| {
+        ["Bentley.PW", "pw"]
+            .iter()
+            .any(|plugin| datasource.plugin.eq_ignore_ascii_case(plugin))
+    };
+    let mut found: Vec<Datasource> = all.into_iter().filter(is_projectwise).collect();
+    match found.pop() {
+        None => Err(ConnectError::NoDatasource(server.to_owned())),
+        Some(only) if found.is_empty() => Ok(only),
+        Some(last) => {
+            found.push(last);
+            Err(ConnectError::SeveralDatasources(found))
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Remote for WsgRemote {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            ranges: match self.options.ranges {
+                RangeMode::Ask => self.ranges.known(),
+                RangeMode::WholeFiles => Some(false),
+            },
+            skip_token: match self.options.page_mode {
+                PageMode::Auto => self.listings.tokens.known(),
+                PageMode::SkipToken => Some(true),
+                PageMode::Skip => Some(false),
+            },
+        }
+    }
+
+    async fn account(&self) -> Result<String, RemoteError> {
+        const WHAT: &str = "the current user";
+        let url = self.url(&query::current_user()).await?;
+        let by_server = match self.gateway.get(&url, &[], WHAT).await {
+            Ok(response) => {
+                let rows: Vec<Instance<NoProperties>> = listing::read_rows(&response, WHAT)?;
+                // More than one "current" user is a filter the server ignored.
+                match <[_; 1]>::try_from(rows) {
+                    Ok([user]) => user.id.text().filter(|id| !id.is_empty()),
+                    Err(_) => None,
+                }
+            }
+            Err(failure) if failure.is_unknown_class() || failure.is_bad_query() => None,
+            Err(failure) => return Err(failure.into()),
+        };
+        if let Some(id) = by_server {
+            return Ok(format!("user {id}"));
+        }
+        self.gateway.token_subject().await?.ok_or_else(|| {
+            RemoteError::Protocol("neither the server nor the token tells whose login this is".to_owned())
+        })
+    }
+
+    async fn datasources(&self) -> Result<Vec<Datasource>, RemoteError> {
+        repositories(&self.gateway).await
+    }
+
+    async fn roots(&self, progress: &Progress) -> Result<Vec<Folder>, RemoteError> {
+        if !self.without_nodes.load(Ordering::Relaxed) {
+            match self.roots_from_nodes(progress).await {
+                Ok(roots) => return Ok(roots),
+                Err(failure) if failure.is_unknown_class() => {
+                    tracing::debug!(error = %failure.error, "no navigation tree; listing all folders for the roots");
+                    self.without_nodes.store(true, Ordering::Relaxed);
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(self.roots_from_all_folders(progress).await?)
+    }
+
+    async fn list(&self, folder: FolderId, progress: &Progress) -> Result<Vec<Entry>, RemoteError> {
+        let style = self.options.query_style;
+        let (folders, documents) = (
+            Query::child_folders(style, folder),
+            Query::documents(style, folder),
+        );
+        let (mut entries, documents) = tokio::try_join!(
+            self.listings
+                .entries(self, &folders, Asked::Folders, Some(folder), None, progress),
+            self.listings
+                .entries(self, &documents, Asked::Documents, Some(folder), None, progress),
+        )?;
+        entries.extend(documents.into_iter().filter(|entry| match entry {
+            Entry::Document(document) => document.active,
+            Entry::Folder(_) => true,
+        }));
+        Ok(entries)
+    }
+
+    async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError> {
+        let what = format!("folder {folder}");
+        let id = ObjectId::Folder(folder);
+        match self
+            .one(&query::folder(folder), Asked::Folders, id, &what)
+            .await?
+        {
+            Entry::Folder(found) => Ok(found),
+            Entry::Document(_) => Err(RemoteError::Protocol(format!("{what} is a document"))),
+        }
+    }
+
+    async fn document(&self, document: DocumentId) -> Result<Document, RemoteError> {
+        let what = format!("document {document}");
+        let id = ObjectId::Document(document);
+        match self
+            .one(&query::document(document), Asked::Documents, id, &what)
+            .await?
+        {
+            Entry::Document(found) => Ok(found),
+            Entry::Folder(_) => Err(RemoteError::Protocol(format!("{what} is a folder"))),
+        }
+    }
+
+    async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError> {
+        let mut folders = Vec::new();
+        let mut documents = Vec::new();
+        let distinct: std::collections::BTreeSet<&ObjectId> = ids.iter().collect();
+        for id in distinct {
+            match id {
+                ObjectId::Folder(FolderId(guid)) => folders.push(*guid),
+                ObjectId::Document(DocumentId(guid)) => documents.push(*guid),
+            }
+        }
+        let (mut found, documents) = tokio::try_join!(
+            self.folders_by_id(&folders),
+            self.by_id(&documents, Query::documents_by_id, Asked::Documents),
+        )?;
+        found.extend(documents);
+        Ok(found)
+    }
+
+    async fn read(
+        &self,
+        document: DocumentId,
+        range: ByteRange,
+        if_range: Option<&str>,
+    ) -> Result<Content, RemoteError> {
+        if range.end.is_some_and(|end| end <= range.start) {
+            return Ok(file::empty(range.start, None, None));
+        }
+        let what = format!("the file of document {document}");
+        let url = self.url(&query::file(document)).await?;
+        let mut headers = Vec::new();
+        let range_header = match self.options.ranges {
+            RangeMode::Ask => file::range_header(range),
+            RangeMode::WholeFiles => None,
+        };
+        let ranged = range_header.is_some();
+        if let Some(header) = range_header {
+            headers.push(("Range", header));
+            // A weak tag may not stand in If-Range (RFC 9110 13.1.5); servers then send the whole file.
+            headers.extend(if_range.map(|tag| ("If-Range", tag.to_owned())));
+        }
+        if self.options.blob_redirect == BlobRedirect::Allow {
+            headers.push(("Mas-Allow-Redirect", "true".to_owned()));
+        }
+        let wanted = &Wanted {
+            range,
+            ranged,
+            what: &what,
+        };
+        let (content, seen) = self
+            .gateway
+            .open(&url, &headers, |streaming| file::judge(streaming, wanted))
+            .await?;
+        match seen {
+            RangeSeen::Honoured => self.ranges.proved(),
+            // With If-Range a whole file means another tag, unless it is the same one.
+            RangeSeen::Ignored if if_range.is_none() || if_range == content.etag.as_deref() => {
+                self.ranges.missed();
+            }
+            RangeSeen::Ignored | RangeSeen::Nothing => {}
+        }
+        Ok(content)
+    }
+}

@@ -1,0 +1,3 @@
+//! demo
+pub mod check;
+pub mod visitor;

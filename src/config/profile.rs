@@ -1,0 +1,274 @@
+//! One profile: an app registration, a login and a datasource.
+
+use toml_edit::{Item, TableLike};
+
+use crate::remote::wsg::{ApiVersion, BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
+
+use super::Field;
+use super::schema::{self, folder_tables};
+
+/// Bentley's identity provider (projectwise-api 3).
+const ISSUER: &str = "https://ims.bentley.com";
+/// A free port that Bentley's own CLI registers, too (projectwise-api 3).
+const REDIRECT_URI: &str = "http://localhost:3301/signin-callback";
+/// Pages smaller than this only cost requests; larger ones time out at the server (projectwise-api 1.7, 4).
+const PAGE_SIZES: std::ops::RangeInclusive<i64> = 2..=10_000;
+
+/// What kind of app the Client ID stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AppKind {
+    /// A person logs in with the browser.
+    #[default]
+    User,
+    /// The app itself logs in with its secret.
+    Service,
+}
+
+/// Where the login is kept. Decided at login; nothing falls back to the other by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CredentialStore {
+    /// The desktop's keyring.
+    #[default]
+    Keyring,
+    /// A file only this user can read.
+    File,
+}
+
+/// A folder to show at the top of a mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderChoice {
+    /// A path of raw names separated by `/`, or a GUID.
+    pub folder: String,
+    /// The name to show instead of the folder's own.
+    pub alias: Option<String>,
+}
+
+/// One profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The identity provider's address.
+    pub issuer: String,
+    /// The app's Client ID; empty until the first login.
+    pub client_id: String,
+    /// What kind of app it is.
+    pub app: AppKind,
+    /// The scopes asked for; the working set is kept after a login.
+    pub scopes: Vec<String>,
+    /// Where the browser comes back to.
+    pub redirect_uri: String,
+    /// Where the login is kept.
+    pub credentials: CredentialStore,
+    /// The datasource URL.
+    pub datasource: Option<String>,
+    /// The folders to mount; none means all root folders.
+    pub folders: Vec<FolderChoice>,
+    /// What is fixed of the server's ways.
+    pub wsg: WsgOptions,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            issuer: ISSUER.to_owned(),
+            client_id: String::new(),
+            app: AppKind::default(),
+            scopes: default_scopes(AppKind::default()),
+            redirect_uri: REDIRECT_URI.to_owned(),
+            credentials: CredentialStore::default(),
+            datasource: None,
+            folders: Vec::new(),
+            wsg: WsgOptions::default(),
+        }
+    }
+}
+
+/// The scopes of the guide: a person's app also asks for a refresh token, which a service has no use for.
+pub(super) fn default_scopes(app: AppKind) -> Vec<String> {
+    match app {
+        AppKind::User => vec!["projectwise:read".to_owned(), "offline_access".to_owned()],
+        AppKind::Service => vec!["projectwise:read".to_owned()],
+    }
+}
+
+/// Spellings in the file, one table for reading and writing each.
+const APPS: [(&str, AppKind); 2] = [("user", AppKind::User), ("service", AppKind::Service)];
+const STORES: [(&str, CredentialStore); 2] = [
+    ("keyring", CredentialStore::Keyring),
+    ("file", CredentialStore::File),
+];
+const STYLES: [(&str, QueryStyle); 3] = [
+    ("relationship", QueryStyle::Relationship),
+    ("path", QueryStyle::Path),
+    ("parentguid", QueryStyle::ParentGuid),
+];
+const MODES: [(&str, PageMode); 3] = [
+    ("auto", PageMode::Auto),
+    ("skiptoken", PageMode::SkipToken),
+    ("skip", PageMode::Skip),
+];
+const RANGES: [(&str, RangeMode); 2] = [("ask", RangeMode::Ask), ("whole-files", RangeMode::WholeFiles)];
+const REDIRECTS: [(&str, BlobRedirect); 2] =
+    [("refuse", BlobRedirect::Refuse), ("allow", BlobRedirect::Allow)];
+
+impl Profile {
+    /// Reads a profile's table; its keys are known to be known. `Err` names the key and what it should hold.
+    pub(super) fn read(table: &dyn TableLike) -> Result<Self, String> {
+        let fallback = Self::default();
+        let app = word(table, "app", &APPS)?.unwrap_or_default();
+        let page_size = match table.get("page_size") {
+            None => fallback.wsg.page_size,
+            Some(item) => item
+                .as_integer()
+                .filter(|size| PAGE_SIZES.contains(size))
+                .and_then(|size| usize::try_from(size).ok())
+                .ok_or_else(|| {
+                    format!(
+                        "page_size must be a number from {} to {}",
+                        PAGE_SIZES.start(),
+                        PAGE_SIZES.end()
+                    )
+                })?,
+        };
+        let api_version = match text(table, "api_version")? {
+            None => None,
+            Some(version) => Some(
+                version
+                    .parse::<ApiVersion>()
+                    .map_err(|error| format!("api_version: {error}"))?,
+            ),
+        };
+        Ok(Self {
+            issuer: text(table, "issuer")?.unwrap_or(fallback.issuer),
+            client_id: text(table, "client_id")?.unwrap_or_default(),
+            scopes: scopes(table)?.unwrap_or_else(|| default_scopes(app)),
+            app,
+            redirect_uri: text(table, "redirect_uri")?.unwrap_or(fallback.redirect_uri),
+            credentials: word(table, "credentials", &STORES)?.unwrap_or_default(),
+            datasource: text(table, "datasource")?,
+            folders: folders(table)?,
+            wsg: WsgOptions {
+                query_style: word(table, "query_style", &STYLES)?.unwrap_or_default(),
+                page_mode: word(table, "page_mode", &MODES)?.unwrap_or_default(),
+                page_size,
+                ranges: word(table, "ranges", &RANGES)?.unwrap_or_default(),
+                blob_redirect: word(table, "blob_redirect", &REDIRECTS)?.unwrap_or_default(),
+                api_version,
+            },
+        })
+    }
+
+    /// Every key with its value, in the order they are written. Defaults are left out, except what a login is
+    /// bound to: a later default must not move it.
+    pub(super) fn fields(&self) -> Vec<(&'static str, Field)> {
+        let fallback = WsgOptions::default();
+        let optional = |text: Option<&str>| text.map_or(Field::Absent, |text| Field::Text(text.to_owned()));
+        let wsg = &self.wsg;
+        let values = [
+            Field::Text(self.issuer.clone()),
+            Field::Text(self.client_id.clone()),
+            Field::Text(spelling(&APPS, self.app)),
+            Field::List(self.scopes.clone()),
+            Field::Text(self.redirect_uri.clone()),
+            Field::Text(spelling(&STORES, self.credentials)),
+            optional(self.datasource.as_deref()),
+            unless_default(&STYLES, wsg.query_style),
+            unless_default(&MODES, wsg.page_mode),
+            match i64::try_from(wsg.page_size) {
+                Ok(size) if wsg.page_size != fallback.page_size => Field::Number(size),
+                _ => Field::Absent,
+            },
+            unless_default(&RANGES, wsg.ranges),
+            unless_default(&REDIRECTS, wsg.blob_redirect),
+            optional(wsg.api_version.map(|version| version.to_string()).as_deref()),
+            Field::Folders(self.folders.clone()),
+        ];
+        schema::PROFILE.into_iter().zip(values).collect()
+    }
+}
+
+fn spelling<T: PartialEq>(words: &[(&str, T)], value: T) -> String {
+    words
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map(|(word, _)| (*word).to_owned())
+        .expect("each table of words names every variant; a test reads all of them back")
+}
+
+fn unless_default<T: PartialEq + Default>(words: &[(&str, T)], value: T) -> Field {
+    if value == T::default() {
+        Field::Absent
+    } else {
+        Field::Text(spelling(words, value))
+    }
+}
+
+fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, String> {
+    match table.get(key) {
+        None => Ok(None),
+        Some(item) => match item.as_str() {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => Err(format!("{key} must be a text")),
+        },
+    }
+}
+
+fn word<T: Copy>(table: &dyn TableLike, key: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+    let Some(text) = text(table, key)? else {
+        return Ok(None);
+    };
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, value)) => Ok(Some(*value)),
+        None => {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
+        }
+    }
+}
+
+/// A list of texts, or one text as OAuth writes it, with spaces between.
+fn scopes(table: &dyn TableLike) -> Result<Option<Vec<String>>, String> {
+    let wrong = || "scopes must be a list of texts".to_owned();
+    let scopes: Vec<String> = match table.get("scopes") {
+        None => return Ok(None),
+        Some(item) => match (item.as_str(), item.as_array()) {
+            (Some(text), _) => text.split_whitespace().map(str::to_owned).collect(),
+            (None, Some(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+                .ok_or_else(wrong)?,
+            (None, None) => return Err(wrong()),
+        },
+    };
+    if scopes.is_empty() {
+        return Err("scopes must not be empty; leave it out for the usual ones".to_owned());
+    }
+    Ok(Some(scopes))
+}
+
+fn folders(table: &dyn TableLike) -> Result<Vec<FolderChoice>, String> {
+    let item = table.get("folders");
+    let tables = folder_tables(item);
+    let length = match item {
+        None => 0,
+        Some(Item::ArrayOfTables(tables)) => tables.len(),
+        Some(other) => other
+            .as_array()
+            .ok_or("folders must be a list of tables ([[profiles.NAME.folders]])")?
+            .len(),
+    };
+    if tables.len() != length {
+        return Err("each of folders must be a table with the key folder, and perhaps alias".to_owned());
+    }
+    tables
+        .into_iter()
+        .map(|choice| {
+            Ok(FolderChoice {
+                folder: text(choice, "folder")?
+                    .filter(|folder| !folder.is_empty())
+                    .ok_or("each of folders needs the key folder")?,
+                alias: text(choice, "alias")?,
+            })
+        })
+        .collect()
+}

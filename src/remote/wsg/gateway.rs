@@ -1,0 +1,386 @@
+//! One gateway: its version, and requests that carry the login.
+//!
+//! The one place that repeats a request with another token, once (projectwise-api 1.8): `http` repeats what failed
+//! for other reasons. An account locked by too many bad logins stops everything here, before anything is sent.
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::auth::{Bearer, TokenSource};
+use crate::http::{HttpClient, Lane, Request, Response, Secret, Streaming};
+use crate::remote::RemoteError;
+
+use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
+use super::error::{Answer, Failure, Refusal, request_id};
+
+/// The newest Web API Bentley's own client was tested with (projectwise-api 1.1).
+const NEWEST: ApiVersion = ApiVersion { major: 2, minor: 8 };
+/// The oldest this client speaks; also what a server of any version answers a probe on.
+const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
+
+/// A server of one WSG deployment.
+pub(super) struct Gateway {
+    http: HttpClient,
+    tokens: TokenSource,
+    server: String,
+    /// What the user or the URL says of the version.
+    asked: Option<VersionPath>,
+    /// True where the user fixed the version, so that none is probed.
+    fixed: bool,
+    version: OnceCell<Version>,
+    /// The server's words, once it locked the account.
+    locked: Mutex<Option<String>>,
+    /// A token that was fetched because of a 403 and met one again: rights, not the token, are missing.
+    proved_token: Mutex<Option<Secret>>,
+}
+
+/// How the server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    /// The segment in URLs.
+    path: VersionPath,
+    /// The Web API behind it: decides on features.
+    pub(super) api: ApiVersion,
+}
+
+impl Gateway {
+    pub(super) fn new(
+        http: HttpClient,
+        tokens: TokenSource,
+        address: &WsgAddress,
+        fixed: Option<ApiVersion>,
+    ) -> Self {
+        let fixed_path = fixed.map(|version| VersionPath {
+            scheme: VersionScheme::Api,
+            version,
+        });
+        Self {
+            http,
+            tokens,
+            server: address.server().to_owned(),
+            asked: fixed_path.or(address.version),
+            fixed: fixed.is_some(),
+            version: OnceCell::new(),
+            locked: Mutex::new(None),
+            proved_token: Mutex::new(None),
+        }
+    }
+
+    /// The server's version, probed once.
+    pub(super) async fn version(&self) -> Result<Version, Failure> {
+        self.version
+            .get_or_try_init(|| self.probe_version())
+            .await
+            .copied()
+    }
+
+    /// The URL of `path` below the version segment.
+    pub(super) async fn url(&self, path: &str) -> Result<Url, Failure> {
+        let version = self.version().await?;
+        self.url_at(version.path, path)
+    }
+
+    fn url_at(&self, version: VersionPath, path: &str) -> Result<Url, Failure> {
+        let text = format!("{}/{version}/{path}", self.server);
+        Url::parse(&text)
+            .map_err(|error| Failure::protocol(format!("no URL can be made for this server: {error}")))
+    }
+
+    /// The whole answer to a GET for JSON; any failure is sorted.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        what: &str,
+    ) -> Result<Response, Failure> {
+        self.with_login(|authorization| async move {
+            let response = self.send(url, headers, authorization).await?;
+            if response.status == 200 && !looks_like_a_page(&response) {
+                Ok(response)
+            } else {
+                Err(failure_of(&response, what))
+            }
+        })
+        .await
+    }
+
+    /// The head of the answer to a GET of a file, whatever its status; `judge` sorts it.
+    pub(super) async fn open<T, F, P>(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        judge: F,
+    ) -> Result<T, Failure>
+    where
+        F: Fn(Streaming) -> P + Sync,
+        P: Future<Output = Result<T, Failure>> + Send,
+    {
+        let judge = &judge;
+        self.with_login(|authorization| async move {
+            let streaming = self
+                .http
+                .open(Request {
+                    headers: headers.to_vec(),
+                    authorization: Some(authorization),
+                    ..Request::get(Lane::Content, url.clone())
+                })
+                .await?;
+            judge(streaming).await
+        })
+        .await
+    }
+
+    /// The token's own claims about its bearer: `sub`, else `client_id`.
+    pub(super) async fn token_subject(&self) -> Result<Option<String>, Failure> {
+        let header = self.tokens.bearer().await?.header();
+        Ok(super::account::subject_of(header.expose()))
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        authorization: Secret,
+    ) -> Result<Response, Failure> {
+        let mut headers = headers.to_vec();
+        headers.push(("Accept", "application/json".to_owned()));
+        Ok(self
+            .http
+            .send(Request {
+                headers,
+                authorization: Some(authorization),
+                ..Request::get(Lane::Metadata, url.clone())
+            })
+            .await?)
+    }
+
+    /// Runs `attempt` with a token, and once more with another one where that may help.
+    async fn with_login<T, F, P>(&self, attempt: F) -> Result<T, Failure>
+    where
+        F: Fn(Secret) -> P,
+        P: Future<Output = Result<T, Failure>>,
+    {
+        self.check_lock()?;
+        let bearer = self.tokens.bearer().await?;
+        let refused = match self.remember_lock(attempt(bearer.header()).await) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        if !self.wants_another_token(refused.refusal, &bearer) {
+            return Err(refused);
+        }
+        tracing::debug!(
+            status = refused.status,
+            "the server refuses the token; asking for another one"
+        );
+        self.tokens.reject(&bearer);
+        self.check_lock()?;
+        let bearer = match self.tokens.bearer().await {
+            Ok(bearer) => bearer,
+            // The server knows this caller: that no new token can be had now does not change its answer.
+            Err(_) if refused.refusal == Refusal::Rights => return Err(refused),
+            Err(error) => return Err(error.into()),
+        };
+        let outcome = self.remember_lock(attempt(bearer.header()).await);
+        if let Err(failure) = &outcome
+            && failure.refusal == Refusal::Rights
+        {
+            *self.proved_token.lock() = Some(bearer.header());
+        }
+        outcome
+    }
+
+    fn wants_another_token(&self, refusal: Refusal, bearer: &Bearer) -> bool {
+        match refusal {
+            Refusal::None => false,
+            Refusal::Login => true,
+            // Without this, each folder somebody may not see would cost a refresh at the identity provider.
+            Refusal::Rights => self
+                .proved_token
+                .lock()
+                .as_ref()
+                .is_none_or(|proved| proved.expose() != bearer.header().expose()),
+        }
+    }
+
+    fn check_lock(&self) -> Result<(), Failure> {
+        match self.locked.lock().as_ref() {
+            Some(words) => Err(Failure::locked_out(words.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn remember_lock<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(Failure {
+            error: RemoteError::LockedOut(words),
+            ..
+        }) = &outcome
+        {
+            tracing::error!(
+                "the server has locked the account after too many bad logins; nothing more is sent"
+            );
+            *self.locked.lock() = Some(words.clone());
+        }
+        outcome
+    }
+
+    /// Asks for the plug-ins, whose answer carries the version in a header whatever its status.
+    async fn probe_version(&self) -> Result<Version, Failure> {
+        if let (true, Some(path)) = (self.fixed, self.asked) {
+            return Ok(Version {
+                path,
+                api: path.version,
+            });
+        }
+        let probes = match self.asked {
+            Some(path) => vec![path],
+            None => [VersionScheme::Api, VersionScheme::Service]
+                .map(|scheme| VersionPath {
+                    scheme,
+                    version: OLDEST,
+                })
+                .to_vec(),
+        };
+        let mut last = None;
+        for path in probes {
+            let url = &self.url_at(path, "Plugins")?;
+            let probe = self
+                .with_login(|authorization| async move {
+                    let response = self.send(url, &[], authorization).await?;
+                    match server_version(&response) {
+                        Some(api) => Ok(Some(api)),
+                        None if response.status == 200 && !looks_like_a_page(&response) => Ok(None),
+                        None => Err(failure_of(&response, "the list of plug-ins")),
+                    }
+                })
+                .await;
+            match probe {
+                Ok(Some(api)) => return settle(path, api),
+                // A proxy may drop headers it does not know; then the URL's own word counts.
+                Ok(None) if path.version > OLDEST && path.scheme == VersionScheme::Api => {
+                    return settle(path, path.version);
+                }
+                Ok(None) => last = None,
+                Err(failure) if failure.status == 404 => last = Some(failure),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let detail = match last {
+            Some(failure) => format!("; {}", failure.error),
+            None => String::new(),
+        };
+        Err(Failure::protocol(format!(
+            "{} does not answer like a ProjectWise Web Services Gateway{detail}",
+            self.server
+        )))
+    }
+}
+
+fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
+    if api < OLDEST {
+        return Err(Failure::protocol(format!(
+            "the server speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported"
+        )));
+    }
+    let path = match path.scheme {
+        VersionScheme::Api => VersionPath {
+            version: api.min(NEWEST),
+            ..path
+        },
+        // A service version says nothing of the API behind it and is the server's own choice.
+        VersionScheme::Service => path,
+    };
+    Ok(Version {
+        path,
+        api: api.min(NEWEST),
+    })
+}
+
+/// `Bentley-WebAPI/2.8` in the first of the headers that has it.
+fn server_version(response: &Response) -> Option<ApiVersion> {
+    ["Mas-Server", "WsgServer", "Server"]
+        .iter()
+        .find_map(|name| response.header(name).and_then(api_version))
+}
+
+fn api_version(products: &str) -> Option<ApiVersion> {
+    products.split([',', ' ']).find_map(|product| {
+        let (name, version) = product.trim().split_once('/')?;
+        if !name.eq_ignore_ascii_case("Bentley-WebAPI") {
+            return None;
+        }
+        let mut numbers = version.split('.');
+        format!("{}.{}", numbers.next()?, numbers.next()?).parse().ok()
+    })
+}
+
+/// A success that is no JSON: a login page, most often.
+fn looks_like_a_page(response: &Response) -> bool {
+    let typed_html = response
+        .header("Content-Type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
+    let starts_with_a_tag = response.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+    typed_html || starts_with_a_tag
+}
+
+pub(super) fn failure_of(response: &Response, what: &str) -> Failure {
+    let header = |name: &str| response.header(name).map(str::to_owned);
+    tracing::debug!(
+        status = response.status,
+        request_id = request_id(&header),
+        what,
+        "the server refuses"
+    );
+    Failure::of(&Answer {
+        status: response.status,
+        url: &response.url,
+        header: &header,
+        retry_after: response.retry_after(),
+        body: &response.body,
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_web_api_version_is_found_among_the_products() {
+        for (header, expected) in [
+            (
+                "Bentley-WSG/2.6.8.9,Bentley-WebAPI/2.8,Bentley.PW/3.4.5.6",
+                Some("2.8"),
+            ),
+            ("Bentley-WSG/2.6.8.9, bentley-webapi/2.5.0.1", Some("2.5")),
+            ("Microsoft-IIS/10.0", None),
+            ("Bentley-WebAPI/x", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                api_version(header).map(|version| version.to_string()).as_deref(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn the_path_follows_the_server_up_to_the_newest_known_version() {
+        let path = |text: &str| {
+            WsgAddress::parse(&format!("https://h/{text}"))
+                .unwrap()
+                .version
+                .unwrap()
+        };
+        let settled = |text: &str, api: &str| {
+            settle(path(text), api.parse().unwrap())
+                .map(|version| version.path.to_string())
+                .map_err(|_| ())
+        };
+        assert_eq!(settled("v2.0", "2.6"), Ok("v2.6".to_owned()));
+        assert_eq!(settled("v2.8", "2.10"), Ok("v2.8".to_owned()));
+        assert_eq!(settled("sv1.1", "2.7"), Ok("sv1.1".to_owned()));
+        assert_eq!(settled("v2.0", "1.3"), Err(()));
+    }
+}

@@ -1,0 +1,253 @@
+//! The queries pwfs sends, as paths below a repository.
+//!
+//! Facts: projectwise-api 1.5. `$select=*` always: naming a property a server lacks fails the whole query.
+
+use crate::model::{DocumentId, FolderId, Guid};
+
+use super::address::escape;
+
+/// How a query asks for the children of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueryStyle {
+    /// `$filter=ProjectParent-forward-Project.$id eq '…'`: what ProjectWise Web sends.
+    #[default]
+    Relationship,
+    /// `Project/{guid}/Document!poly`: the short path.
+    Path,
+    /// `$filter=ParentGuid eq '…'`: by column.
+    ParentGuid,
+}
+
+/// The class a query asks for; page sizes are learnt for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Project,
+    Document,
+    NavNode,
+}
+
+/// A query without its paging options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) class: Class,
+    path: String,
+    /// Names and raw values.
+    options: Vec<(&'static str, String)>,
+    /// A column whose order is stable between pages.
+    order: Option<&'static str>,
+}
+
+/// Names are unique among the active documents of a folder, nearly: what shares one is told apart by the overlap
+/// and by the check for repeated rows.
+const STABLE_ORDER: &str = "Name";
+
+impl Query {
+    pub(super) fn child_folders(style: QueryStyle, folder: FolderId) -> Self {
+        Self::children(
+            style,
+            Class::Project,
+            "PW_WSG/Project",
+            "Project",
+            "ProjectParent",
+            folder,
+        )
+    }
+
+    pub(super) fn documents(style: QueryStyle, folder: FolderId) -> Self {
+        Self::children(
+            style,
+            Class::Document,
+            "PW_WSG/Document!poly",
+            "Document!poly",
+            "DocumentParent",
+            folder,
+        )
+    }
+
+    fn children(
+        style: QueryStyle,
+        class: Class,
+        by_filter: &str,
+        by_path: &str,
+        relationship: &str,
+        folder: FolderId,
+    ) -> Self {
+        let (path, filter) = match style {
+            QueryStyle::Relationship => (
+                by_filter.to_owned(),
+                Some(format!("{relationship}-forward-Project.$id eq '{folder}'")),
+            ),
+            QueryStyle::Path => (format!("PW_WSG/Project/{folder}/{by_path}"), None),
+            QueryStyle::ParentGuid => (by_filter.to_owned(), Some(format!("ParentGuid eq '{folder}'"))),
+        };
+        let mut options = Vec::new();
+        options.extend(filter.map(|filter| ("$filter", filter)));
+        options.push(("$select", "*".to_owned()));
+        Self {
+            class,
+            path,
+            options,
+            order: Some(STABLE_ORDER),
+        }
+    }
+
+    /// Those of some folders that exist; at most [`IDS_PER_QUERY`].
+    pub(super) fn folders_by_id(ids: &[Guid]) -> Self {
+        Self::by_id(Class::Project, "PW_WSG/Project", ids)
+    }
+
+    /// Those of some documents that exist; at most [`IDS_PER_QUERY`].
+    pub(super) fn documents_by_id(ids: &[Guid]) -> Self {
+        Self::by_id(Class::Document, "PW_WSG/Document!poly", ids)
+    }
+
+    fn by_id(class: Class, path: &str, ids: &[Guid]) -> Self {
+        let list: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+        Self {
+            class,
+            path: path.to_owned(),
+            options: vec![
+                ("$filter", format!("$id in [{}]", list.join(","))),
+                ("$select", "*".to_owned()),
+            ],
+            order: Some(STABLE_ORDER),
+        }
+    }
+
+    /// The nodes at the top of the navigation tree.
+    pub(super) fn root_nodes() -> Self {
+        Self {
+            class: Class::NavNode,
+            path: "Navigation/NavNode".to_owned(),
+            options: Vec::new(),
+            order: None,
+        }
+    }
+
+    /// Every folder of the datasource.
+    pub(super) fn all_folders() -> Self {
+        Self {
+            class: Class::Project,
+            path: "PW_WSG/Project!poly".to_owned(),
+            options: vec![("$select", "*".to_owned())],
+            order: Some(STABLE_ORDER),
+        }
+    }
+
+    pub(super) const fn can_be_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
+    /// The path below the repository, with these paging options.
+    pub(super) fn path(&self, ordered: bool, top: Option<usize>, skip: Option<usize>) -> String {
+        let mut options = self.options.clone();
+        if let Some(order) = self.order.filter(|_| ordered) {
+            options.push(("$orderby", order.to_owned()));
+        }
+        options.extend(top.map(|top| ("$top", top.to_string())));
+        options.extend(skip.map(|skip| ("$skip", skip.to_string())));
+        let mut path = self.path.clone();
+        for (index, (name, value)) in options.iter().enumerate() {
+            path.push(if index == 0 { '?' } else { '&' });
+            path.push_str(name);
+            path.push('=');
+            encode_value(value, &mut path);
+        }
+        path
+    }
+}
+
+/// GUIDs that fit one `$id in [...]`: about 2 kB of URL, well below the 4 kB where gateways begin to refuse.
+pub(super) const IDS_PER_QUERY: usize = 50;
+
+/// One folder.
+pub(super) fn folder(id: FolderId) -> String {
+    format!("PW_WSG/Project/{id}?$select=*")
+}
+
+/// One document.
+pub(super) fn document(id: DocumentId) -> String {
+    format!("PW_WSG/Document/{id}?$select=*")
+}
+
+/// A document's file.
+pub(super) fn file(id: DocumentId) -> String {
+    format!("PW_WSG/Document/{id}/$file")
+}
+
+/// The user the token stands for.
+pub(super) fn current_user() -> String {
+    "PW_WSG/User?$filter=IsCurrent%20eq%20true&$select=$id".to_owned()
+}
+
+/// Escapes a value of the query string; `$`, quotes and what else may stand there stays readable in server logs.
+fn encode_value(value: &str, out: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~$*'(),!/:@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            escape(b'%', byte, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOLDER: FolderId = FolderId(Guid::from_bytes([0x11; 16]));
+
+    #[test]
+    fn children_are_asked_for_in_each_style() {
+        let id = FOLDER.to_string();
+        for (style, folders, documents) in [
+            (
+                QueryStyle::Relationship,
+                format!("PW_WSG/Project?$filter=ProjectParent-forward-Project.$id%20eq%20'{id}'&$select=*"),
+                format!(
+                    "PW_WSG/Document!poly?$filter=DocumentParent-forward-Project.$id%20eq%20'{id}'&$select=*"
+                ),
+            ),
+            (
+                QueryStyle::Path,
+                format!("PW_WSG/Project/{id}/Project?$select=*"),
+                format!("PW_WSG/Project/{id}/Document!poly?$select=*"),
+            ),
+            (
+                QueryStyle::ParentGuid,
+                format!("PW_WSG/Project?$filter=ParentGuid%20eq%20'{id}'&$select=*"),
+                format!("PW_WSG/Document!poly?$filter=ParentGuid%20eq%20'{id}'&$select=*"),
+            ),
+        ] {
+            assert_eq!(
+                Query::child_folders(style, FOLDER).path(false, None, None),
+                folders
+            );
+            assert_eq!(Query::documents(style, FOLDER).path(false, None, None), documents);
+        }
+    }
+
+    #[test]
+    fn paging_options_follow_and_a_query_without_options_begins_with_them() {
+        let documents = Query::documents(QueryStyle::Path, FOLDER).path(true, Some(501), Some(499));
+        assert!(
+            documents.ends_with("$select=*&$orderby=Name&$top=501&$skip=499"),
+            "{documents}"
+        );
+        assert_eq!(
+            Query::root_nodes().path(true, Some(5), None),
+            "Navigation/NavNode?$top=5"
+        );
+    }
+
+    #[test]
+    fn ids_stand_in_one_list() {
+        let path = Query::folders_by_id(&[FOLDER.0, FOLDER.0]).path(false, None, None);
+        assert!(
+            path.contains(&format!("$filter=$id%20in%20%5B'{FOLDER}','{FOLDER}'%5D&")),
+            "{path}"
+        );
+        let full = Query::documents_by_id(&[FOLDER.0; IDS_PER_QUERY]).path(true, Some(500), None);
+        assert!(full.len() < 4096, "{}", full.len());
+    }
+}
