@@ -85,7 +85,12 @@ pub async fn tour(server: &DemoServer, daemon: &Daemon) -> io::Result<Findings> 
         move || {
             for document in expected.iter().filter(|document| is_shown(document)) {
                 if let Some(path) = documents.get(&document.guid) {
-                    read_and_compare(path, document, world.content(document.guid).as_deref(), &mut findings);
+                    read_and_compare(
+                        path,
+                        document,
+                        world.content(document.guid).as_deref(),
+                        &mut findings,
+                    );
                     compare_xattrs(path, document, &mut findings);
                 }
             }
@@ -113,12 +118,11 @@ fn walk(root: &Path) -> io::Result<Seen> {
     let mut seen = Seen::default();
     let mut waiting = vec![root.to_owned()];
     while let Some(directory) = waiting.pop() {
-        let entries = match fs::read_dir(&directory) {
+        let paths = match list(&directory) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
-            entries => entries?,
+            paths => paths?,
         };
-        for entry in entries {
-            let path = entry?.path();
+        for path in paths {
             let guid = guid_of(&path)?;
             if fs::symlink_metadata(&path)?.is_dir() {
                 seen.folders.insert(guid, path.clone());
@@ -131,23 +135,46 @@ fn walk(root: &Path) -> io::Result<Seen> {
     Ok(seen)
 }
 
+/// All entries of a directory. A directory is opened without a question; a refusal comes with the first entry.
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect()
+}
+
 fn compare_names(server: &DemoServer, seen: &Seen, findings: &mut Findings) {
     let world = server.world();
-    let folders: BTreeSet<Guid> = world.folders().iter().filter(|f| f.listed).map(|f| f.guid).collect();
-    let documents: BTreeSet<Guid> = world.documents().iter().filter(|d| is_shown(d)).map(|d| d.guid).collect();
-    for (what, expected, seen) in
-        [("folder", folders, &seen.folders), ("document", documents, &seen.documents)]
-    {
+    let folders: BTreeSet<Guid> = world
+        .folders()
+        .iter()
+        .filter(|f| f.listed)
+        .map(|f| f.guid)
+        .collect();
+    let documents: BTreeSet<Guid> = world
+        .documents()
+        .iter()
+        .filter(|d| is_shown(d))
+        .map(|d| d.guid)
+        .collect();
+    for (what, expected, seen) in [
+        ("folder", folders, &seen.folders),
+        ("document", documents, &seen.documents),
+    ] {
         for missing in expected.iter().filter(|guid| !seen.contains_key(guid)) {
             findings.differ(format!("{what} {missing} is not in the mount"));
         }
         for (guid, path) in seen.iter().filter(|(guid, _)| !expected.contains(guid)) {
-            findings.differ(format!("{what} {guid} should not be in the mount, at {}", path.display()));
+            findings.differ(format!(
+                "{what} {guid} should not be in the mount, at {}",
+                path.display()
+            ));
         }
     }
-    for folder in world.folders().iter().filter(|folder| folder.listed && !folder.listable) {
+    for folder in world
+        .folders()
+        .iter()
+        .filter(|folder| folder.listed && !folder.listable)
+    {
         if let Some(path) = seen.folders.get(&folder.guid)
-            && !matches!(fs::read_dir(path), Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
+            && !matches!(list(path), Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
         {
             findings.differ(format!("{} may not be listed, and was", path.display()));
         }
@@ -161,7 +188,10 @@ fn read_and_compare(path: &Path, document: &ExpectedDocument, truth: Option<&[u8
             findings.documents += 1;
             findings.bytes += bytes.len() as u64;
             if Some(bytes.as_slice()) != truth {
-                findings.differ(format!("{shown}: {} bytes that are not the document's", bytes.len()));
+                findings.differ(format!(
+                    "{shown}: {} bytes that are not the document's",
+                    bytes.len()
+                ));
             }
             match fs::metadata(path) {
                 Ok(metadata) if metadata.len() == bytes.len() as u64 => {}
@@ -178,9 +208,18 @@ fn read_and_compare(path: &Path, document: &ExpectedDocument, truth: Option<&[u8
 fn compare_xattrs(path: &Path, document: &ExpectedDocument, findings: &mut Findings) {
     let expected = [
         ("user.projectwise.name", Some(document.name.clone())),
-        ("user.projectwise.folder_guid", Some(document.folder_guid.to_string())),
-        ("user.projectwise.version", Some(document.version.clone()).filter(|version| !version.is_empty())),
-        ("user.projectwise.readable", Some(if document.readable { "1" } else { "0" }.to_owned())),
+        (
+            "user.projectwise.folder_guid",
+            Some(document.folder_guid.to_string()),
+        ),
+        (
+            "user.projectwise.version",
+            Some(document.version.clone()).filter(|version| !version.is_empty()),
+        ),
+        (
+            "user.projectwise.readable",
+            Some(if document.readable { "1" } else { "0" }.to_owned()),
+        ),
     ];
     for (name, value) in expected {
         let found = xattr(path, name).ok();
@@ -197,8 +236,12 @@ async fn refuse_mutations(
     root: &Path,
     findings: &mut Findings,
 ) -> io::Result<()> {
-    let Some(file) = seen.documents.values().next().cloned() else { return Ok(()) };
-    let Some(folder) = seen.folders.values().next().cloned() else { return Ok(()) };
+    let Some(file) = seen.documents.values().next().cloned() else {
+        return Ok(());
+    };
+    let Some(folder) = seen.folders.values().next().cloned() else {
+        return Ok(());
+    };
     let root = root.to_owned();
     let before = server.requests().total;
     let outcomes = blocking(move || Ok(mutations(&root, &folder, &file))).await?;
@@ -219,8 +262,14 @@ async fn refuse_mutations(
 fn mutations(root: &Path, folder: &Path, file: &Path) -> Vec<(&'static str, rustix::io::Result<()>)> {
     let new = root.join("pwfs-check-new");
     let mode = Mode::RUSR | Mode::WUSR;
-    let time = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let time = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     let open = |path: &Path, flags| rustix::fs::open(path, flags, mode).map(drop);
     vec![
         ("open(O_CREAT)", open(&new, OFlags::CREATE | OFlags::WRONLY)),
@@ -235,12 +284,27 @@ fn mutations(root: &Path, folder: &Path, file: &Path) -> Vec<(&'static str, rust
         ("rename", rustix::fs::rename(file, &new)),
         ("link", rustix::fs::link(file, &new)),
         ("symlink", rustix::fs::symlink(file, &new)),
-        ("mknod", rustix::fs::mknodat(CWD, &new, rustix::fs::FileType::Fifo, mode, 0)),
+        (
+            "mknod",
+            rustix::fs::mknodat(CWD, &new, rustix::fs::FileType::Fifo, mode, 0),
+        ),
         ("chmod", rustix::fs::chmod(file, mode)),
-        ("chown", rustix::fs::chown(file, Some(rustix::process::getuid()), None)),
-        ("utimensat", rustix::fs::utimensat(CWD, file, &times, AtFlags::empty())),
-        ("setxattr", rustix::fs::setxattr(file, "user.pwfs", b"x", XattrFlags::empty())),
-        ("removexattr", rustix::fs::removexattr(file, "user.projectwise.guid")),
+        (
+            "chown",
+            rustix::fs::chown(file, Some(rustix::process::getuid()), None),
+        ),
+        (
+            "utimensat",
+            rustix::fs::utimensat(CWD, file, &times, AtFlags::empty()),
+        ),
+        (
+            "setxattr",
+            rustix::fs::setxattr(file, "user.pwfs", b"x", XattrFlags::empty()),
+        ),
+        (
+            "removexattr",
+            rustix::fs::removexattr(file, "user.projectwise.guid"),
+        ),
     ]
 }
 
@@ -272,7 +336,9 @@ async fn change_and_see(
     let new: Vec<u8> = b"A new version, as long as it needs to be.\n".repeat(100);
     let failed = |error: crate::demo::WorldError| io::Error::other(error.to_string());
     world.new_version(document.guid, new.clone()).map_err(failed)?;
-    world.add_document(document.folder_guid, "pwfs-check-added.txt", "added\n").map_err(failed)?;
+    world
+        .add_document(document.folder_guid, "pwfs-check-added.txt", "added\n")
+        .map_err(failed)?;
     see_changes(daemon, &folder).await?;
 
     let (added, fresh, held) = blocking({
@@ -280,7 +346,11 @@ async fn change_and_see(
         move || {
             let mut held = reader.1.to_vec();
             let read = reader.0.read_to_end(&mut held).map(|_| held);
-            Ok((fs::read(folder.join("pwfs-check-added.txt")), fs::read(path), read))
+            Ok((
+                fs::read(folder.join("pwfs-check-added.txt")),
+                fs::read(path),
+                read,
+            ))
         }
     })
     .await?;
@@ -288,18 +358,30 @@ async fn change_and_see(
     expect(findings, "a new version by its name", fresh, &new);
     expect(findings, "the old version through a file held open", held, &old);
 
-    let added = world.documents().into_iter().find(|document| document.name == "pwfs-check-added.txt");
+    let added = world
+        .documents()
+        .into_iter()
+        .find(|document| document.name == "pwfs-check-added.txt");
     if let Some(added) = added {
-        world.rename_document(added.guid, "pwfs-check-renamed.txt").map_err(failed)?;
+        world
+            .rename_document(added.guid, "pwfs-check-renamed.txt")
+            .map_err(failed)?;
         see_changes(daemon, &folder).await?;
-        let (from, to) = (folder.join("pwfs-check-added.txt"), folder.join("pwfs-check-renamed.txt"));
+        let (from, to) = (
+            folder.join("pwfs-check-added.txt"),
+            folder.join("pwfs-check-renamed.txt"),
+        );
         let (gone, there) = blocking(move || Ok((fs::metadata(from), fs::read(to)))).await?;
         expect(findings, "a renamed document", there, b"added\n");
         expect_absent(findings, "the name before", gone);
         world.delete_document(added.guid).map_err(failed)?;
         see_changes(daemon, &folder).await?;
         let path = folder.join("pwfs-check-renamed.txt");
-        expect_absent(findings, "a deleted document", blocking(move || Ok(fs::metadata(path))).await?);
+        expect_absent(
+            findings,
+            "a deleted document",
+            blocking(move || Ok(fs::metadata(path))).await?,
+        );
     }
     Ok(())
 }
@@ -320,11 +402,17 @@ async fn see_changes(daemon: &Daemon, folder: &Path) -> io::Result<()> {
     let path = folder.to_owned();
     let ino = blocking(move || Ok(InodeNo(fs::metadata(path)?.ino()))).await?;
     let inode = tree.inodes().get(ino).ok_or(io::ErrorKind::NotFound)?;
-    let Target::Directory(directory, _) = inode.target else { return Err(io::ErrorKind::NotADirectory.into()) };
+    let Target::Directory(directory, _) = inode.target else {
+        return Err(io::ErrorKind::NotADirectory.into());
+    };
     tree.relist(directory).await.map_err(io::Error::other)?;
     let invalidations = tree.invalidations().clone();
     let told = blocking(move || Ok(invalidations.settle(SETTLE))).await?;
-    if told { Ok(()) } else { Err(io::Error::other("the kernel took no notification in ten seconds")) }
+    if told {
+        Ok(())
+    } else {
+        Err(io::Error::other("the kernel took no notification in ten seconds"))
+    }
 }
 
 fn expect(findings: &mut Findings, what: &str, read: io::Result<Vec<u8>>, truth: &[u8]) {
@@ -342,7 +430,9 @@ fn expect_absent(findings: &mut Findings, what: &str, found: io::Result<fs::Meta
 }
 
 fn guid_of(path: &Path) -> io::Result<Guid> {
-    xattr(path, "user.projectwise.guid")?.parse().map_err(io::Error::other)
+    xattr(path, "user.projectwise.guid")?
+        .parse()
+        .map_err(io::Error::other)
 }
 
 fn xattr(path: &Path, name: &str) -> io::Result<String> {

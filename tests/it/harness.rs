@@ -1,0 +1,246 @@
+//! A demo server, a login, and a file system over them, without FUSE.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pwfs::cli::demo::visitor::sign_in_to_demo;
+use pwfs::clock::Clock;
+use pwfs::content::{CacheOptions, ContentCache, Reader};
+use pwfs::demo::{DemoOptions, DemoServer, World};
+use pwfs::fs::error::FsError;
+use pwfs::fs::{Appearance, Attr, Filesystem, Kind, Lookup};
+use pwfs::http::HttpClient;
+use pwfs::model::Guid;
+use pwfs::remote::Remote;
+use pwfs::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
+use pwfs::store::listing::DirCookie;
+use pwfs::tree::inodes::{Directory, InodeNo, ROOT, Target};
+use pwfs::tree::{Tree, TreeConfig};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+/// A small world: the awkward folder and a few shelves of the bridge.
+pub fn small() -> DemoOptions {
+    DemoOptions {
+        documents: 120,
+        folders: 50,
+        ..DemoOptions::default()
+    }
+}
+
+/// Everything a test of behaviour needs.
+pub struct Bench {
+    pub server: DemoServer,
+    pub remote: Arc<WsgRemote>,
+    pub fs: Filesystem,
+    /// Moves the age of listings; time itself runs on.
+    pub clock: Clock,
+    pub dir: TempDir,
+}
+
+impl Bench {
+    pub async fn new() -> Self {
+        Self::with(small(), TreeConfig::default()).await
+    }
+
+    pub async fn with(options: DemoOptions, config: TreeConfig) -> Self {
+        let server = DemoServer::start(options).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let remote = connect(&server, dir.path()).await;
+        let (fs, clock) = filesystem(remote.clone(), quick(config), dir.path()).await;
+        Self {
+            server,
+            remote,
+            fs,
+            clock,
+            dir,
+        }
+    }
+
+    /// The same server and cache, seen by a daemon that was started anew.
+    pub async fn remount(&mut self) {
+        self.remote = connect(&self.server, self.dir.path()).await;
+        (self.fs, self.clock) =
+            filesystem(self.remote.clone(), quick(TreeConfig::default()), self.dir.path()).await;
+    }
+
+    pub fn world(&self) -> Arc<World> {
+        self.server.world()
+    }
+
+    /// Lets every listing grow too old.
+    pub fn expire(&self) {
+        self.clock.advance(Duration::from_secs(301));
+    }
+
+    pub async fn lookup(&self, parent: InodeNo, name: &str) -> Result<Option<Attr>, FsError> {
+        match self.fs.lookup(parent, OsStr::new(name)).await? {
+            Lookup::Found(attr, _) => Ok(Some(attr)),
+            Lookup::Absent(_) => Ok(None),
+        }
+    }
+
+    /// Walks down from the root.
+    pub async fn find(&self, path: &[&str]) -> Result<Attr, FsError> {
+        let mut ino = ROOT;
+        let mut found = None;
+        for name in path {
+            let attr = self.lookup(ino, name).await?.ok_or(FsError::Absent)?;
+            ino = attr.ino;
+            found = Some(attr);
+        }
+        found.ok_or(FsError::Absent)
+    }
+
+    /// The names and attributes of a directory, read in pieces of `piece` entries; `.` and `..` left out.
+    pub async fn list_in_pieces(&self, ino: InodeNo, piece: usize) -> Result<Vec<(String, Attr)>, FsError> {
+        let mut entries = Vec::new();
+        let mut cookie = DirCookie::from_offset(0);
+        loop {
+            let mut taken = 0;
+            self.fs
+                .readdirplus(ino, cookie, &mut |entry| {
+                    if taken == piece {
+                        return true;
+                    }
+                    taken += 1;
+                    cookie = DirCookie::from_offset(entry.cookie.offset());
+                    entries.push((entry.name.to_owned(), entry.attr));
+                    false
+                })
+                .await?;
+            if taken == 0 {
+                entries.retain(|(name, _)| name != "." && name != "..");
+                return Ok(entries);
+            }
+        }
+    }
+
+    pub async fn list(&self, ino: InodeNo) -> Result<BTreeMap<String, Attr>, FsError> {
+        Ok(self.list_in_pieces(ino, 1000).await?.into_iter().collect())
+    }
+
+    /// Every file of the whole tree, by path. Folders that may not be listed stay leaves.
+    pub async fn walk(&self) -> BTreeMap<String, Attr> {
+        let mut files = BTreeMap::new();
+        let mut waiting = vec![(String::new(), ROOT)];
+        while let Some((path, ino)) = waiting.pop() {
+            let entries = match self.list(ino).await {
+                Err(FsError::Denied(_)) => continue,
+                entries => entries.unwrap(),
+            };
+            for (name, attr) in entries {
+                let path = format!("{path}/{name}");
+                match attr.kind {
+                    Kind::Directory => waiting.push((path, attr.ino)),
+                    Kind::File => {
+                        files.insert(path, attr);
+                    }
+                }
+            }
+        }
+        files
+    }
+
+    /// Reads a whole file as the kernel does, 128 KiB at a time.
+    pub async fn read(&self, attr: &Attr) -> Result<Vec<u8>, FsError> {
+        const PIECE: u32 = 128 * 1024;
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < attr.size {
+            bytes.extend_from_slice(&self.fs.read(attr.ino, bytes.len() as u64, PIECE).await?);
+        }
+        Ok(bytes)
+    }
+
+    pub fn xattr(&self, ino: InodeNo, name: &str) -> Option<String> {
+        let value = self.fs.getxattr(ino, OsStr::new(name)).ok()?;
+        Some(String::from_utf8(value).unwrap())
+    }
+
+    pub fn guid(&self, attr: &Attr) -> Guid {
+        self.xattr(attr.ino, "user.projectwise.guid")
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    pub fn directory(&self, attr: &Attr) -> Directory {
+        match self.fs.tree().inodes().get(attr.ino).unwrap().target {
+            Target::Directory(directory, _) => directory,
+            Target::File(..) => panic!("not a directory"),
+        }
+    }
+
+    /// A folder of plain documents, and one document in it.
+    pub async fn shelf(&self) -> (Attr, Attr, String) {
+        let world = self.world();
+        let document = world
+            .documents()
+            .into_iter()
+            .find(|d| {
+                d.listed
+                    && d.active
+                    && d.readable
+                    && d.size > 1000
+                    && d.size < 200_000
+                    && d.path.first().is_some_and(|root| !root.contains("wkward"))
+                    && d.path.iter().all(|name| !name.contains("wkward"))
+                    && d.file_name.is_some()
+            })
+            .unwrap();
+        let path: Vec<&str> = document.path.iter().map(String::as_str).collect();
+        let folder = self.find(&path).await.unwrap();
+        let name = document.file_name.clone().unwrap();
+        let attr = self.lookup(folder.ino, &name).await.unwrap().unwrap();
+        (folder, attr, name)
+    }
+}
+
+/// Tests wait for events and not for the clock: an emptied folder is asked again at once.
+fn quick(config: TreeConfig) -> TreeConfig {
+    TreeConfig {
+        confirm_after: Duration::from_millis(1),
+        ..config
+    }
+}
+
+pub async fn connect(server: &DemoServer, state: &Path) -> Arc<WsgRemote> {
+    let http = HttpClient::new().unwrap();
+    let login = sign_in_to_demo(server, &http, state, &Handle::current())
+        .await
+        .unwrap();
+    let address = WsgAddress::parse(&server.datasource_url()).unwrap();
+    let options = WsgOptions::default();
+    Arc::new(
+        WsgRemote::connect(http, login.tokens, address, options)
+            .await
+            .unwrap(),
+    )
+}
+
+async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (Filesystem, Clock) {
+    let clock = Clock::manual();
+    let account = remote.account().await.unwrap();
+    let cache = ContentCache::open(
+        &dir.join("cache"),
+        Handle::current(),
+        CacheOptions { free_floor: 0 },
+    )
+    .unwrap();
+    let reader = Reader::new(Arc::new(cache), remote.clone());
+    let tree = Tree::new(remote, Handle::current(), config, clock.clone());
+    let appearance = Appearance {
+        uid: 1000,
+        gid: 1000,
+        file_mode: 0o444,
+        dir_mode: 0o555,
+        location: "demo:ds".to_owned(),
+    };
+    (
+        Filesystem::new(tree, reader, appearance, &account, Duration::from_secs(10)),
+        clock,
+    )
+}
