@@ -18,6 +18,7 @@ use crate::tree::inodes::ROOT_DIRECTORY;
 use crate::tree::{Tree, TreeConfig, TreeError};
 
 pub mod choose;
+pub mod connect;
 
 /// Everything a mount needs, decided.
 pub struct MountPlan {
@@ -157,7 +158,7 @@ pub async fn filesystem(
 }
 
 /// Runs what blocks away from the workers; a panic in it goes on here.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

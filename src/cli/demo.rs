@@ -1,3 +1,309 @@
-//! demo
+//! `demo`: an embedded ProjectWise, signed in to and mounted, to look around in.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::failure::{CliError, ErrorKind};
+use super::mount::{escape_path, serve};
+use super::output::{Format, Paint, Printer, escape};
+use crate::daemon::{Daemon, MountPlan, blocking};
+use crate::demo::{DemoOptions, DemoServer, VersionGuids};
+use crate::fs::Appearance;
+use crate::fuse::session::Access;
+use crate::http::HttpClient;
+use crate::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
+use crate::tree::TreeConfig;
+
 pub mod check;
 pub mod visitor;
+
+use visitor::sign_in_to_demo;
+
+/// How many entries of each directory the short tree shows.
+const TREE_WIDTH: usize = 4;
+/// How deep it goes.
+const TREE_DEPTH: usize = 3;
+
+/// Try pwfs on an embedded ProjectWise with a bridge project
+///
+/// Starts the server on this machine, signs in to it, mounts it, and waits for Ctrl-C. Nothing leaves the machine.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Directory to mount on; made if missing, and then removed at the end
+    #[arg(default_value = "./projectwise-demo")]
+    dir: PathBuf,
+    /// Do the tour unattended: read everything, compare every byte, try to write, change things and look
+    #[arg(long)]
+    check: bool,
+    /// Documents in the project, about
+    #[arg(long, default_value_t = DemoOptions::default().documents)]
+    documents: usize,
+    /// Folders in the project, about
+    #[arg(long, default_value_t = DemoOptions::default().folders)]
+    folders: usize,
+    /// Another project of the same kind
+    #[arg(long, default_value_t = DemoOptions::default().seed)]
+    seed: u64,
+    /// How long the server takes for each answer
+    #[arg(long, value_name = "TIME", value_parser = super::mount::duration, default_value = "0s")]
+    latency: Duration,
+    /// Rows the server sends at once
+    #[arg(long, value_name = "ROWS", default_value_t = DemoOptions::default().page_size)]
+    page_size: u64,
+    /// Have the server ignore Range
+    #[arg(long)]
+    no_range: bool,
+    /// Have the server ignore SkipToken
+    #[arg(long)]
+    no_skiptoken: bool,
+    /// Which document keeps its GUID when a version is made
+    #[arg(long, value_enum, default_value_t = Guids::Keep)]
+    version_guids: Guids,
+}
+
+/// Which document keeps its GUID when a version is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Guids {
+    /// The active one
+    Keep,
+    /// The superseded one
+    New,
+}
+
+impl DemoArgs {
+    fn options(&self) -> DemoOptions {
+        DemoOptions {
+            documents: self.documents,
+            folders: self.folders,
+            seed: self.seed,
+            latency: self.latency,
+            page_size: self.page_size,
+            ranges: !self.no_range,
+            skip_token: !self.no_skiptoken,
+            version_guids: match self.version_guids {
+                Guids::Keep => VersionGuids::Keep,
+                Guids::New => VersionGuids::New,
+            },
+            ..DemoOptions::default()
+        }
+    }
+}
+
+/// Runs the demo to its end.
+pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
+    let server = DemoServer::start(args.options())
+        .await
+        .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start"))?;
+    let place = Place::make(&args.dir)?;
+    let started = start(&server, &place).await;
+    let result = match started {
+        Ok((daemon, who)) if args.check => check(&server, daemon, &who, printer).await,
+        Ok((daemon, who)) => look_around(&server, daemon, &who, printer).await,
+        Err(error) => Err(error),
+    };
+    place.clear();
+    server.stop().await;
+    result
+}
+
+/// The directories of one demo; nothing of them is left behind.
+struct Place {
+    mountpoint: PathBuf,
+    /// Whether the mount point was made for the demo.
+    made: bool,
+    /// Login and cache, away from the person's own.
+    private: PathBuf,
+}
+
+impl Place {
+    fn make(mountpoint: &Path) -> Result<Self, CliError> {
+        let failed = |path: &Path, error: &io::Error| {
+            CliError::of(ErrorKind::CannotCreate, error)
+                .while_doing(format!("{} cannot be made", path.display()))
+        };
+        let made = match fs::create_dir(mountpoint) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(failed(mountpoint, &error)),
+        };
+        let private = std::env::temp_dir().join(format!("pwfs-demo-{}", std::process::id()));
+        crate::config::create_private_dir(&private)?;
+        Ok(Self { mountpoint: mountpoint.to_owned(), made, private })
+    }
+
+    fn clear(self) {
+        if self.made
+            && let Err(error) = fs::remove_dir(&self.mountpoint)
+        {
+            tracing::warn!(%error, path = %self.mountpoint.display(), "the demo's directory stays");
+        }
+        if let Err(error) = fs::remove_dir_all(&self.private) {
+            tracing::warn!(%error, path = %self.private.display(), "the demo's cache stays");
+        }
+    }
+}
+
+/// Signs in and mounts; says who signed in.
+async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), CliError> {
+    let runtime = Handle::current();
+    let http = HttpClient::new().map_err(crate::daemon::connect::ConnectionError::Http)?;
+    let login = sign_in_to_demo(server, &http, &place.private, &runtime).await?;
+    let identity = login.credentials.identity;
+    let who = identity.name.or(identity.email).unwrap_or_else(|| "the demo account".to_owned());
+    let address = WsgAddress::parse(&server.datasource_url())?;
+    let location = address.location().unwrap_or_default();
+    let remote = WsgRemote::connect(http, login.tokens, address, WsgOptions::default()).await?;
+    let plan = MountPlan {
+        mountpoint: place.mountpoint.clone(),
+        remote: std::sync::Arc::new(remote),
+        tree: TreeConfig::default(),
+        appearance: Appearance {
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            file_mode: 0o444,
+            dir_mode: 0o555,
+            location,
+        },
+        cache_dir: place.private.join("cache"),
+        access: Access::Owner,
+    };
+    Ok((Daemon::start(plan, &runtime).await?, who))
+}
+
+/// The tour as JSON.
+#[derive(Serialize)]
+struct CheckReport<'a> {
+    passed: bool,
+    documents: u64,
+    bytes: u64,
+    mismatches: &'a [String],
+    requests: u64,
+    erofs: usize,
+    attempts: usize,
+}
+
+async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
+    if printer.format() == Format::Text {
+        introduce(server, &daemon, who, printer)?;
+        printer.flush()?;
+    }
+    let toured = check::tour(server, &daemon).await;
+    let mountpoint = daemon.mountpoint().clone();
+    let stopped = daemon.stop().await;
+    let mut findings = toured
+        .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("the tour could not go on"))?;
+    if let Err(error) = stopped {
+        findings.mismatches.push(format!("unmounting failed: {error}"));
+    }
+    let left = blocking(move || fs::read_dir(mountpoint).map(Iterator::count)).await;
+    if !matches!(left, Ok(0)) {
+        findings.mismatches.push("the mount point is not empty after unmounting".to_owned());
+    }
+    for mismatch in &findings.mismatches {
+        printer.warn(&escape(mismatch));
+    }
+    match printer.format() {
+        Format::Text => printer.line(&findings.line())?,
+        Format::Json => printer.json(&CheckReport {
+            passed: findings.passed(),
+            documents: findings.documents,
+            bytes: findings.bytes,
+            mismatches: &findings.mismatches,
+            requests: findings.requests,
+            erofs: findings.erofs,
+            attempts: findings.attempts,
+        })?,
+    }
+    if findings.passed() {
+        return Ok(());
+    }
+    Err(CliError::new(ErrorKind::Failure, "the mount is not what the server has"))
+}
+
+async fn look_around(
+    server: &DemoServer,
+    daemon: Daemon,
+    who: &str,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    introduce(server, &daemon, who, printer)?;
+    let mountpoint = daemon.mountpoint().clone();
+    let (tree, example) = blocking({
+        let root = mountpoint.clone();
+        move || {
+            let mut tree = Vec::new();
+            branch(&root, "", TREE_DEPTH, &mut tree);
+            (tree, example(&root))
+        }
+    })
+    .await;
+    printer.line("")?;
+    printer.line(&printer.paint(Paint::Folder, &escape_path(&mountpoint)))?;
+    for line in tree {
+        printer.line(&line)?;
+    }
+    let root = quoted(&mountpoint);
+    let file = example.as_deref().map_or_else(|| root.clone(), quoted);
+    printer.line("\nTry, in another terminal:\n")?;
+    printer.line(&format!("  find {root} | head"))?;
+    printer.line(&format!("  head -c 300 {file}"))?;
+    printer.line(&format!("  getfattr -d {file}"))?;
+    printer.line("\nPress Ctrl-C to unmount and end.")?;
+    printer.flush()?;
+    serve(daemon, printer).await?;
+    printer.line("\nUnmounted; nothing is left behind.")
+}
+
+/// The first lines: what runs, who signed in, where it is mounted.
+fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
+    let world = server.world();
+    let (documents, folders) = (world.documents().len(), world.folders().len());
+    printer.line(&format!(
+        "Server     {}  (embedded: {documents} documents in {folders} folders)",
+        server.base_url()
+    ))?;
+    printer.line(&format!("Signed in  {}", escape(who)))?;
+    printer.line(&format!("Mounted    {}  (read-only)", escape_path(daemon.mountpoint())))
+}
+
+/// Draws the first entries of a directory, and of the directories among them.
+fn branch(directory: &Path, indent: &str, depth: usize, lines: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let more = paths.len().saturating_sub(TREE_WIDTH);
+    for (at, path) in paths.iter().take(TREE_WIDTH).enumerate() {
+        let last = at + 1 == paths.len();
+        let (elbow, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let name = escape(&path.file_name().unwrap_or_default().to_string_lossy());
+        let is_dir = path.is_dir();
+        lines.push(format!("{indent}{elbow}{name}{}", if is_dir { "/" } else { "" }));
+        if is_dir && depth > 1 {
+            branch(path, &format!("{indent}{below}"), depth - 1, lines);
+        }
+    }
+    if more > 0 {
+        lines.push(format!("{indent}└── … {more} more"));
+    }
+}
+
+/// A text file to look at: the first one in the order of names, depth first.
+fn example(directory: &Path) -> Option<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(directory).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let text = |path: &&PathBuf| path.extension().is_some_and(|e| e == "csv" || e == "txt") && path.is_file();
+    let found = paths.iter().find(text).cloned();
+    found.or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| example(path)))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", escape_path(path).replace('\'', r"'\''"))
+}

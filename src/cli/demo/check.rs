@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, blocking};
 use crate::demo::{DemoServer, ExpectedDocument};
 use crate::model::{DocumentKind, Guid};
 use crate::tree::inodes::{InodeNo, Target};
@@ -441,12 +441,4 @@ fn xattr(path: &Path, name: &str) -> io::Result<String> {
     let length = rustix::fs::lgetxattr(path, name, value.as_mut_slice())?;
     value.truncate(length);
     String::from_utf8(value).map_err(io::Error::other)
-}
-
-/// Runs system calls on the mount away from the workers that answer them.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

@@ -1,0 +1,321 @@
+//! `mount`, `unmount`, `mounts`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::failure::{CliError, ErrorKind};
+use super::output::{Format, Printer, escape};
+use crate::config::AppDirs;
+use crate::daemon::choose::{FolderChoice, choose};
+use crate::daemon::connect::Account;
+use crate::daemon::{Daemon, MountPlan, blocking};
+use crate::fs::Appearance;
+use crate::fuse::mountpoint::{self, Mounted};
+use crate::fuse::session::{self, Access, Unmounted};
+use crate::remote::Remote;
+use crate::store::listing::Placeholders;
+use crate::tree::{OnOutage, TreeConfig};
+
+/// Show ProjectWise folders as a read-only directory
+///
+/// Runs until Ctrl-C, SIGTERM or `pwfs unmount`.
+#[derive(Debug, Args)]
+#[command(override_usage = "pwfs mount [OPTIONS] [SOURCE] <DIR>")]
+pub struct MountArgs {
+    /// Datasource URL (the profile's where left out), and the directory to mount on
+    #[arg(num_args = 1..=2, required = true, value_names = ["SOURCE", "DIR"])]
+    places: Vec<String>,
+    /// Folder to show at the top, by path or GUID, under its own name or ALIAS; may be given several times
+    #[arg(long = "folder", value_name = "PATH|GUID[=ALIAS]")]
+    folders: Vec<String>,
+    /// Where document contents are kept
+    #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// No answer is older than this while the server answers
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "PWFS_METADATA_TTL", conflicts_with = "freshness")]
+    metadata_ttl: Option<Duration>,
+    /// How fresh answers must be
+    #[arg(long, value_enum, value_name = "HOW", env = "PWFS_FRESHNESS")]
+    freshness: Option<Freshness>,
+    /// What to answer while the server is away
+    #[arg(long, value_enum, default_value_t = Outage::Stale, env = "PWFS_ON_OUTAGE")]
+    on_outage: Outage,
+    /// How to show documents without a file
+    #[arg(long, value_enum, default_value_t = Fileless::Hide, env = "PWFS_PLACEHOLDERS")]
+    placeholders: Fileless,
+    /// Let other users in, by the permission bits (needs `user_allow_other` in /etc/fuse.conf unless root mounts)
+    #[arg(long, env = "PWFS_ALLOW_OTHER")]
+    allow_other: bool,
+    /// Owner of everything [default: you]
+    #[arg(long, env = "PWFS_UID")]
+    uid: Option<u32>,
+    /// Group of everything [default: yours]
+    #[arg(long, env = "PWFS_GID")]
+    gid: Option<u32>,
+    /// Permission bits of files [default: 0444, with --allow-other 0440]
+    #[arg(long, value_name = "OCTAL", value_parser = mode, env = "PWFS_FILE_MODE")]
+    file_mode: Option<u16>,
+    /// Permission bits of directories [default: 0555, with --allow-other 0550]
+    #[arg(long, value_name = "OCTAL", value_parser = mode, env = "PWFS_DIR_MODE")]
+    dir_mode: Option<u16>,
+    /// Stay in the foreground; this is what `mount` does anyway
+    #[arg(long, short = 'f')]
+    foreground: bool,
+}
+
+/// How fresh answers must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Freshness {
+    /// At most one second old
+    Strict,
+    /// At most five minutes old
+    Balanced,
+    /// As old as it is
+    Archive,
+}
+
+/// What to answer while the server is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outage {
+    /// The last complete listing, up to seven days old
+    Stale,
+    /// An error
+    Fail,
+}
+
+/// How to show what has no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Fileless {
+    /// Not at all
+    Hide,
+    /// As empty files
+    Empty,
+}
+
+/// Unmount a directory
+#[derive(Debug, Args)]
+pub struct UnmountArgs {
+    /// The directory
+    dir: PathBuf,
+}
+
+/// List the mounts of this machine
+#[derive(Debug, Args)]
+pub struct MountsArgs {}
+
+/// Parses `5m`, `90s`, `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(signed).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+/// Parses permission bits in octal; nothing of a read-only tree can be written or run as another user.
+fn mode(text: &str) -> Result<u16, String> {
+    let mode = u16::from_str_radix(text, 8).map_err(|_| format!("{text:?} is not octal"))?;
+    if mode & !0o555 != 0 {
+        return Err(format!("only read and execute bits can be given to a read-only tree, not {mode:04o}"));
+    }
+    Ok(mode)
+}
+
+/// Mounts, and waits for the end.
+pub async fn mount(
+    args: &MountArgs,
+    account: &Account<'_>,
+    dirs: &AppDirs,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let (source, dir) = match args.places.as_slice() {
+        [dir] => (None, dir),
+        [source, dir, ..] => (Some(source.as_str()), dir),
+        [] => return Err(CliError::new(ErrorKind::Usage, "a mount needs a directory")),
+    };
+    let choices = folder_choices(args, account)?;
+    let remote = account.connect(source).await?;
+    let chosen = choose(&*remote, &choices).await?;
+    let plan = MountPlan {
+        mountpoint: PathBuf::from(dir),
+        tree: TreeConfig { chosen, ..tree_config(args) },
+        appearance: appearance(args, remote.address().location()),
+        cache_dir: args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone()),
+        access: if args.allow_other { Access::Everyone } else { Access::Owner },
+        remote,
+    };
+    let daemon = Daemon::start(plan, &Handle::current()).await?;
+    let mountpoint = daemon.mountpoint().clone();
+    let name = daemon.filesystem().tree().remote().name().to_owned();
+    match printer.format() {
+        Format::Text => {
+            printer.line(&format!("{} is mounted at {}", escape(&name), escape_path(&mountpoint)))?;
+            printer.line("Press Ctrl-C to unmount.")?;
+        }
+        Format::Json => printer.json(&MountRow::new(&mountpoint, &name, "mounted"))?,
+    }
+    printer.flush()?;
+    serve(daemon, printer).await
+}
+
+/// Waits until the mount is to end, and ends it.
+pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
+    let waited = daemon.until_asked_to_stop().await;
+    let mountpoint = daemon.mountpoint().clone();
+    let stopped = tokio::select! {
+        stopped = daemon.stop() => stopped,
+        // Whoever asks twice does not want to wait.
+        _ = tokio::signal::ctrl_c() => Ok(Unmounted::Lazily),
+    };
+    let failed = |error: std::io::Error| {
+        CliError::of(ErrorKind::Failure, &error)
+            .while_doing(format!("{} cannot be unmounted", mountpoint.display()))
+    };
+    if stopped.map_err(failed)? == Unmounted::Lazily {
+        printer.warn(&format!(
+            "{} was still in use; whoever holds its files gets errors from now on",
+            escape_path(&mountpoint)
+        ));
+    }
+    waited.map_err(|error| CliError::of(ErrorKind::Failure, &error))
+}
+
+/// Unmounts. A directory where nothing of ours is mounted is as it should be.
+pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliError> {
+    let dir = args.dir.clone();
+    let found = blocking(move || {
+        let path = mountpoint::absolute(&dir)?;
+        mountpoint::at(&path).map(|mounted| (path, mounted))
+    })
+    .await?;
+    let (path, mounted) = found;
+    match mounted {
+        None => printer.line(&format!("nothing is mounted at {}", escape_path(&path))),
+        Some(mounted) if !mounted.is_ours() => {
+            Err(mountpoint::MountpointError::Foreign { path, kind: mounted.kind }.into())
+        }
+        Some(_) => {
+            let unmounted = path.clone();
+            let outcome = blocking(move || session::unmount(&unmounted)).await.map_err(|error| {
+                CliError::of(ErrorKind::Failure, &error)
+                    .while_doing(format!("{} cannot be unmounted", path.display()))
+                    .hint("root can unmount every mount; an ordinary user their own")
+            })?;
+            if outcome == Unmounted::Lazily {
+                printer.warn(&format!(
+                    "{} was still in use; whoever holds its files gets errors from now on",
+                    escape_path(&path)
+                ));
+            }
+            printer.line(&format!("{} is unmounted", escape_path(&path)))
+        }
+    }
+}
+
+/// A mount, as `mounts --json` shows it.
+#[derive(Debug, Serialize)]
+struct MountRow {
+    mountpoint: String,
+    source: String,
+    state: &'static str,
+}
+
+impl MountRow {
+    fn new(mountpoint: &Path, source: &str, state: &'static str) -> Self {
+        Self { mountpoint: mountpoint.display().to_string(), source: source.to_owned(), state }
+    }
+}
+
+/// Lists all mounts of pwfs.
+pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
+    let rows = blocking(|| {
+        mountpoint::ours().map(|mounts| {
+            let state = |mounted: &Mounted| if mounted.is_dead() { "dead" } else { "mounted" };
+            mounts.iter().map(|m| MountRow::new(&m.path, &m.source, state(m))).collect::<Vec<_>>()
+        })
+    })
+    .await
+    .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
+    if printer.format() == Format::Json {
+        return printer.json(&rows);
+    }
+    if rows.is_empty() {
+        return printer.line("no ProjectWise mounts");
+    }
+    for row in rows {
+        let dead = if row.state == "dead" { "  (its process is gone; `pwfs unmount` clears it)" } else { "" };
+        printer.line(&format!("{}  {}{dead}", escape(&row.mountpoint), escape(&row.source)))?;
+    }
+    Ok(())
+}
+
+/// The folders of the command line, or else of the profile.
+fn folder_choices(args: &MountArgs, account: &Account<'_>) -> Result<Vec<FolderChoice>, CliError> {
+    if !args.folders.is_empty() {
+        return Ok(args.folders.iter().map(|text| FolderChoice::parse(text)).collect::<Result<_, _>>()?);
+    }
+    let chosen = account.profile.folders.iter().map(|choice| {
+        let parsed = FolderChoice::parse(&choice.folder)?;
+        Ok(FolderChoice { alias: choice.alias.clone(), ..parsed })
+    });
+    chosen.collect()
+}
+
+fn tree_config(args: &MountArgs) -> TreeConfig {
+    let default = TreeConfig::default();
+    let metadata_ttl = match (args.metadata_ttl, args.freshness) {
+        (Some(ttl), _) => Some(ttl),
+        (None, Some(Freshness::Strict)) => Some(Duration::from_secs(1)),
+        (None, Some(Freshness::Archive)) => None,
+        (None, Some(Freshness::Balanced) | None) => default.metadata_ttl,
+    };
+    TreeConfig {
+        metadata_ttl,
+        on_outage: match args.on_outage {
+            Outage::Stale => OnOutage::Stale,
+            Outage::Fail => OnOutage::Fail,
+        },
+        placeholders: match args.placeholders {
+            Fileless::Hide => Placeholders::Hide,
+            Fileless::Empty => Placeholders::Empty,
+        },
+        ..default
+    }
+}
+
+fn appearance(args: &MountArgs, location: Option<String>) -> Appearance {
+    // Others get in by the group, so that one decision (whom to put in it) lets them in.
+    let (file_mode, dir_mode) = if args.allow_other { (0o440, 0o550) } else { (0o444, 0o555) };
+    Appearance {
+        uid: args.uid.unwrap_or_else(|| rustix::process::getuid().as_raw()),
+        gid: args.gid.unwrap_or_else(|| rustix::process::getgid().as_raw()),
+        file_mode: args.file_mode.unwrap_or(file_mode),
+        dir_mode: args.dir_mode.unwrap_or(dir_mode),
+        location: location.unwrap_or_default(),
+    }
+}
+
+pub(super) fn escape_path(path: &Path) -> String {
+    escape(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+        assert!(duration("-5m").is_err());
+        assert!(duration("soon").is_err());
+    }
+
+    #[test]
+    fn modes_of_a_read_only_tree_have_no_write_bits() {
+        assert_eq!(mode("0440"), Ok(0o440));
+        assert!(mode("0644").is_err());
+        assert!(mode("9").is_err());
+    }
+}

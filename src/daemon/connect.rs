@@ -1,0 +1,78 @@
+//! From a profile to a document server: the client, the login's tokens, the datasource.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::auth::{AppId, CredentialStore, StoreKind, TokenSource};
+use crate::config::{self, Profile};
+use crate::http::{HttpClient, HttpError};
+use crate::model::Datasource;
+use crate::remote::RemoteError;
+use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Neither the command line nor the profile names a datasource.
+    #[error("profile {0:?} names no datasource")]
+    NoDatasource(String),
+    /// What names it cannot be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The HTTP client cannot be made: the system's certificates, above all.
+    #[error("the HTTP client cannot be made: {0}")]
+    Http(#[from] HttpError),
+    /// The server, or the choice of a datasource.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+/// What a connection is made from.
+pub struct Account<'a> {
+    /// The profile's name.
+    pub name: &'a str,
+    /// What it says.
+    pub profile: &'a Profile,
+    /// Where the login is kept, if in a file.
+    pub state_dir: &'a Path,
+}
+
+impl Account<'_> {
+    /// What hands out the profile's tokens; the one of this process and mount.
+    pub fn tokens(&self, http: &HttpClient) -> TokenSource {
+        let kind = match self.profile.credentials {
+            config::CredentialStore::Keyring => StoreKind::Keyring,
+            config::CredentialStore::File => StoreKind::File,
+        };
+        let app = AppId {
+            issuer: self.profile.issuer.clone(),
+            client_id: self.profile.client_id.clone(),
+            scopes: self.profile.scopes.join(" "),
+        };
+        TokenSource::new(http.clone(), CredentialStore::new(kind, self.state_dir, self.name), app)
+    }
+
+    /// Connects to `source`, or to the profile's datasource.
+    pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
+        let http = HttpClient::new()?;
+        let (address, tokens) = (self.address(source)?, self.tokens(&http));
+        Ok(Arc::new(WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?))
+    }
+
+    /// All datasources of the server of `source`, or of the profile's datasource.
+    pub async fn datasources(&self, source: Option<&str>) -> Result<Vec<Datasource>, ConnectionError> {
+        let http = HttpClient::new()?;
+        let (address, tokens) = (self.address(source)?, self.tokens(&http));
+        Ok(WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?)
+    }
+
+    fn address(&self, source: Option<&str>) -> Result<WsgAddress, ConnectionError> {
+        let text = source
+            .or(self.profile.datasource.as_deref())
+            .ok_or_else(|| ConnectionError::NoDatasource(self.name.to_owned()))?;
+        Ok(WsgAddress::parse(text)?)
+    }
+}
