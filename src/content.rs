@@ -29,6 +29,8 @@ mod map;
 mod measure;
 mod patience;
 mod reader;
+mod sink;
+mod table;
 mod uncached;
 
 pub use cache::{CacheOptions, ContentCache};

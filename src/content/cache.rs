@@ -120,6 +120,10 @@ impl ContentCache {
         match open_entry(&paths, key) {
             Ok(Some(entry)) => Some(self.remember(key, entry)),
             Ok(None) => None,
+            Err(defect) if defect.is_shortage() => {
+                tracing::warn!(%key, %defect, "a cached document cannot be opened now");
+                None
+            }
             Err(defect) => {
                 self.delete(key, &defect);
                 None
@@ -234,7 +238,7 @@ impl ContentCache {
     pub(super) fn commit(
         &self,
         key: &ContentKey,
-        temporary: Temporary,
+        temporary: &Temporary,
         checksums: Checksums,
         etag: Option<Arc<str>>,
     ) -> Result<(), Defect> {
@@ -244,7 +248,7 @@ impl ContentCache {
             checksums: checksums.finish(),
         };
         let data = temporary.file.try_clone()?;
-        match self.publish(key, &temporary, &map) {
+        match self.publish(key, temporary, &map) {
             Ok(()) => self.warned.store(false, Ordering::Relaxed),
             Err(error) => self.disk_failed(&error),
         }
@@ -305,7 +309,9 @@ struct EntryPaths {
 impl EntryPaths {
     fn of(entries: &Path, key: &ContentKey) -> Self {
         let hash = Sha256::digest(key.canonical().as_bytes());
-        let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hash
+            .iter()
+            .fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
         let fan = entries.join(&name[..2]);
         Self {
             data: fan.join(format!("{name}.data")),

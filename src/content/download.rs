@@ -24,10 +24,10 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::cache::{ContentCache, Temporary};
-use super::integrity::Checksums;
+use super::cache::ContentCache;
+use super::sink::{Different, Replay, Sink, SinkError};
 use super::{ContentError, ContentKey, same_etag};
 use crate::model::{ByteRange, DocumentId};
 use crate::remote::{Content, Remote, RemoteError};
@@ -59,8 +59,10 @@ const ROOM_CHECK: u64 = 64 << 20;
 /// What a download tells those who wait.
 #[derive(Clone, Default)]
 pub(super) struct State {
-    /// Moves with every sign of life of the server; nobody is woken for it.
+    /// Counts the signs of life of the server; nobody is woken for them.
     pub(super) pulse: u64,
+    /// When the last one was seen.
+    pub(super) alive: Option<Instant>,
     /// Bytes from the start that can be read in `file`.
     pub(super) watermark: u64,
     /// The whole length in bytes: announced, or delivered once all is here.
@@ -71,6 +73,13 @@ pub(super) struct State {
     pub(super) file: Option<Arc<File>>,
     /// How it ended.
     pub(super) outcome: Option<Outcome>,
+}
+
+impl State {
+    fn beat(&mut self) {
+        self.pulse += 1;
+        self.alive = Some(Instant::now());
+    }
 }
 
 /// How a download ended.
@@ -122,6 +131,15 @@ enum Left {
 impl From<Stop> for Left {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
+    }
+}
+
+impl From<SinkError> for Stop {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Disk => Self::NoDisk,
+            SinkError::Stopped => Self::Failed(ContentError::Stopped),
+        }
     }
 }
 
@@ -229,7 +247,7 @@ impl Download {
             cache.remember_etag(&key, etag);
         }
         self.state.send_modify(|state| {
-            state.pulse += 1;
+            state.beat();
             state.total = content.total;
             state.etag.clone_from(&etag);
         });
@@ -301,7 +319,7 @@ impl Download {
             return Err(replaced(content.etag.as_deref().map(Into::into)));
         }
         self.state.send_if_modified(|state| {
-            state.pulse += 1;
+            state.beat();
             state.total = state.total.or(content.total);
             false
         });
@@ -324,7 +342,7 @@ impl Download {
                 Ok(Some(Ok(chunk))) => {
                     transfers.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                     self.state.send_if_modified(|state| {
-                        state.pulse += 1;
+                        state.beat();
                         false
                     });
                     let chunk = match replay {
@@ -402,7 +420,7 @@ impl Download {
             cache
                 .handle()
                 .clone()
-                .spawn_blocking(move || cache.commit(&key, sink.temporary, sink.checksums, etag))
+                .spawn_blocking(move || cache.commit(&key, &sink.temporary, sink.checksums, etag))
         };
         match committing.await {
             Ok(Ok(())) => {}
@@ -443,112 +461,5 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The file being written, and the bytes that are not in it yet.
-struct Sink {
-    temporary: Temporary,
-    /// Of what is in the file.
-    checksums: Checksums,
-    buffer: Vec<Bytes>,
-    buffered: usize,
-}
-
-impl Sink {
-    async fn open(cache: &Arc<ContentCache>) -> Result<Self, Stop> {
-        let created = {
-            let cache = cache.clone();
-            cache.handle().clone().spawn_blocking(move || {
-                cache
-                    .create_temporary()
-                    .inspect_err(|error| cache.disk_failed(error))
-            })
-        };
-        let temporary = created
-            .await
-            .map_err(|_| Stop::Failed(ContentError::Stopped))?
-            .map_err(|_| Stop::NoDisk)?;
-        Ok(Self {
-            temporary,
-            checksums: Checksums::default(),
-            buffer: Vec::new(),
-            buffered: 0,
-        })
-    }
-
-    fn push(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.buffered += bytes.len();
-            self.buffer.push(bytes);
-        }
-    }
-
-    /// The file's length once all is written.
-    const fn end(&self) -> u64 {
-        self.checksums.position() + self.buffered as u64
-    }
-
-    /// Writes what is buffered, on a thread that may block.
-    async fn write(&mut self, cache: &Arc<ContentCache>) -> Result<(), Stop> {
-        if self.buffered == 0 {
-            return Ok(());
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut checksums = std::mem::take(&mut self.checksums);
-        self.buffered = 0;
-        let file = self.temporary.file.clone();
-        let failing = cache.clone();
-        let written = cache.handle().spawn_blocking(move || {
-            for bytes in buffer {
-                std::os::unix::fs::FileExt::write_all_at(&*file, &bytes, checksums.position())
-                    .inspect_err(|error| failing.disk_failed(error))?;
-                checksums.update(&bytes);
-            }
-            Ok::<_, std::io::Error>(checksums)
-        });
-        self.checksums = written
-            .await
-            .map_err(|_| Stop::Failed(ContentError::Stopped))?
-            .map_err(|_| Stop::NoDisk)?;
-        Ok(())
-    }
-}
-
-/// Compares the beginning of a file that comes a second time with what is there.
-struct Replay {
-    /// What was there when the file came again.
-    target: Checksums,
-    /// What came again so far.
-    seen: Checksums,
-}
-
-/// The file that came a second time begins otherwise.
-struct Different;
-
-impl Replay {
-    fn new(target: &Checksums) -> Self {
-        Self {
-            target: target.clone(),
-            seen: Checksums::default(),
-        }
-    }
-
-    /// How many bytes are still to come again.
-    const fn missing(&self) -> u64 {
-        self.target.position() - self.seen.position()
-    }
-
-    /// Takes off `chunk` what is there already; the rest is new.
-    fn skip(&mut self, mut chunk: Bytes) -> Result<Bytes, Different> {
-        if self.missing() == 0 {
-            return Ok(chunk);
-        }
-        let take = usize::try_from(self.missing()).map_or(chunk.len(), |missing| missing.min(chunk.len()));
-        self.seen.update(&chunk.split_to(take));
-        if self.missing() == 0 && self.seen != self.target {
-            return Err(Different);
-        }
-        Ok(chunk)
     }
 }

@@ -81,7 +81,7 @@ impl FakeRemote {
 
 #[async_trait::async_trait]
 impl Remote for FakeRemote {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "fake"
     }
 

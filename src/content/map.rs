@@ -14,6 +14,8 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::block_map::{BLOCK_SIZE, block_count};
 
 const MAGIC: &[u8; 8] = b"pwfs map";
@@ -55,6 +57,25 @@ pub(super) enum Defect {
     BlockChecksum(u64),
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
+}
+
+impl Defect {
+    /// True where this process lacks descriptors or memory, and the entry may be whole.
+    pub(super) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Unreadable(error) => [Errno::MFILE, Errno::NFILE, Errno::NOMEM]
+                .iter()
+                .any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error())),
+            Self::Magic
+            | Self::Version(_)
+            | Self::BlockSize(_)
+            | Self::Key
+            | Self::Shape
+            | Self::MapChecksum
+            | Self::Length { .. }
+            | Self::BlockChecksum(_) => false,
+        }
+    }
 }
 
 impl ContentMap {

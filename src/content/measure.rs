@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::patience::Patience;
-use super::reader::{Reader, Shared};
-use super::{ContentError, ContentKey, same_etag};
+use super::reader::{FetchPolicy, ReadRequest, Reader, Shared, Source};
+use super::{ContentError, ContentKey, same_etag, uncached};
 use crate::model::ByteRange;
 use crate::remote::RemoteError;
+
+/// Longest wait for the answer to a probe. Longer than its callers wait: the next one joins it.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// What a probe found: the length, where the server tells.
 type Found = Result<Option<u64>, ContentError>;
@@ -25,7 +30,7 @@ pub(super) async fn measure(reader: &Reader, key: &ContentKey) -> Result<u64, Co
         return known;
     }
     let mut patience = Patience::begin();
-    let mut probe = join_probe(reader.shared(), key);
+    let mut probe = join_probe(&reader.shared, key);
     let found = tokio::time::timeout_at(patience.deadline(), probe.wait_for(Option::is_some))
         .await
         .map_err(|_| ContentError::TimedOut)
@@ -42,6 +47,46 @@ pub(super) async fn measure(reader: &Reader, key: &ContentKey) -> Result<u64, Co
     }
 }
 
+impl Reader {
+    /// The length of the document, from wherever a read would find its bytes.
+    async fn length_by_download(
+        &self,
+        key: &ContentKey,
+        patience: &mut Patience,
+    ) -> Result<u64, ContentError> {
+        let request = ReadRequest {
+            key: key.clone(),
+            size: None,
+            offset: u64::MAX - 1,
+            len: 1,
+            fetch: FetchPolicy::Allow,
+        };
+        match self.source(&request)? {
+            Source::Entry(entry) => Ok(entry.map().total),
+            Source::PastTheCache => uncached::length(&*self.shared.remote, key.document, patience).await,
+            Source::Download(download) => {
+                // A range where no file has bytes is served, empty, once the length is known.
+                match self.shared.wait(&download, &request, patience).await {
+                    Some(done) => done.map(|_| download.state().total.unwrap_or(0)),
+                    None => uncached::length(&*self.shared.remote, key.document, patience).await,
+                }
+            }
+        }
+    }
+
+    /// The length, where it is here already.
+    fn known_length(&self, key: &ContentKey) -> Option<Result<u64, ContentError>> {
+        if let Some(entry) = self.shared.cache.look_up(key) {
+            return Some(Ok(entry.map().total));
+        }
+        let table = self.shared.table.lock();
+        if let Some(total) = table.running.get(key).and_then(|download| download.state().total) {
+            return Some(Ok(total));
+        }
+        table.failure(key).map(|failure| Err(failure.error.clone()))
+    }
+}
+
 /// The probe for `key`, which is started where there is none.
 fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<Found>> {
     let mut probes = shared.probes.0.lock();
@@ -50,6 +95,8 @@ fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<
     }
     let (sender, receiver) = watch::channel(None);
     probes.insert(key.clone(), receiver.clone());
+    // Before the spawn: a runtime that is stopping drops the task at once, which then takes its place away.
+    drop(probes);
     let place = Place {
         shared: shared.clone(),
         key: key.clone(),
@@ -57,7 +104,7 @@ fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<
     shared.cache.handle().spawn(async move {
         let found = probe(&place.shared, &place.key).await;
         if let Err(error) = &found {
-            place.shared.remember_failure(&place.key, error);
+            place.shared.table.lock().fail(&place.key, error, None);
         }
         drop(place);
         sender.send_replace(Some(found));
@@ -83,11 +130,12 @@ async fn probe(shared: &Shared, key: &ContentKey) -> Found {
         start: 0,
         end: Some(1),
     };
-    let content = match shared.remote.read(key.document, first, None).await {
-        Ok(content) => content,
+    let content = match timeout(ANSWER, shared.remote.read(key.document, first, None)).await {
+        Ok(Ok(content)) => content,
         // Some servers refuse a range of an empty file, some gateways any: the download will tell.
-        Err(RemoteError::Protocol(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Ok(Err(RemoteError::Protocol(_))) => return Ok(None),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(ContentError::TimedOut),
     };
     if let Some(etag) = content.etag.as_deref() {
         let etag = Arc::from(etag);

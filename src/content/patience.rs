@@ -14,8 +14,7 @@ const IN_ALL: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Patience {
     end: Instant,
-    /// The last count of signs of life, and when it was first seen.
-    pulse: Option<u64>,
+    /// The last sign of life, or the begin of the call.
     moved: Instant,
 }
 
@@ -25,24 +24,13 @@ impl Patience {
         let now = Instant::now();
         Self {
             end: now + IN_ALL,
-            pulse: None,
             moved: now,
         }
     }
 
-    /// Takes note of a count of signs of life; true where it moved.
-    pub(super) fn note(&mut self, pulse: u64) -> bool {
-        let moved = self.pulse.is_some_and(|before| before != pulse);
-        if moved {
-            self.moved = Instant::now();
-        }
-        self.pulse = Some(pulse);
-        moved
-    }
-
-    /// Takes note of a sign of life.
-    pub(super) fn moved(&mut self) {
-        self.moved = Instant::now();
+    /// Takes note of the last sign of life, which may be older than the call.
+    pub(super) fn moved(&mut self, alive: Option<Instant>) {
+        self.moved = alive.map_or(self.moved, |alive| alive.max(self.moved));
     }
 
     /// When the wait ends, unless something moves before.
@@ -50,8 +38,8 @@ impl Patience {
         self.end.min(self.moved + WITHOUT_PROGRESS)
     }
 
-    /// True once nothing may prolong the wait.
+    /// True once the wait has lasted too long.
     pub(super) fn is_over(&self) -> bool {
-        Instant::now() >= self.end
+        Instant::now() >= self.deadline()
     }
 }

@@ -9,25 +9,20 @@
 //! The [`Table`] holds at most one download per key (1), which is a task of its own (2), and for two seconds how the
 //! last one failed (3). No byte is served of a file whose known length is not the one the caller was told (4).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::cache::ContentCache;
 use super::download::{Download, Outcome, State, Transfers};
 use super::entry::{self, Entry};
 use super::map::Defect;
 use super::patience::Patience;
+use super::table::Table;
 use super::{ContentError, ContentKey, measure, uncached};
 use crate::remote::Remote;
-
-/// How long a failure answers its own repeats. The kernel's come within milliseconds; a person's next try does not.
-const FAILURE_MEMORY: Duration = Duration::from_secs(2);
 
 /// Keys remembered as refuted; whoever still holds one is told so without a request.
 const REFUTED_KEYS: u64 = 4096;
@@ -79,14 +74,14 @@ pub struct ReaderStats {
 /// Reads documents of one server through the cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What all clones of a reader, and its downloads, share.
 pub(super) struct Shared {
     pub(super) cache: Arc<ContentCache>,
     pub(super) remote: Arc<dyn Remote>,
-    table: Mutex<Table>,
+    pub(super) table: Mutex<Table>,
     /// Keys whose bytes were adopted by another: what they promise is known not to exist.
     refuted: moka::sync::Cache<ContentKey, ContentError>,
     pub(super) probes: measure::Probes,
@@ -96,23 +91,8 @@ pub(super) struct Shared {
     waiting: AtomicU64,
 }
 
-/// What is on its way, and what just failed.
-#[derive(Default)]
-struct Table {
-    running: HashMap<ContentKey, Arc<Download>>,
-    /// Small: cleared of what is older than [`FAILURE_MEMORY`] with every new failure.
-    failures: HashMap<ContentKey, Failure>,
-}
-
-struct Failure {
-    error: ContentError,
-    until: Instant,
-    /// [`State::pulse`] of a download that was given up waiting for: once that moves, waiting is worth it again.
-    pulse: Option<u64>,
-}
-
 /// Where the bytes of a read come from.
-enum Source {
+pub(super) enum Source {
     Entry(Arc<Entry>),
     Download(Arc<Download>),
     PastTheCache,
@@ -196,13 +176,13 @@ impl Reader {
             match (served, failure) {
                 (Some(Served::Done(done)), _) => return Some(done),
                 // A caller gave up on this very state of the download: its repeats need not wait again.
-                (Some(Served::NotYet), Some((error, Some(pulse))))
-                    if state.is_some_and(|state| state.pulse == pulse) =>
+                (Some(Served::NotYet), Some(failure))
+                    if failure.pulse.is_some() && failure.pulse == state.map(|state| state.pulse) =>
                 {
-                    return Some(Err(error));
+                    return Some(Err(failure.error));
                 }
                 (Some(Served::NotYet | Served::NoDisk), _) => return None,
-                (None, Some((error, _))) => return Some(Err(error)),
+                (None, Some(failure)) => return Some(Err(failure.error)),
                 (None, None) => {}
             }
         }
@@ -259,12 +239,8 @@ impl Reader {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Finds where the bytes are, or will be; starts the download where nobody did.
-    fn source(&self, request: &ReadRequest) -> Result<Source, ContentError> {
+    pub(super) fn source(&self, request: &ReadRequest) -> Result<Source, ContentError> {
         let shared = &self.shared;
         if let Some(entry) = shared.cache.look_up(&request.key) {
             return Ok(Source::Entry(entry));
@@ -291,6 +267,8 @@ impl Reader {
         }
         let download = Arc::new(Download::new(request.key.clone(), request.size));
         table.running.insert(request.key.clone(), download.clone());
+        // Before the spawn: a runtime that is stopping drops the task at once, which then leaves the table.
+        drop(table);
         let running = Running {
             shared: shared.clone(),
             download: download.clone(),
@@ -298,44 +276,6 @@ impl Reader {
         };
         shared.cache.handle().spawn(running.run());
         Ok(Source::Download(download))
-    }
-
-    /// The length of the document, from wherever a read would find its bytes.
-    pub(super) async fn length_by_download(
-        &self,
-        key: &ContentKey,
-        patience: &mut Patience,
-    ) -> Result<u64, ContentError> {
-        let request = ReadRequest {
-            key: key.clone(),
-            size: None,
-            offset: u64::MAX - 1,
-            len: 1,
-            fetch: FetchPolicy::Allow,
-        };
-        match self.source(&request)? {
-            Source::Entry(entry) => Ok(entry.map().total),
-            Source::PastTheCache => uncached::length(&*self.shared.remote, key.document, patience).await,
-            Source::Download(download) => {
-                // A range where no file has bytes is served, empty, once the length is known.
-                match self.shared.wait(&download, &request, patience).await {
-                    Some(done) => done.map(|_| download.state().total.unwrap_or(0)),
-                    None => uncached::length(&*self.shared.remote, key.document, patience).await,
-                }
-            }
-        }
-    }
-
-    /// The length, where it is here already.
-    pub(super) fn known_length(&self, key: &ContentKey) -> Option<Result<u64, ContentError>> {
-        if let Some(entry) = self.shared.cache.look_up(key) {
-            return Some(Ok(entry.map().total));
-        }
-        let table = self.shared.table.lock();
-        if let Some(total) = table.running.get(key).and_then(|download| download.state().total) {
-            return Some(Ok(total));
-        }
-        table.failure(key).map(|failure| Err(failure.error.clone()))
     }
 }
 
@@ -357,7 +297,7 @@ impl Shared {
     }
 
     /// Waits for a download to reach the range; `None` where the disk stopped it.
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         download: &Download,
         request: &ReadRequest,
@@ -365,60 +305,24 @@ impl Shared {
     ) -> Option<Result<Bytes, ContentError>> {
         let mut progress = download.subscribe();
         loop {
-            let (served, pulse) = {
-                let state = progress.borrow_and_update();
-                (serve(&state, request), state.pulse)
-            };
+            // A copy: the download must not wait for our read of its file.
+            let state = progress.borrow_and_update().clone();
+            let served = serve(&state, request);
             match served {
                 Served::Done(done) => return Some(done),
                 Served::NoDisk => return None,
                 Served::NotYet => {}
             }
-            patience.note(pulse);
             // The sender is in `download`, which is borrowed: the channel cannot be closed.
-            if tokio::time::timeout_at(patience.deadline(), progress.changed())
-                .await
-                .is_err()
-            {
-                let pulse = progress.borrow().pulse;
-                if !patience.note(pulse) || patience.is_over() {
-                    let error = ContentError::TimedOut;
-                    self.table.lock().fail(&request.key, &error, Some(pulse));
-                    return Some(Err(error));
-                }
+            let waited = tokio::time::timeout_at(patience.deadline(), progress.changed()).await;
+            let State { pulse, alive, .. } = *progress.borrow();
+            patience.moved(alive);
+            if waited.is_err() && patience.is_over() {
+                let error = ContentError::TimedOut;
+                self.table.lock().fail(&request.key, &error, Some(pulse));
+                return Some(Err(error));
             }
         }
-    }
-
-    pub(super) fn remember_failure(&self, key: &ContentKey, error: &ContentError) {
-        self.table.lock().fail(key, error, None);
-    }
-}
-
-impl Table {
-    /// What is known of a key: the download on its way, and the last failure with the pulse it was seen at.
-    fn ask(&self, key: &ContentKey) -> (Option<Arc<Download>>, Option<(ContentError, Option<u64>)>) {
-        let failure = self
-            .failure(key)
-            .map(|failure| (failure.error.clone(), failure.pulse));
-        (self.running.get(key).cloned(), failure)
-    }
-
-    fn failure(&self, key: &ContentKey) -> Option<&Failure> {
-        self.failures
-            .get(key)
-            .filter(|failure| Instant::now() < failure.until)
-    }
-
-    fn fail(&mut self, key: &ContentKey, error: &ContentError, pulse: Option<u64>) {
-        let now = Instant::now();
-        self.failures.retain(|_, failure| now < failure.until);
-        let failure = Failure {
-            error: error.clone(),
-            until: now + FAILURE_MEMORY,
-            pulse,
-        };
-        self.failures.insert(key.clone(), failure);
     }
 }
 
@@ -441,18 +345,7 @@ impl Running {
 
     fn end(&mut self, outcome: Outcome) {
         self.ended = true;
-        {
-            let mut table = self.shared.table.lock();
-            let keys: Vec<ContentKey> = table
-                .running
-                .extract_if(|_, download| Arc::ptr_eq(download, &self.download))
-                .map(|(key, _)| key)
-                .collect();
-            match &outcome {
-                Outcome::Failed(error) => keys.iter().for_each(|key| table.fail(key, error, None)),
-                Outcome::Complete | Outcome::NoDisk => {}
-            }
-        }
+        self.shared.table.lock().end(&self.download, &outcome);
         // Last: who is woken finds the table as it now is.
         self.download.end(outcome);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::cache::ContentCache;
 use super::patience::Patience;
@@ -109,7 +109,7 @@ pub(super) async fn length(
 
 async fn next(content: &mut Content, patience: &mut Patience) -> Result<Option<Bytes>, ContentError> {
     let chunk = within(patience, content.stream.next()).await?.transpose()?;
-    patience.moved();
+    patience.moved(Some(Instant::now()));
     Ok(chunk)
 }
 

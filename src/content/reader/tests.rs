@@ -1,10 +1,12 @@
 //! The reader against a remote that fails on request, on a real disk.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::*;
 use crate::content::CacheOptions;
@@ -142,7 +144,7 @@ fn check_length_differs(read: Result<Bytes, ContentError>, expected: u64) {
 }
 
 #[track_caller]
-fn check_replaced(read: Result<Bytes, ContentError>) {
+fn check_replaced(read: &Result<Bytes, ContentError>) {
     assert!(
         matches!(read, Err(ContentError::ReplacedInPlace { .. })),
         "{read:?}"
@@ -276,7 +278,7 @@ async fn a_file_replaced_during_a_break_is_never_mixed() {
             file.etag = new;
         });
         open.send_replace(true);
-        check_replaced(bench.whole().await);
+        check_replaced(&bench.whole().await);
         bench.check_at_rest();
         let raised = ReadRequest {
             key: key(1),
@@ -388,7 +390,7 @@ async fn another_tag_under_the_same_key_is_a_replaced_file() {
         bench.reader.read(request(0, 10)).await.unwrap(),
         content(0, SIZE)[..10]
     );
-    check_replaced(bench.whole().await);
+    check_replaced(&bench.whole().await);
     // The raised revision is another content.
     let raised = ReadRequest {
         key: key(1),
@@ -417,7 +419,7 @@ async fn a_damaged_entry_is_fetched_again_and_right() {
         ("cut map", |bench| cut(&bench.file("map"), 20)),
         ("empty map", |bench| cut(&bench.file("map"), 0)),
         ("no data", |bench| {
-            std::fs::remove_file(bench.file("data")).unwrap()
+            std::fs::remove_file(bench.file("data")).unwrap();
         }),
     ];
     for (name, damage) in damages {
@@ -651,7 +653,7 @@ async fn a_broken_disk_costs_a_request_per_read_and_nothing_else() {
             file.bytes = content(99, SIZE);
             file.etag = Some("\"two\"");
         });
-        check_replaced(bench.reader.read(request(500, 10)).await);
+        check_replaced(&bench.reader.read(request(500, 10)).await);
 
         // The disk is looked at again after a while.
         std::fs::remove_file(bench.dir.path().join("tmp-v1")).unwrap();
@@ -791,4 +793,20 @@ fn a_stopped_runtime_answers_its_waiters_and_leaves_nothing_behind() {
         Some(Outcome::Failed(ContentError::Stopped))
     ));
     bench.check_at_rest();
+
+    // Whoever still asks gets an error, not a hang.
+    let later = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    later.block_on(async {
+        let other = ReadRequest {
+            key: key(1),
+            ..request(0, 10)
+        };
+        let read = bench.reader.read(other).await;
+        assert!(matches!(read, Err(ContentError::Stopped)), "{read:?}");
+        let length = bench.reader.measure(&key(2)).await;
+        assert!(matches!(length, Err(ContentError::Stopped)), "{length:?}");
+    });
 }
