@@ -28,7 +28,7 @@ pub mod login;
 pub mod oauth;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use credentials::{AppId, Credentials, Identity};
 pub use store::{CredentialStore, StoreKind};
