@@ -20,7 +20,7 @@ use url::{Host, Url};
 
 use super::AuthError;
 use super::credentials::Tokens;
-use crate::http::{HttpClient, HttpError, Lane, Method, Request, SafeUrl, Secret};
+use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret};
 
 /// An app as registered in the iTwin portal.
 #[derive(Debug, Clone)]
@@ -90,7 +90,9 @@ impl Provider {
         let url = Url::parse(&text)
             .map_err(|error| AuthError::Protocol(format!("the issuer's address: {error}")))?;
         let shown = SafeUrl(&url).to_string();
-        let response = http.send(Request::get(Lane::Login, url)).await?;
+        // The issuer inside the document is not compared: Bentley has several names for one provider (projectwise-api
+        // 3), and the document comes over TLS from the one the person chose.
+        let response = fetch(http, url).await?;
         if let Some(error) = outage(&shown, response.status) {
             return Err(AuthError::Unreachable(error));
         }
@@ -198,29 +200,7 @@ impl Provider {
             return Ok(false);
         };
         let shown = SafeUrl(&url).to_string();
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", refresh.expose());
-        form.append_pair("token_type_hint", "refresh_token");
-        let mut authorization = None;
-        match (&self.app.client_secret, self.client.auth_type()) {
-            (Some(secret), AuthType::BasicAuth) => {
-                authorization = Some(basic(&self.app.client_id, secret));
-            }
-            (secret, _) => {
-                form.append_pair("client_id", &self.app.client_id);
-                if let Some(secret) = secret {
-                    form.append_pair("client_secret", secret.expose());
-                }
-            }
-        }
-        let request = Request {
-            method: Method::Post,
-            url,
-            headers: vec![("Accept", "application/json".to_owned())],
-            authorization,
-            body: Some(("application/x-www-form-urlencoded", Secret::new(form.finish()))),
-            lane: Lane::Login,
-        };
+        let request = self.revocation_request(url, refresh);
         let answer = self.http.send(request).await?;
         match answer.status {
             200..300 => Ok(true),
@@ -230,6 +210,30 @@ impl Provider {
                     "{shown} refuses to end the login (status {status})"
                 ))),
             },
+        }
+    }
+
+    fn revocation_request(&self, url: Url, refresh: &Secret) -> Request {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", refresh.expose());
+        form.append_pair("token_type_hint", "refresh_token");
+        let mut authorization = None;
+        match (&self.app.client_secret, self.client.auth_type()) {
+            (Some(secret), AuthType::BasicAuth) => authorization = Some(basic(&self.app.client_id, secret)),
+            (secret, _) => {
+                form.append_pair("client_id", &self.app.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose());
+                }
+            }
+        }
+        Request {
+            method: Method::Post,
+            url,
+            headers: vec![("Accept", "application/json".to_owned())],
+            authorization,
+            body: Some(("application/x-www-form-urlencoded", Secret::new(form.finish()))),
+            lane: Lane::Login,
         }
     }
 }
@@ -263,6 +267,27 @@ impl Attempt {
             (None, None) => Reply::Foreign,
         }
     }
+}
+
+/// A provider that has moved says so with a redirect; the request carries nothing that could leak by following it.
+const MOST_MOVES: usize = 2;
+
+async fn fetch(http: &HttpClient, mut url: Url) -> Result<Response, AuthError> {
+    for _ in 0..MOST_MOVES {
+        let response = http.send(Request::get(Lane::Login, url.clone())).await?;
+        let next = match (response.status, response.header("location")) {
+            (301 | 302 | 307 | 308, Some(location)) => url.join(location).ok(),
+            _ => None,
+        };
+        let Some(next) = next else { return Ok(response) };
+        safe(&next)?;
+        if is_loopback(&next) && !is_loopback(&url) {
+            let text = format!("{} redirects to this machine", SafeUrl(&url));
+            return Err(AuthError::Protocol(text));
+        }
+        url = next;
+    }
+    Ok(http.send(Request::get(Lane::Login, url)).await?)
 }
 
 /// A stranger's words, cut to what fits a message and without control characters.

@@ -34,7 +34,8 @@ pub(super) fn before_answer(host: &str, error: &reqwest::Error) -> Failure {
         let (cause, stage) = if error.is_dns() {
             ("its name cannot be resolved".to_owned(), Stage::Connect)
         } else if timed_out {
-            ("no connection could be made in time".to_owned(), Stage::Connect)
+            // The kernel has repeated its SYN three times by now, and the caller has waited for all of them.
+            ("no connection could be made in time".to_owned(), Stage::Final)
         } else if let Some(kind) = io_kind(error) {
             match (io_words(kind), tls_words(error)) {
                 (Some(words), _) => (words.to_owned(), Stage::Connect),

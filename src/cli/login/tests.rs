@@ -233,3 +233,29 @@ fn the_flags_of_the_manual_are_understood() {
     assert!(args.no_browser && args.scope.as_deref() == Some("a b"));
     assert_eq!(args.credentials, Some(CredentialsChoice::Keyring));
 }
+
+#[test]
+fn the_commands_can_run_on_any_thread() {
+    fn on_any_thread<T: Send>(_: T) {}
+    let (http, saved) = (HttpClient::new().unwrap(), SavedLogin::default());
+    let context = Context {
+        http: &http,
+        state_dir: Path::new("/nowhere"),
+        profile: "p",
+        saved: &saved,
+    };
+    let mut notify = |_| {};
+    let mut ask = |_| -> BoxFuture<'static, io::Result<Option<String>>> { Box::pin(async { Ok(None) }) };
+    let args = LoginArgs::default();
+    on_any_thread(login(
+        &args,
+        &context,
+        Hooks {
+            notify: &mut notify,
+            ask: &mut ask,
+        },
+    ));
+    on_any_thread(logout(&LogoutArgs {}, &context));
+    let tokens = crate::auth::TokenSource::fixed(Secret::new("x"));
+    on_any_thread(tokens.bearer());
+}
