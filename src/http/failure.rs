@@ -107,7 +107,7 @@ pub(super) fn in_body(host: &str, error: &reqwest::Error) -> HttpError {
 
 /// `host` sent nothing for `idle`.
 pub(super) fn idle(host: &str, idle: Duration) -> HttpError {
-    HttpError::TimedOut(format!("{host} sent nothing for {} s", idle.as_secs()))
+    HttpError::TimedOut(format!("{host} sent nothing for {idle:?}"))
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {

@@ -250,6 +250,8 @@ async fn a_server_that_falls_silent_within_an_answer_is_a_time_out() {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
             .await
