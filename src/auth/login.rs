@@ -60,9 +60,6 @@ pub enum LoginError {
         /// The port.
         port: u16,
     },
-    /// This machine has no IPv6; never leaves [`Callback::bind`].
-    #[error("this machine has no IPv6")]
-    NoIpv6,
     /// The redirect URI is no address that can be used.
     #[error("the redirect URI cannot be used: {0}")]
     RedirectUri(String),

@@ -40,6 +40,8 @@ pub(crate) struct State {
     challenge: String,
     issued: u32,
     pub(crate) account: String,
+    /// Whether the client secret must come in an Authorization header.
+    basic_only: bool,
 }
 
 /// The identity provider.
@@ -60,6 +62,7 @@ impl Idp {
             challenge: String::new(),
             issued: 0,
             account: "anna".to_owned(),
+            basic_only: false,
         }));
         let mut tasks = JoinSet::new();
         let (ours, base) = (Arc::clone(&state), issuer.clone());
@@ -105,7 +108,7 @@ impl Idp {
     }
 }
 
-async fn read_request(socket: &mut TcpStream) -> Option<(String, String)> {
+async fn read_request(socket: &mut TcpStream) -> Option<(String, String, String)> {
     let mut text = String::new();
     loop {
         let mut buffer = [0; 4096];
@@ -121,14 +124,20 @@ async fn read_request(socket: &mut TcpStream) -> Option<(String, String)> {
                 })
                 .map_or(0, |length| length.parse().unwrap());
             if body.len() >= length {
-                return Some((head.lines().next().unwrap().to_owned(), body.to_owned()));
+                let authorization = head.lines().find_map(|line| line.strip_prefix("authorization: "));
+                let authorization = authorization.unwrap_or_default().to_owned();
+                return Some((
+                    head.lines().next().unwrap().to_owned(),
+                    authorization,
+                    body.to_owned(),
+                ));
             }
         }
     }
 }
 
 async fn serve(mut socket: TcpStream, state: Arc<parking_lot::Mutex<State>>, base: Url) {
-    let Some((line, body)) = read_request(&mut socket).await else {
+    let Some((line, authorization, body)) = read_request(&mut socket).await else {
         return;
     };
     let path = line.split(' ').nth(1).unwrap().to_owned();
@@ -138,12 +147,15 @@ async fn serve(mut socket: TcpStream, state: Arc<parking_lot::Mutex<State>>, bas
             "authorization_endpoint": base.join("authorize").unwrap(),
             "token_endpoint": base.join("token").unwrap(),
             "revocation_endpoint": base.join("revoke").unwrap(),
+            "token_endpoint_auth_methods_supported":
+                if state.lock().basic_only { vec!["client_secret_basic"] } else { vec![] },
         });
         ("200 OK", document.to_string())
     } else {
-        let form: HashMap<_, _> = url::form_urlencoded::parse(body.as_bytes())
+        let mut form: HashMap<_, _> = url::form_urlencoded::parse(body.as_bytes())
             .into_owned()
             .collect();
+        form.insert("authorization".to_owned(), authorization);
         let mut state = state.lock();
         state.posts.push((path.clone(), form.clone()));
         if path == "/token" || state.mood == Mood::Down {
@@ -425,6 +437,34 @@ async fn a_port_in_use_is_told_with_its_remedy() {
         error.to_string().contains(&format!("port {port}")) && error.to_string().contains("--redirect-uri")
     );
     assert!(Callback::bind("https://app.example.com/callback").await.is_err());
+}
+
+#[tokio::test]
+async fn no_other_program_can_listen_beside_the_callback() {
+    let callback = Callback::bind("http://localhost:0/signin-callback")
+        .await
+        .unwrap();
+    let port = callback.redirect_uri().port().unwrap();
+    for address in ["127.0.0.1", "::1"] {
+        // Where there is no IPv6, nobody else can listen there either.
+        assert!(TcpListener::bind((address, port)).await.is_err(), "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_wants_basic_authentication_gets_it() {
+    let idp = Idp::start().await;
+    idp.state.lock().basic_only = true;
+    let dir = tempfile::tempdir().unwrap();
+    let mut login = record(&idp, ENDED, Some("refresh-s3cret-0"));
+    login.client_secret = Some(Secret::new("a:b"));
+    source(&idp, &stored(dir.path(), &login).await)
+        .bearer()
+        .await
+        .unwrap();
+    let posts = idp.state.lock().posts.clone();
+    assert_eq!(posts[0].1["authorization"], "Basic YXBwOmElM0Fi", "app:a%3Ab");
+    assert!(!posts[0].1.contains_key("client_secret"));
 }
 
 #[tokio::test]
