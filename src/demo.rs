@@ -201,14 +201,12 @@ impl DemoServer {
 
     /// Registers a redirect URI with both apps; `http://localhost:3301/signin-callback` is registered already.
     pub fn register_redirect_uri(&self, uri: &str) {
-        for client in [NATIVE_CLIENT, WEB_CLIENT] {
-            self.demo.ims.grants.register_redirect_uri(client, uri);
-        }
+        self.demo.ims.grants.register_redirect_uri(uri);
     }
 
     /// Gives the web app another secret, as an administrator does who rotates it.
     pub fn rotate_web_secret(&self, secret: &str) {
-        self.demo.ims.grants.rotate_secret(WEB_CLIENT, secret);
+        self.demo.ims.grants.rotate_secret(secret);
     }
 
     /// Ends every token and code, refresh tokens too: only a new login helps.

@@ -33,7 +33,7 @@ pub(super) struct Demo {
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) latency: Duration,
-    /// Makes every ETag of [`Effect::ChangedEtag`] another one.
+    /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn handle(
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return send(
             Reply::empty(StatusCode::PAYLOAD_TOO_LARGE),
-            Delivery::Whole,
+            &Delivery::Whole,
             &demo,
         );
     };
@@ -83,7 +83,7 @@ pub(super) async fn handle(
     let query = parts.uri.query().unwrap_or("");
     if let Some(command) = path.strip_prefix(admin::ROOT) {
         let reply = admin::answer(&demo, &parts.method, command, &body);
-        return send(reply, Delivery::Whole, &demo);
+        return send(reply, &Delivery::Whole, &demo);
     }
     let call = wsg_path(path).map(|path| {
         let repository = &demo.gateway.repository;
@@ -106,7 +106,7 @@ pub(super) async fn handle(
             Effect::HangAfterAccept => demo.faults.until_cleared(id).await,
             Effect::DropConnection => {
                 scissors.cut();
-                return send(Reply::empty(StatusCode::OK), Delivery::Whole, &demo);
+                return send(Reply::empty(StatusCode::OK), &Delivery::Whole, &demo);
             }
             Effect::Status {
                 code,
@@ -114,21 +114,21 @@ pub(super) async fn handle(
                 retry_after,
             } => {
                 let reply = status_reply(kind, code, error_id.as_deref(), retry_after);
-                return send(reply, Delivery::Whole, &demo);
+                return send(reply, &Delivery::Whole, &demo);
             }
             Effect::MalformedJson => {
                 let mut reply = Reply::json(StatusCode::OK, &json!(null));
                 reply.body = Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a");
-                return send(reply, Delivery::Whole, &demo);
+                return send(reply, &Delivery::Whole, &demo);
             }
-            Effect::HtmlLogin => return send(ims::login_page(), Delivery::Whole, &demo),
+            Effect::HtmlLogin => return send(ims::login_page(), &Delivery::Whole, &demo),
             Effect::RedirectToLogin => {
                 let page = format!("{}/IMS/Account/Login?ReturnUrl=%2F", demo.ims.issuer);
-                return send(Reply::redirect(&page), Delivery::Whole, &demo);
+                return send(Reply::redirect(&page), &Delivery::Whole, &demo);
             }
             Effect::EmptyList => {
                 let reply = Reply::json(StatusCode::OK, &json!({ "instances": [] }));
-                return send(reply, Delivery::Whole, &demo);
+                return send(reply, &Delivery::Whole, &demo);
             }
             Effect::LoopingSkipToken => twist.looping = true,
             Effect::WrongLength { delta } => twist.length = delta,
@@ -151,7 +151,7 @@ pub(super) async fn handle(
         }
         None => Reply::empty(StatusCode::NOT_FOUND),
     };
-    send(reply, delivery, &demo)
+    send(reply, &delivery, &demo)
 }
 
 /// The part of a path behind the gateway's root, which is found in any case.
@@ -198,16 +198,16 @@ fn status_reply(
     }
 }
 
-fn send(reply: Reply, delivery: Delivery, demo: &Arc<Demo>) -> Response {
+fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len();
     let body = match delivery {
         Delivery::Whole => Body::from(reply.body),
-        Delivery::Broken(after) => broken(cut(&reply.body, after)),
-        Delivery::Stalled(after, id) => stalled(&reply.body, after, id, Arc::clone(demo)),
+        Delivery::Broken(after) => broken(cut(&reply.body, *after)),
+        Delivery::Stalled(after, id) => stalled(&reply.body, *after, *id, demo),
     };
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
+    response.headers_mut().extend(reply.headers);
     if reply.status != StatusCode::NOT_MODIFIED {
         response
             .headers_mut()
@@ -224,25 +224,23 @@ fn cut(body: &Bytes, after: u64) -> Bytes {
 /// The first part, flushed, and then an error, which ends the connection before the announced length.
 fn broken(start: Bytes) -> Body {
     let steps = futures_util::stream::unfold(Some(start), |start| async move {
-        match start {
-            Some(start) => Some((Ok(start), None)),
-            None => {
-                // Gives the connection a turn, in which it flushes what it has.
-                tokio::task::yield_now().await;
-                Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
-            }
+        if let Some(start) = start {
+            return Some((Ok(start), None));
         }
+        // Gives the connection a turn, in which it flushes what it has.
+        tokio::task::yield_now().await;
+        Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
     });
     Body::from_stream(steps)
 }
 
 /// The first part, and the rest when the fault is cleared.
-fn stalled(body: &Bytes, after: u64, id: FaultId, demo: Arc<Demo>) -> Body {
+fn stalled(body: &Bytes, after: u64, id: FaultId, demo: &Arc<Demo>) -> Body {
     let start = cut(body, after);
     let rest = body.slice(start.len()..);
     let parts = [Some(start), Some(rest), None];
     let steps = futures_util::stream::unfold(
-        (parts.into_iter(), demo, 0_u8),
+        (parts.into_iter(), Arc::clone(demo), 0_u8),
         move |(mut parts, demo, number)| async move {
             let part = parts.next().flatten()?;
             if number == 1 {

@@ -54,7 +54,7 @@ pub enum Effect {
     },
     /// Waits before answering; a later fault may still apply to the same request.
     Latency(Duration),
-    /// Another ETag with every answer, though nothing changed.
+    /// Another entity tag with every answer, though nothing changed.
     ChangedEtag,
     /// Closes the connection without an answer.
     DropConnection,

@@ -315,13 +315,14 @@ fn page(title: &str, content: &str) -> String {
 fn sign_in_page(form: &HashMap<String, String>) -> Reply {
     let mut pairs: Vec<_> = form.iter().filter(|(key, _)| *key != "email").collect();
     pairs.sort();
-    let hidden: String = pairs
-        .into_iter()
-        .map(|(key, value)| {
-            let (key, value) = (escape(key), escape(value));
-            format!("<input type=\"hidden\" name=\"{key}\" value=\"{value}\">")
-        })
-        .collect();
+    let mut hidden = String::new();
+    for (key, value) in pairs {
+        hidden.push_str("<input type=\"hidden\" name=\"");
+        hidden.push_str(&escape(key));
+        hidden.push_str("\" value=\"");
+        hidden.push_str(&escape(value));
+        hidden.push_str("\">");
+    }
     let content = format!(
         "<p>This is the demo of pwfs, not Bentley. Any address will do.</p>\
          <form method=\"post\" action=\"/connect/authorize\">{hidden}\

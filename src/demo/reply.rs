@@ -1,7 +1,7 @@
 //! An answer before it meets the wire, so that a fault can still spoil it.
 
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    /// A list, not a map: an answer has a handful, and travels as an error too.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
 }
 
@@ -17,7 +18,7 @@ impl Reply {
     pub(super) fn empty(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             body: Bytes::new(),
         }
     }
@@ -51,7 +52,8 @@ impl Reply {
     /// Adds a header; a value that cannot be one (a control character in it) is left out.
     pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.retain(|(other, _)| *other != name);
+            self.headers.push((name, value));
         }
         self
     }
@@ -61,7 +63,7 @@ impl Reply {
     }
 }
 
-/// A strong ETag, quoted.
+/// A strong entity tag, quoted.
 pub(super) fn quoted(tag: u64) -> String {
     format!("\"{tag:016x}\"")
 }

@@ -59,7 +59,7 @@ pub(super) fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A 64-bit digest, the same on every machine; for ETags, not against attackers.
+/// A 64-bit digest, the same on every machine; for entity tags, not against attackers.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     let mut words = bytes.chunks_exact(8);

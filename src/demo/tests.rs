@@ -1,1 +1,9 @@
-//! Tests of the demo.
+//! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
+
+mod changes;
+mod client;
+mod download;
+mod faults;
+mod files;
+mod listing;
+mod login;

@@ -1,4 +1,4 @@
-//! An AutoCAD R12 exchange file: lines, one text, and comments that bring it to length.
+//! A CAD (R12) exchange file: lines, one text, and comments that bring it to length.
 
 use crate::demo::seed::mix;
 

@@ -1,5 +1,7 @@
 //! A one-page PDF 1.4 with a drawn bridge, a title, and a stream of filling that brings it to length.
 
+use std::fmt::Write as _;
+
 use crate::demo::seed::mix;
 
 use super::fill;
@@ -42,11 +44,13 @@ fn tail(offsets: &[usize], table: usize) -> String {
     let count = offsets.len() + 1;
     let mut text = format!("xref\n0 {count}\n0000000000 65535 f \n");
     for offset in offsets {
-        text.push_str(&format!("{offset:010} 00000 n \n"));
+        writeln!(text, "{offset:010} 00000 n ").expect("writing to a String cannot fail");
     }
-    text.push_str(&format!(
+    write!(
+        text,
         "trailer\n<< /Size {count} /Root 1 0 R >>\nstartxref\n{table:010}\n%%EOF\n"
-    ));
+    )
+    .expect("writing to a String cannot fail");
     text
 }
 
@@ -58,7 +62,7 @@ fn page_content(title: &str, seed: u64) -> String {
     );
     for pier in 0..=spans {
         let x = 60 + pier * 720 / spans;
-        text.push_str(&format!("{x} 300 m {x} 180 l S\n"));
+        writeln!(text, "{x} 300 m {x} 180 l S").expect("writing to a String cannot fail");
     }
     text
 }

@@ -101,29 +101,18 @@ impl Grants {
         apps.find(|app| app.client_id == client_id).cloned()
     }
 
-    /// Adds a redirect URI to an app; false if there is no such app.
-    pub(in crate::demo) fn register_redirect_uri(&self, client_id: &str, uri: &str) -> bool {
-        let mut tables = self.tables.lock();
-        let app = tables.apps.iter_mut().find(|app| app.client_id == client_id);
-        match app {
-            Some(app) => {
-                app.redirect_uris.insert(uri.to_owned());
-                true
-            }
-            None => false,
+    /// Adds a redirect URI to every app.
+    pub(in crate::demo) fn register_redirect_uri(&self, uri: &str) {
+        for app in &mut self.tables.lock().apps {
+            app.redirect_uris.insert(uri.to_owned());
         }
     }
 
-    /// Gives the web app another secret, as an administrator does who rotates it; false if the app has none.
-    pub(in crate::demo) fn rotate_secret(&self, client_id: &str, secret: &str) -> bool {
+    /// Gives every app that has a secret this one, as an administrator does who rotates it.
+    pub(in crate::demo) fn rotate_secret(&self, secret: &str) {
         let mut tables = self.tables.lock();
-        let app = tables.apps.iter_mut().find(|app| app.client_id == client_id);
-        match app.and_then(|app| app.secret.as_mut()) {
-            Some(old) => {
-                secret.clone_into(old);
-                true
-            }
-            None => false,
+        for old in tables.apps.iter_mut().filter_map(|app| app.secret.as_mut()) {
+            secret.clone_into(old);
         }
     }
 

@@ -31,7 +31,7 @@ pub enum WorldError {
 pub enum InPlace {
     /// `FileSize` and `FileUpdateTime` follow, as on a healthy server.
     Listed,
-    /// Both stay as they were; only the file's own ETag and the bytes differ.
+    /// Both stay as they were; only the file's own entity tag and the bytes differ.
     SameTag,
 }
 
@@ -163,7 +163,9 @@ impl World {
             let at = state.tick();
             let mut twin = state.twin(&row);
             let guids = state.version_guids;
-            let original = state.document_mut(document).expect("found above, under one lock");
+            let original = state
+                .document_mut(document)
+                .ok_or(WorldError::UnknownDocument(document))?;
             let (old, new) = match guids {
                 VersionGuids::Keep => (&mut twin, original),
                 VersionGuids::New => {
@@ -192,7 +194,9 @@ impl World {
         self.change(|state| {
             file_of(state, document)?;
             let at = state.tick();
-            let row = state.document_mut(document).expect("found above, under one lock");
+            let row = state
+                .document_mut(document)
+                .ok_or(WorldError::UnknownDocument(document))?;
             match told {
                 InPlace::Listed => replace(row, content, at),
                 InPlace::SameTag => {

@@ -97,7 +97,7 @@ pub(in crate::demo) struct DocumentRow {
     pub(in crate::demo) access: Access,
     /// Members of a set.
     pub(in crate::demo) members: Vec<Guid>,
-    /// Counts replacements that kept the time stamp, so that the file's ETag moves all the same.
+    /// Counts replacements that kept the time stamp, so that the file's tag moves all the same.
     pub(super) replaced: u32,
     serial: u64,
 }

@@ -28,7 +28,7 @@ pub(in crate::demo) struct Twist {
     pub(in crate::demo) looping: bool,
     /// Added to the length of files.
     pub(in crate::demo) length: i64,
-    /// Mixed into every ETag; 0 leaves them alone.
+    /// Mixed into every entity tag; 0 leaves them alone.
     pub(in crate::demo) etag_salt: u64,
 }
 
@@ -184,15 +184,14 @@ impl Gateway {
         let size = query.top.unwrap_or(self.page_size).min(self.page_size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         self.world.with(|state| {
-            let snapshot = match token {
-                Some(token) if token != "0" && !twist.looping => match self.tokens.redeem(token) {
-                    Some(snapshot) => snapshot,
-                    None => {
-                        let message = "The SkipToken is unknown or has expired.";
-                        return Reply::error(StatusCode::BAD_REQUEST, "BadRequest", message);
-                    }
-                },
-                Some(_) | None => match select(state, class, poly, scope, query) {
+            let later = token.filter(|token| *token != "0" && !twist.looping);
+            let snapshot = match later.map(|token| self.tokens.redeem(token)) {
+                Some(Some(snapshot)) => snapshot,
+                Some(None) => {
+                    let message = "The SkipToken is unknown or has expired.";
+                    return Reply::error(StatusCode::BAD_REQUEST, "BadRequest", message);
+                }
+                None => match select(state, class, poly, scope, query) {
                     Ok(rows) => Snapshot {
                         rows: Arc::new(rows),
                         next: usize::try_from(query.skip.unwrap_or(0)).unwrap_or(usize::MAX),
@@ -264,7 +263,7 @@ impl Gateway {
             return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", message);
         };
         let download = Download {
-            bytes: stretched(bytes, twist.length),
+            bytes: stretched(&bytes, twist.length),
             tag: tag ^ twist.etag_salt,
             ranges: self.ranges,
         };
@@ -349,7 +348,7 @@ fn row(state: &State, class: Class, guid: Guid) -> Option<Row<'_>> {
 }
 
 /// A copy longer or shorter by `delta` bytes; the same bytes where it is 0.
-fn stretched(bytes: Bytes, delta: i64) -> Bytes {
+fn stretched(bytes: &Bytes, delta: i64) -> Bytes {
     let change = usize::try_from(delta.unsigned_abs()).unwrap_or(usize::MAX);
     if delta <= 0 {
         return bytes.slice(..bytes.len().saturating_sub(change));
@@ -359,7 +358,7 @@ fn stretched(bytes: Bytes, delta: i64) -> Bytes {
     Bytes::from(longer)
 }
 
-/// Adds the ETag of the whole answer, or answers 304 if the client has it.
+/// Adds the tag of the whole answer, or answers 304 if the client has it.
 fn tagged(reply: Reply, headers: &HeaderMap, twist: Twist) -> Reply {
     if reply.status != StatusCode::OK {
         return reply;
@@ -367,7 +366,7 @@ fn tagged(reply: Reply, headers: &HeaderMap, twist: Twist) -> Reply {
     // The next page's token is another one each time and so stays out of the tag.
     let tag = digest(&reply.body) ^ twist.etag_salt;
     // A page that has a successor is always sent: its token would be lost with a 304.
-    let last = !reply.headers.contains_key(SKIP_TOKEN);
+    let last = !reply.headers.iter().any(|(name, _)| *name == SKIP_TOKEN);
     if last && names_tag(headers.get(IF_NONE_MATCH), tag) {
         return Reply::empty(StatusCode::NOT_MODIFIED).with_etag(tag);
     }

@@ -244,8 +244,14 @@ fn folder_value<'a>(row: &'a FolderRow, property: &str) -> Value<'a> {
     match property {
         "Name" => Value::Text((&row.name).into()),
         "Description" => Value::Text((&row.description).into()),
-        "Label" if row.description.is_empty() => Value::Text((&row.name).into()),
-        "Label" => Value::Text((&row.description).into()),
+        "Label" => Value::Text(
+            if row.description.is_empty() {
+                &row.name
+            } else {
+                &row.description
+            }
+            .into(),
+        ),
         "ParentGuid" => row.parent.map_or(Value::Null, Value::Id),
         "IsRichProject" => Value::Bool(row.work_area),
         "IsConnectedProject" => Value::Bool(false),
