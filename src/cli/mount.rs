@@ -16,7 +16,6 @@ use crate::daemon::{Daemon, MountPlan, blocking};
 use crate::fs::Appearance;
 use crate::fuse::mountpoint::{self, Mounted};
 use crate::fuse::session::{self, Access, Unmounted};
-use crate::remote::Remote;
 use crate::store::listing::Placeholders;
 use crate::tree::{OnOutage, TreeConfig};
 
@@ -108,7 +107,7 @@ pub struct UnmountArgs {
 pub struct MountsArgs {}
 
 /// Parses `5m`, `90s`, `1h 30m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(signed).map_err(|_| "a time cannot be negative".to_owned())
 }

@@ -83,12 +83,7 @@ pub fn prepare(dir: &Path) -> Result<PathBuf, MountpointError> {
         path: path.clone(),
         source,
     };
-    // The last one listed is the one on top.
-    if let Some(mounted) = mounts()
-        .map_err(io)?
-        .into_iter()
-        .rfind(|mounted| mounted.path == path)
-    {
+    if let Some(mounted) = at(&path)? {
         if !mounted.is_ours() {
             return Err(MountpointError::Foreign {
                 path,

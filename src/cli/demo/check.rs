@@ -94,7 +94,7 @@ pub async fn tour(server: &DemoServer, daemon: &Daemon) -> io::Result<Findings> 
                     compare_xattrs(path, document, &mut findings);
                 }
             }
-            Ok(findings)
+            io::Result::Ok(findings)
         }
     })
     .await?;
@@ -244,7 +244,7 @@ async fn refuse_mutations(
     };
     let root = root.to_owned();
     let before = server.requests().total;
-    let outcomes = blocking(move || Ok(mutations(&root, &folder, &file))).await?;
+    let outcomes = blocking(move || io::Result::Ok(mutations(&root, &folder, &file))).await?;
     findings.attempts = outcomes.len();
     for (call, outcome) in outcomes {
         match outcome {
@@ -328,7 +328,7 @@ async fn change_and_see(
             let mut reader = File::open(path)?;
             let mut first = [0_u8; 1];
             reader.read_exact(&mut first)?;
-            Ok((reader, first))
+            io::Result::Ok((reader, first))
         }
     })
     .await?;
@@ -346,7 +346,7 @@ async fn change_and_see(
         move || {
             let mut held = reader.1.to_vec();
             let read = reader.0.read_to_end(&mut held).map(|_| held);
-            Ok((
+            io::Result::Ok((
                 fs::read(folder.join("pwfs-check-added.txt")),
                 fs::read(path),
                 read,
@@ -371,7 +371,7 @@ async fn change_and_see(
             folder.join("pwfs-check-added.txt"),
             folder.join("pwfs-check-renamed.txt"),
         );
-        let (gone, there) = blocking(move || Ok((fs::metadata(from), fs::read(to)))).await?;
+        let (gone, there) = blocking(move || io::Result::Ok((fs::metadata(from), fs::read(to)))).await?;
         expect(findings, "a renamed document", there, b"added\n");
         expect_absent(findings, "the name before", gone);
         world.delete_document(added.guid).map_err(failed)?;
@@ -380,7 +380,7 @@ async fn change_and_see(
         expect_absent(
             findings,
             "a deleted document",
-            blocking(move || Ok(fs::metadata(path))).await?,
+            blocking(move || io::Result::Ok(fs::metadata(path))).await?,
         );
     }
     Ok(())
@@ -400,14 +400,14 @@ fn subject(server: &DemoServer, seen: &Seen) -> Option<(ExpectedDocument, PathBu
 async fn see_changes(daemon: &Daemon, folder: &Path) -> io::Result<()> {
     let tree = daemon.filesystem().tree().clone();
     let path = folder.to_owned();
-    let ino = blocking(move || Ok(InodeNo(fs::metadata(path)?.ino()))).await?;
+    let ino = blocking(move || io::Result::Ok(InodeNo(fs::metadata(path)?.ino()))).await?;
     let inode = tree.inodes().get(ino).ok_or(io::ErrorKind::NotFound)?;
     let Target::Directory(directory, _) = inode.target else {
         return Err(io::ErrorKind::NotADirectory.into());
     };
     tree.relist(directory).await.map_err(io::Error::other)?;
     let invalidations = tree.invalidations().clone();
-    let told = blocking(move || Ok(invalidations.settle(SETTLE))).await?;
+    let told = blocking(move || io::Result::Ok(invalidations.settle(SETTLE))).await?;
     if told {
         Ok(())
     } else {
