@@ -40,6 +40,7 @@ impl Bench {
             etag: Some("\"one\""),
             announced: true,
             ranges: true,
+            sloppy: false,
         });
         let cache = ContentCache::open(dir.path(), Handle::current(), options).unwrap();
         let reader = Reader::new(Arc::new(cache), remote.clone());
@@ -289,6 +290,39 @@ async fn a_file_replaced_during_a_break_is_never_mixed() {
 }
 
 #[tokio::test]
+async fn a_server_that_ignores_if_range_mixes_nothing() {
+    // The new file differs only after the break, so that comparing beginnings tells nothing.
+    let mut longer_edit = content(0, SIZE).to_vec();
+    longer_edit[2_000_000..].fill(1);
+    for (sloppy, ranges) in [(true, true), (false, true), (false, false)] {
+        for new in [Some("\"two\""), None] {
+            let bench = Bench::new();
+            bench.remote.change(|file| {
+                file.sloppy = sloppy;
+                file.ranges = ranges;
+            });
+            let (open, gate) = gate();
+            bench.remote.fail([Fault::BreakAtGate(1_234_567, gate)]);
+            bench.reader.read(request(0, 1000)).await.unwrap();
+            let bytes = Bytes::from(longer_edit.clone());
+            bench.remote.change(|file| {
+                file.bytes = bytes.clone();
+                file.etag = new;
+            });
+            open.send_replace(true);
+            let read = bench.whole().await;
+            if new.is_some() {
+                check_replaced(&read);
+            } else {
+                // Without a tag it is one file all the same: the last answer was of the whole.
+                assert_eq!(read.unwrap(), bytes);
+                assert!(!sloppy || bench.remote.asked()[2].start == 0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_break_at_the_same_place_is_an_error() {
     let bench = Bench::new();
     bench
@@ -346,10 +380,16 @@ async fn a_length_that_differs_only_at_the_end_is_adopted_too() {
         size: Some(2_000_000),
         ..request(0, SIZE)
     };
-    assert_eq!(bench.reader.read(corrected).await.unwrap(), content(5, 2_000_000));
+    assert_eq!(
+        bench.reader.read(corrected.clone()).await.unwrap(),
+        content(5, 2_000_000)
+    );
     bench.ended(&key(1)).await;
     assert_eq!(bench.requests(), 1);
     bench.check_at_rest();
+    let bench = bench.restart();
+    assert_eq!(bench.reader.read(corrected).await.unwrap(), content(5, 2_000_000));
+    assert_eq!(bench.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,6 +400,7 @@ async fn a_file_of_unexpected_length_that_nobody_wants_goes_away() {
     bench.ended(&key(0)).await;
     bench.check_at_rest();
     assert!(!bench.reader.adopt(&key(0), &key(1)));
+    assert_eq!(files(&bench.dir.path().join("content-v1")), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
