@@ -167,6 +167,33 @@ async fn sixty_four_readers_share_one_download() {
     bench.check_at_rest();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_share_one_download_per_content_too() {
+    let bench = Bench::new();
+    let expected = content(0, SIZE);
+    // Some come while it arrives, some while it becomes an entry, some after.
+    for round in 0..8 {
+        let reads = (0..64).map(|n| {
+            let reader = bench.reader.clone();
+            let asked = ReadRequest {
+                key: key(round * 4 + n % 4),
+                ..request(n as usize * 45_000, 131_072)
+            };
+            Handle::current().spawn(async move { (asked.offset, reader.read(asked).await) })
+        });
+        for read in join_all(reads).await {
+            let (offset, read) = read.unwrap();
+            let start = usize::try_from(offset).unwrap();
+            assert_eq!(read.unwrap(), expected[start..SIZE.min(start + 131_072)]);
+        }
+    }
+    for revision in 0..32 {
+        bench.ended(&key(revision)).await;
+    }
+    assert_eq!(bench.requests(), 32);
+    bench.check_at_rest();
+}
+
 #[tokio::test]
 async fn what_is_cached_is_served_on_the_first_poll_and_ends_at_the_end_of_the_file() {
     let bench = Bench::new();
