@@ -40,6 +40,7 @@ impl Bench {
             etag: Some("\"one\""),
             announced: true,
             ranges: true,
+            sloppy: false,
         });
         let cache = ContentCache::open(dir.path(), Handle::current(), options).unwrap();
         let reader = Reader::new(Arc::new(cache), remote.clone());
@@ -166,6 +167,33 @@ async fn sixty_four_readers_share_one_download() {
     bench.check_at_rest();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_share_one_download_per_content_too() {
+    let bench = Bench::new();
+    let expected = content(0, SIZE);
+    // Some come while it arrives, some while it becomes an entry, some after.
+    for round in 0..8 {
+        let reads = (0..64).map(|n| {
+            let reader = bench.reader.clone();
+            let asked = ReadRequest {
+                key: key(round * 4 + n % 4),
+                ..request(n as usize * 45_000, 131_072)
+            };
+            Handle::current().spawn(async move { (asked.offset, reader.read(asked).await) })
+        });
+        for read in join_all(reads).await {
+            let (offset, read) = read.unwrap();
+            let start = usize::try_from(offset).unwrap();
+            assert_eq!(read.unwrap(), expected[start..SIZE.min(start + 131_072)]);
+        }
+    }
+    for revision in 0..32 {
+        bench.ended(&key(revision)).await;
+    }
+    assert_eq!(bench.requests(), 32);
+    bench.check_at_rest();
+}
+
 #[tokio::test]
 async fn what_is_cached_is_served_on_the_first_poll_and_ends_at_the_end_of_the_file() {
     let bench = Bench::new();
@@ -289,6 +317,39 @@ async fn a_file_replaced_during_a_break_is_never_mixed() {
 }
 
 #[tokio::test]
+async fn a_server_that_ignores_if_range_mixes_nothing() {
+    // The new file differs only after the break, so that comparing beginnings tells nothing.
+    let mut longer_edit = content(0, SIZE).to_vec();
+    longer_edit[2_000_000..].fill(1);
+    for (sloppy, ranges) in [(true, true), (false, true), (false, false)] {
+        for new in [Some("\"two\""), None] {
+            let bench = Bench::new();
+            bench.remote.change(|file| {
+                file.sloppy = sloppy;
+                file.ranges = ranges;
+            });
+            let (open, gate) = gate();
+            bench.remote.fail([Fault::BreakAtGate(1_234_567, gate)]);
+            bench.reader.read(request(0, 1000)).await.unwrap();
+            let bytes = Bytes::from(longer_edit.clone());
+            bench.remote.change(|file| {
+                file.bytes = bytes.clone();
+                file.etag = new;
+            });
+            open.send_replace(true);
+            let read = bench.whole().await;
+            if new.is_some() {
+                check_replaced(&read);
+            } else {
+                // Without a tag it is one file all the same: the last answer was of the whole.
+                assert_eq!(read.unwrap(), bytes);
+                assert!(!sloppy || bench.remote.asked()[2].start == 0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_break_at_the_same_place_is_an_error() {
     let bench = Bench::new();
     bench
@@ -346,10 +407,16 @@ async fn a_length_that_differs_only_at_the_end_is_adopted_too() {
         size: Some(2_000_000),
         ..request(0, SIZE)
     };
-    assert_eq!(bench.reader.read(corrected).await.unwrap(), content(5, 2_000_000));
+    assert_eq!(
+        bench.reader.read(corrected.clone()).await.unwrap(),
+        content(5, 2_000_000)
+    );
     bench.ended(&key(1)).await;
     assert_eq!(bench.requests(), 1);
     bench.check_at_rest();
+    let bench = bench.restart();
+    assert_eq!(bench.reader.read(corrected).await.unwrap(), content(5, 2_000_000));
+    assert_eq!(bench.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,6 +427,7 @@ async fn a_file_of_unexpected_length_that_nobody_wants_goes_away() {
     bench.ended(&key(0)).await;
     bench.check_at_rest();
     assert!(!bench.reader.adopt(&key(0), &key(1)));
+    assert_eq!(files(&bench.dir.path().join("content-v1")), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
