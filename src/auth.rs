@@ -1,14 +1,53 @@
 //! Tokens: load, hand out, refresh once for all callers and processes, store safely.
+//!
+//! Handing out a token is simple until you consider that:
+//! 1. a hundred requests may find it ended at once, in several processes, and a refresh token works once;
+//! 2. a refresh whose answer is lost loses the login, so nobody's impatience may cut it off;
+//! 3. an identity provider that cannot be reached says nothing about the login;
+//! 4. a person may log in again, as somebody else too, while a mount runs.
+//!
+//! [`TokenSource`] answers 1 with one async lock here and the store's file lock between processes, 2 by refreshing in a
+//! task that no caller owns and storing before anything is used, 3 by keeping [`AuthError::Unreachable`] apart from
+//! [`AuthError::LoginRequired`] to the end, and 4 by comparing the store's stamp and the account.
 
-use crate::http::{HttpError, Secret};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::http::{HttpClient, HttpError, Secret};
+
+pub mod callback;
+pub mod credentials;
+mod keyring;
+pub mod login;
+pub mod oauth;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use credentials::{AppId, Credentials, Identity};
+pub use store::{CredentialStore, StoreKind};
+
+use oauth::{App, Provider};
+use store::Stamp;
 
 /// Hands out the login's access token; cheap to clone.
 #[derive(Clone)]
-pub struct TokenSource {}
+pub struct TokenSource(Arc<Source>);
+
+enum Source {
+    Fixed(Bearer),
+    Login(Box<Login>),
+}
 
 /// One access token.
-#[derive(Clone)]
-pub struct Bearer {}
+#[derive(Debug, Clone)]
+pub struct Bearer(Arc<Secret>);
 
 /// Why there is no token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -30,20 +69,334 @@ pub enum AuthError {
     Store(String),
 }
 
+/// The tokens of a stored login.
+struct Login {
+    http: HttpClient,
+    store: CredentialStore,
+    app: AppId,
+    /// Held by the one task that renews the token, across its awaits.
+    renewing: Arc<tokio::sync::Mutex<()>>,
+    /// Never held across an await.
+    state: parking_lot::Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Held>,
+    /// The account this source has handed out tokens of; it never changes.
+    account: Option<String>,
+    failure: Option<Failed>,
+    /// A renewed login that could not be stored: the only copy of its refresh token.
+    unsaved: Option<Credentials>,
+    /// When a rejected token was last replaced.
+    replaced: Option<Instant>,
+}
+
+struct Held {
+    bearer: Bearer,
+    record: Credentials,
+    rejected: bool,
+}
+
+struct Failed {
+    error: AuthError,
+    /// The store before the attempt that failed.
+    stamp: Stamp,
+    at: Instant,
+}
+
+/// What is known without asking anybody.
+enum AtHand {
+    /// This is the answer.
+    Answer(Result<Bearer, AuthError>),
+    /// Good still, and worth renewing now.
+    Due(Bearer),
+    /// Somebody must be asked.
+    Nothing,
+}
+
+/// For so long a failure is the answer to all: the kernel repeats a failed call at once, up to three times (design 2.7).
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(2);
+
+/// A server that refuses every token (a wrong audience, say) must not cost a refresh for each request.
+const REPLACED_PAUSE: Duration = Duration::from_secs(5);
+
 impl TokenSource {
-    /// A token that is good for at least the next minute, as far as known.
-    pub async fn bearer(&self) -> Result<Bearer, AuthError> {
-        unimplemented!()
+    /// Hands out the tokens of the login in `store`, which must be one of `app`.
+    pub fn new(http: HttpClient, store: CredentialStore, app: AppId) -> Self {
+        Self(Arc::new(Source::Login(Box::new(Login {
+            http,
+            store,
+            app,
+            renewing: Arc::default(),
+            state: parking_lot::Mutex::default(),
+        }))))
     }
+
+    /// Hands out `token` for ever.
+    pub fn fixed(token: Secret) -> Self {
+        Self(Arc::new(Source::Fixed(Bearer(Arc::new(token)))))
+    }
+
+    /// A token that has not ended, as far as known. In the last minute of one, another is fetched ahead.
+    ///
+    /// Must be called within a tokio runtime. May be dropped at any time; a refresh that has begun goes on.
+    pub async fn bearer(&self) -> Result<Bearer, AuthError> {
+        let login = match &*self.0 {
+            Source::Fixed(bearer) => return Ok(bearer.clone()),
+            Source::Login(login) => login,
+        };
+        match login.at_hand() {
+            AtHand::Answer(answer) => return answer,
+            AtHand::Due(bearer) => {
+                if let Ok(turn) = Arc::clone(&login.renewing).try_lock_owned() {
+                    // Nobody waits for it: what it brings or fails with is found in the state. Its waits are bounded.
+                    drop(self.spawn_renewal(turn));
+                }
+                return Ok(bearer);
+            }
+            AtHand::Nothing => {}
+        }
+        let turn = Arc::clone(&login.renewing).lock_owned().await;
+        // Whoever had the turn before may have brought what we wait for.
+        match login.at_hand() {
+            AtHand::Answer(answer) => return answer,
+            AtHand::Due(bearer) => return Ok(bearer),
+            AtHand::Nothing => {}
+        }
+        self.spawn_renewal(turn)
+            .await
+            .unwrap_or_else(|error| Err(AuthError::Protocol(format!("the refresh broke off: {error}"))))
+    }
+
     /// Says that a server refused `bearer`: the next [`TokenSource::bearer`] gets another one, once for all callers.
+    ///
+    /// Without effect for a token that is no longer the current one, and within 5 s of such a replacement: a server that
+    /// refuses brand-new tokens is not healed by more of them.
     pub fn reject(&self, bearer: &Bearer) {
-        let _ = bearer;
+        let Source::Login(login) = &*self.0 else { return };
+        let mut state = login.state.lock();
+        if state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
+            return;
+        }
+        if let Some(held) = &mut state.current
+            && held.bearer.is(bearer)
+        {
+            held.rejected = true;
+        }
+    }
+
+    /// Who is logged in, as far as the token tells. Asks the store at most, never the network.
+    pub async fn identity(&self) -> Result<Identity, AuthError> {
+        let login = match &*self.0 {
+            Source::Fixed(bearer) => return Ok(credentials::identity(&bearer.0)),
+            Source::Login(login) => login,
+        };
+        if let Some(held) = &login.state.lock().current {
+            return Ok(held.record.identity.clone());
+        }
+        Ok(login.stored().await?.identity)
+    }
+
+    fn spawn_renewal(&self, turn: OwnedMutexGuard<()>) -> tokio::task::JoinHandle<Result<Bearer, AuthError>> {
+        let source = Arc::clone(&self.0);
+        Handle::current().spawn(async move {
+            let result = match &*source {
+                Source::Fixed(bearer) => Ok(bearer.clone()),
+                Source::Login(login) => login.renew().await,
+            };
+            drop(turn);
+            result
+        })
     }
 }
 
 impl Bearer {
     /// The Authorization header's value.
     pub fn header(&self) -> Secret {
-        unimplemented!()
+        Secret::new(format!("Bearer {}", self.0.expose()))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
+
+impl Login {
+    fn at_hand(&self) -> AtHand {
+        let now = Timestamp::now();
+        let state = self.state.lock();
+        // A failed refresh ahead of time changes nothing yet, but is not repeated at once.
+        let resting = state
+            .failure
+            .as_ref()
+            .is_some_and(|failed| failed.rests(&self.store));
+        if let Some(held) = &state.current
+            && !held.rejected
+            && state.unsaved.is_none()
+            && now < held.record.expires
+        {
+            let bearer = held.bearer.clone();
+            return if now < held.record.due() || held.record.refresh.is_none() || resting {
+                AtHand::Answer(Ok(bearer))
+            } else {
+                AtHand::Due(bearer)
+            };
+        }
+        match &state.failure {
+            Some(failed) if resting => AtHand::Answer(Err(failed.error.clone())),
+            Some(_) | None => AtHand::Nothing,
+        }
+    }
+
+    /// Brings a new token, from the store or from the identity provider, and remembers how that went.
+    async fn renew(&self) -> Result<Bearer, AuthError> {
+        // Before anything is read, so that a login stored meanwhile is noticed.
+        let stamp = self.store.stamp();
+        let outcome = self.renewed().await;
+        let mut state = self.state.lock();
+        let outcome = outcome.and_then(|record| match (&state.account, record.identity.account()) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(AuthError::LoginRequired(format!(
+                "the profile is now logged in as another account ({}); mount again to see its files, or log in as before",
+                record.identity.email.as_deref().unwrap_or(theirs)
+            ))),
+            _ => Ok(record),
+        });
+        match outcome {
+            Ok(record) => {
+                let bearer = Bearer(Arc::new(record.access.clone()));
+                if state.current.as_ref().is_some_and(|held| held.rejected) {
+                    state.replaced = Some(Instant::now());
+                }
+                if state.account.is_none() {
+                    state.account = record.identity.account().map(str::to_owned);
+                }
+                state.failure = None;
+                state.current = Some(Held {
+                    bearer: bearer.clone(),
+                    record,
+                    rejected: false,
+                });
+                Ok(bearer)
+            }
+            Err(error) => {
+                if let Some(held) = &mut state.current
+                    && held.rejected
+                    && held.record.refresh.is_none()
+                    && Timestamp::now() < held.record.expires
+                {
+                    // It cannot be replaced, and one refusal does not prove it dead: the next call may try it again.
+                    held.rejected = false;
+                    state.replaced = Some(Instant::now());
+                    return Err(error);
+                }
+                tracing::warn!(profile = self.store.profile(), %error, "no new token");
+                state.failure = Some(Failed {
+                    error: error.clone(),
+                    stamp,
+                    at: Instant::now(),
+                });
+                Err(error)
+            }
+        }
+    }
+
+    async fn renewed(&self) -> Result<Credentials, AuthError> {
+        let refused = {
+            let state = self.state.lock();
+            state
+                .current
+                .as_ref()
+                .filter(|held| held.rejected)
+                .map(|held| held.bearer.clone())
+        };
+        let is_refused = |record: &Credentials| {
+            refused
+                .as_ref()
+                .is_some_and(|bearer| bearer.0.expose() == record.access.expose())
+        };
+        let is_fresh = |record: &Credentials| Timestamp::now() < record.due() && !is_refused(record);
+
+        // A login that is fine as it is needs no lock: the start of every command.
+        if self.state.lock().unsaved.is_none() {
+            let record = self.stored().await?;
+            if is_fresh(&record) {
+                return Ok(record);
+            }
+        }
+        let lock = self.store.lock().await?;
+        let unsaved = self.state.lock().unsaved.clone();
+        if let Some(record) = unsaved {
+            lock.save(&record).await?;
+            self.state.lock().unsaved = None;
+        }
+        // Another process may have been faster.
+        let mut record = self.stored().await?;
+        if is_fresh(&record) {
+            return Ok(record);
+        }
+        let now = Timestamp::now();
+        let Some(refresh) = &record.refresh else {
+            if now < record.expires && !is_refused(&record) {
+                return Ok(record);
+            }
+            return Err(AuthError::LoginRequired(
+                "the login has ended, and cannot be renewed without a person because the app was not given \
+                 offline_access; run `pwfs login`"
+                    .to_owned(),
+            ));
+        };
+        let tokens = self.provider(&record).await?.refresh(refresh).await?;
+        record.renew(tokens, now);
+        // The old refresh token may be dead by now: the new one is safe before anything relies on it.
+        if let Err(error) = lock.save(&record).await {
+            self.state.lock().unsaved = Some(record);
+            return Err(error);
+        }
+        Ok(record)
+    }
+
+    /// The stored login, if it is one of our app.
+    async fn stored(&self) -> Result<Credentials, AuthError> {
+        let profile = self.store.profile();
+        let Some(record) = self.store.load().await? else {
+            return Err(AuthError::LoginRequired(format!(
+                "profile {profile:?} is not logged in; run `pwfs login`"
+            )));
+        };
+        if self.app.matches(&record.app) {
+            Ok(record)
+        } else {
+            Err(AuthError::LoginRequired(format!(
+                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes; run \
+                 `pwfs login`"
+            )))
+        }
+    }
+
+    async fn provider(&self, record: &Credentials) -> Result<Provider, AuthError> {
+        let issuer = Url::parse(&record.app.issuer).map_err(|error| {
+            AuthError::Store(format!("the stored login names no identity provider: {error}"))
+        })?;
+        let app = App {
+            issuer,
+            client_id: record.app.client_id.clone(),
+            client_secret: record.client_secret.clone(),
+            redirect_uri: record.redirect_uri.clone(),
+        };
+        Provider::discover(&self.http, app).await
+    }
+}
+
+impl Failed {
+    /// True while a new attempt would fail in the same way, or has no right to be made yet.
+    fn rests(&self, store: &CredentialStore) -> bool {
+        match &self.error {
+            // Only a person mends these, and they do it by writing to the store.
+            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
+            AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_) => {
+                self.at.elapsed() < FAILURE_REMEMBERED
+            }
+        }
     }
 }

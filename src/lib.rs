@@ -1,5 +1,6 @@
 //! pwfs mounts ProjectWise folders as a read-only directory tree.
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod http;

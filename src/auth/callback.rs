@@ -1,0 +1,232 @@
+//! Waits on this machine for the browser to come back from the login.
+//!
+//! Only a GET of the exact path with the right state is an answer. Everything else that may knock on a local port
+//! (favicon requests, speculative connections, pages that probe ports) gets 404 and changes nothing.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::login::LoginError;
+use super::oauth::{Attempt, Reply, is_loopback};
+
+/// The sockets of a loopback redirect URI, taken before the browser opens.
+pub struct Callback {
+    redirect: Url,
+    v4: TcpListener,
+    /// Absent where this machine has no IPv6.
+    v6: Option<TcpListener>,
+}
+
+/// The browser's answer, and the browser, which still waits to be told how it went.
+pub(super) struct Arrival {
+    pub(super) reply: Reply,
+    socket: TcpStream,
+}
+
+/// What the browser shows in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    SignedIn,
+    NotSignedIn,
+}
+
+/// Codes and states are hundreds of bytes, cookies of other local sites a few KiB.
+const REQUEST_LIMIT: usize = 32 << 10;
+
+/// A connection that sends nothing is a browser's speculation.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// More at once is no browser; they wait in the backlog.
+const MOST_CONNECTIONS: usize = 32;
+
+/// Ports that a port 0 in the redirect URI may try until one is free for IPv4 and IPv6 alike.
+const PORT_TRIES: usize = 8;
+
+impl Callback {
+    /// Listens where `redirect_uri` points: `http`, this machine, a port. Port 0 takes a free one, see
+    /// [`Callback::redirect_uri`].
+    pub async fn bind(redirect_uri: &str) -> Result<Self, LoginError> {
+        let unfit = |why: &str| Err(LoginError::RedirectUri(format!("{redirect_uri:?} {why}")));
+        let Ok(mut redirect) = Url::parse(redirect_uri) else {
+            return unfit("is not a URL");
+        };
+        if redirect.scheme() != "http" || !is_loopback(&redirect) {
+            return unfit("is not a http://localhost address: pwfs cannot listen there");
+        }
+        let wanted = redirect.port().unwrap_or(80);
+        for _ in 0..PORT_TRIES {
+            let v4 = listen((Ipv4Addr::LOCALHOST, wanted).into()).await?;
+            let port = v4.local_addr().map_err(|error| trouble(wanted, &error))?.port();
+            match listen((Ipv6Addr::LOCALHOST, port).into()).await {
+                Ok(v6) => return Ok(Self::ready(redirect, port, v4, Some(v6))),
+                Err(LoginError::PortInUse { .. }) if wanted == 0 => {}
+                Err(LoginError::NoIpv6) => return Ok(Self::ready(redirect, port, v4, None)),
+                Err(error) => return Err(error),
+            }
+        }
+        redirect.set_query(None);
+        Err(LoginError::PortInUse { port: wanted })
+    }
+
+    fn ready(mut redirect: Url, port: u16, v4: TcpListener, v6: Option<TcpListener>) -> Self {
+        redirect
+            .set_port(Some(port))
+            .expect("an http URL with a host takes a port");
+        Self { redirect, v4, v6 }
+    }
+
+    /// Where the browser must be sent back to, with the port that was taken.
+    pub const fn redirect_uri(&self) -> &Url {
+        &self.redirect
+    }
+
+    /// Waits for the browser; whoever calls bounds the wait.
+    pub(super) async fn arrival(&self, attempt: &Arc<Attempt>) -> Result<Arrival, LoginError> {
+        let mut visits = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                Some(visit) = visits.join_next() => {
+                    // A visit that broke off is nobody's answer.
+                    if let Ok(Some(arrival)) = visit {
+                        return Ok(arrival);
+                    }
+                    continue;
+                }
+                accepted = self.v4.accept(), if visits.len() < MOST_CONNECTIONS => accepted,
+                accepted = accept(self.v6.as_ref()), if visits.len() < MOST_CONNECTIONS => accepted,
+            };
+            match accepted {
+                Ok((socket, _)) => {
+                    let (attempt, redirect) = (Arc::clone(attempt), self.redirect.clone());
+                    visits.spawn(async move {
+                        tokio::time::timeout(REQUEST_PATIENCE, visit(socket, &redirect, &attempt))
+                            .await
+                            .ok()
+                            .flatten()
+                    });
+                }
+                // The visitor left between its SYN and our accept.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(trouble(self.redirect.port().unwrap_or(80), &error)),
+            }
+        }
+    }
+}
+
+impl Arrival {
+    /// Tells the browser how it went.
+    pub(super) async fn answer(mut self, page: Page) {
+        let answer = finish(page);
+        let write = write(&mut self.socket, &answer);
+        // The login is decided; a browser that left does not change it.
+        if tokio::time::timeout(REQUEST_PATIENCE, write).await.is_err() {
+            tracing::debug!("the browser did not take the last page");
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// No other process can share the port: Linux refuses a second listener on the same address.
+async fn listen(address: SocketAddr) -> Result<TcpListener, LoginError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => LoginError::PortInUse { port: address.port() },
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported if address.is_ipv6() => {
+                LoginError::NoIpv6
+            }
+            // EAFNOSUPPORT, where the kernel has no IPv6 at all.
+            _ if address.is_ipv6()
+                && error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
+            {
+                LoginError::NoIpv6
+            }
+            _ => trouble(address.port(), &error),
+        })
+}
+
+fn trouble(port: u16, error: &io::Error) -> LoginError {
+    LoginError::RedirectUri(format!(
+        "port {port} of this machine cannot be listened on: {error}"
+    ))
+}
+
+/// Reads one request; the browser's answer if it is one, else 404 and `None`.
+async fn visit(mut socket: TcpStream, redirect: &Url, attempt: &Attempt) -> Option<Arrival> {
+    let mut request = Vec::with_capacity(2 << 10);
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if request.len() > REQUEST_LIMIT || socket.read_buf(&mut request).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    if let Some(target) = std::str::from_utf8(line).ok().and_then(target)
+        && target.split('?').next() == Some(redirect.path())
+        && let Ok(url) = redirect.join(target)
+    {
+        match attempt.reply(&url) {
+            Reply::Foreign => {}
+            reply @ (Reply::Code(_) | Reply::Refused { .. }) => return Some(Arrival { reply, socket }),
+        }
+    }
+    write(&mut socket, NOT_FOUND).await;
+    None
+}
+
+/// The path and query of a `GET` line. A target in absolute form is no browser's.
+fn target(line: &str) -> Option<&str> {
+    let (target, version) = line.strip_prefix("GET ")?.split_once(' ')?;
+    // `//host/…` would be joined as another host.
+    (version.starts_with("HTTP/1.") && target.starts_with('/') && !target.starts_with("//")).then_some(target)
+}
+
+async fn write(socket: &mut TcpStream, answer: &str) {
+    // Who does not want the answer does not get it.
+    if socket.write_all(answer.as_bytes()).await.is_ok() {
+        socket.shutdown().await.ok();
+    }
+}
+
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Takes the code out of the address bar and the history.
+const SCRIPT: &str = "history.replaceState(null,'',location.pathname)";
+
+fn finish(page: Page) -> String {
+    let (title, text) = match page {
+        Page::SignedIn => ("Signed in", "pwfs is signed in. You can close this window."),
+        Page::NotSignedIn => (
+            "Not signed in",
+            "The login did not succeed. The terminal tells why.",
+        ),
+    };
+    let body = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
+         <script>{SCRIPT}</script><h1>{title}</h1><p>{text}</p></html>"
+    );
+    let hash = STANDARD.encode(Sha256::digest(SCRIPT));
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
+         Content-Security-Policy: default-src 'none'; script-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'\r\n\
+         Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,385 @@
+//! What is said to the identity provider: discovery, authorization code with PKCE, refresh, revocation.
+//!
+//! Bentley IMS has moved its endpoints before, so every one is taken from discovery (projectwise-api 3). The `oauth2`
+//! crate speaks the protocol, over our own [`HttpClient`].
+
+use std::future::Future;
+use std::pin::Pin;
+
+use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, RevocationUrl, Scope, TokenResponse,
+    TokenUrl,
+};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+use url::{Host, Url};
+
+use super::AuthError;
+use super::credentials::Tokens;
+use crate::http::{HttpClient, HttpError, Lane, Method, Request, SafeUrl, Secret};
+
+/// An app as registered in the iTwin portal.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The identity provider, such as `https://ims.bentley.com`.
+    pub issuer: Url,
+    /// The Client ID.
+    pub client_id: String,
+    /// The Client Secret, for apps that have one.
+    pub client_secret: Option<Secret>,
+    /// The redirect URI, character for character as registered.
+    pub redirect_uri: String,
+}
+
+/// The identity provider of one app.
+pub struct Provider {
+    http: HttpClient,
+    app: App,
+    client: Client,
+    revokes: bool,
+}
+
+type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointSet>;
+
+/// A login that has begun: what the browser is sent to, and what proves that the answer belongs to it.
+pub struct Attempt {
+    /// What the person opens. It holds no secret: the state and the challenge are worth nothing without us.
+    pub url: Url,
+    state: CsrfToken,
+    verifier: PkceCodeVerifier,
+}
+
+/// What came back from the browser.
+pub enum Reply {
+    /// Not an answer to this attempt.
+    Foreign,
+    /// The one-time code.
+    Code(Secret),
+    /// The identity provider said no.
+    Refused {
+        /// The code, such as `access_denied`.
+        error: String,
+        /// The provider's own words, maybe none.
+        description: String,
+    },
+}
+
+/// The part of a discovery document that is used (OpenID Connect Discovery 1.0, 3).
+#[derive(Deserialize)]
+struct Discovery {
+    authorization_endpoint: Url,
+    token_endpoint: Url,
+    revocation_endpoint: Option<Url>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Vec<String>,
+}
+
+impl Provider {
+    /// Asks `app`'s issuer where its endpoints are.
+    pub async fn discover(http: &HttpClient, app: App) -> Result<Self, AuthError> {
+        safe(&app.issuer)?;
+        // The path is appended, not joined: an issuer may have a path of its own.
+        let text = format!(
+            "{}/.well-known/openid-configuration",
+            app.issuer.as_str().trim_end_matches('/')
+        );
+        let url = Url::parse(&text)
+            .map_err(|error| AuthError::Protocol(format!("the issuer's address: {error}")))?;
+        let shown = SafeUrl(&url).to_string();
+        let response = http.send(Request::get(Lane::Login, url)).await?;
+        if let Some(error) = outage(&shown, response.status) {
+            return Err(AuthError::Unreachable(error));
+        }
+        if response.status != 200 {
+            let text = format!(
+                "{shown} answers with status {} instead of its endpoints",
+                response.status
+            );
+            return Err(AuthError::Protocol(text));
+        }
+        let found: Discovery = serde_json::from_slice(&response.body)
+            .map_err(|error| AuthError::Protocol(format!("{shown} is not a discovery document: {error}")))?;
+        let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
+        for endpoint in endpoints.into_iter().chain(&found.revocation_endpoint) {
+            safe(endpoint)?;
+            if is_loopback(endpoint) && !is_loopback(&app.issuer) {
+                let text = format!("{shown} names an endpoint on this machine");
+                return Err(AuthError::Protocol(text));
+            }
+        }
+        let redirect = RedirectUrl::new(app.redirect_uri.clone()).map_err(|error| {
+            AuthError::Protocol(format!("the redirect URI {:?}: {error}", app.redirect_uri))
+        })?;
+        // Both forms are seen with Bentley (projectwise-api 3). Basic only where the provider takes nothing else.
+        let methods = &found.token_endpoint_auth_methods_supported;
+        let has = |name: &str| methods.iter().any(|method| method == name);
+        let auth_type = if has("client_secret_basic") && !has("client_secret_post") {
+            AuthType::BasicAuth
+        } else {
+            AuthType::RequestBody
+        };
+        let revokes = found.revocation_endpoint.is_some();
+        let mut client = BasicClient::new(ClientId::new(app.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(found.authorization_endpoint))
+            .set_token_uri(TokenUrl::from_url(found.token_endpoint))
+            .set_revocation_url_option(found.revocation_endpoint.map(RevocationUrl::from_url))
+            .set_redirect_uri(redirect)
+            .set_auth_type(auth_type);
+        if let Some(secret) = &app.client_secret {
+            client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
+        }
+        Ok(Self {
+            http: http.clone(),
+            app,
+            client,
+            revokes,
+        })
+    }
+
+    /// The app it speaks for.
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Begins a login for `scopes`, separated by spaces.
+    pub fn begin(&self, scopes: &str) -> Attempt {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let (url, state) = self
+            .client
+            .authorize_url(CsrfToken::new_random)
+            .add_scopes(
+                scopes
+                    .split_whitespace()
+                    .map(|scope| Scope::new(scope.to_owned())),
+            )
+            .set_pkce_challenge(challenge)
+            .url();
+        Attempt { url, state, verifier }
+    }
+
+    /// Exchanges the one-time code of `attempt` for tokens. Sent once: a code must not arrive twice.
+    pub async fn exchange(&self, attempt: &Attempt, code: &Secret) -> Result<Tokens, AuthError> {
+        let wire = Wire {
+            http: &self.http,
+            grant: Grant::Code,
+        };
+        let answer = self
+            .client
+            .exchange_code(AuthorizationCode::new(code.expose().to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.secret().clone()))
+            .request_async(&wire)
+            .await;
+        tokens(answer)
+    }
+
+    /// Exchanges `refresh` for new tokens. The old refresh token may be dead afterwards.
+    pub async fn refresh(&self, refresh: &Secret) -> Result<Tokens, AuthError> {
+        let wire = Wire {
+            http: &self.http,
+            grant: Grant::Refresh,
+        };
+        let token = RefreshToken::new(refresh.expose().to_owned());
+        let answer = self
+            .client
+            .exchange_refresh_token(&token)
+            // Not in RFC 6749, but Bentley's own library sends it (projectwise-api 3).
+            .add_extra_param("redirect_uri", self.app.redirect_uri.clone())
+            .request_async(&wire)
+            .await;
+        tokens(answer)
+    }
+
+    /// Ends `refresh` at the provider; false where the provider offers no way to.
+    pub async fn revoke(&self, refresh: &Secret) -> Result<bool, AuthError> {
+        if !self.revokes {
+            return Ok(false);
+        }
+        let wire = Wire {
+            http: &self.http,
+            grant: Grant::Refresh,
+        };
+        let token = RefreshToken::new(refresh.expose().to_owned());
+        let request = self
+            .client
+            .revoke_token(token.into())
+            .map_err(|error| AuthError::Protocol(error.to_string()))?;
+        match request.request_async(&wire).await {
+            Ok(()) => Ok(true),
+            Err(RequestTokenError::Request(error)) => Err(AuthError::Unreachable(error)),
+            Err(RequestTokenError::ServerResponse(answer)) => {
+                let words = short(answer.error().as_ref());
+                Err(AuthError::Protocol(format!(
+                    "the login could not be ended at the provider ({words})"
+                )))
+            }
+            Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(AuthError::Protocol(
+                "the login could not be ended at the provider".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Attempt {
+    /// Reads the query of a callback. Whatever has another state is foreign, an error too.
+    pub fn reply(&self, callback: &Url) -> Reply {
+        let value = |name: &str| {
+            callback
+                .query_pairs()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let state = value("state").unwrap_or_default();
+        if !bool::from(state.as_bytes().ct_eq(self.state.secret().as_bytes())) {
+            return Reply::Foreign;
+        }
+        match (value("error"), value("code")) {
+            (Some(error), _) => Reply::Refused {
+                error: short(&error),
+                description: short(&value("error_description").unwrap_or_default()),
+            },
+            (None, Some(code)) => Reply::Code(Secret::new(code)),
+            (None, None) => Reply::Foreign,
+        }
+    }
+}
+
+/// A stranger's words, cut to what fits a message and without control characters.
+fn short(text: &str) -> String {
+    text.chars()
+        .filter(|letter| !letter.is_control())
+        .take(300)
+        .collect()
+}
+
+/// Refuses addresses that would carry secrets in the open.
+fn safe(url: &Url) -> Result<(), AuthError> {
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
+        Ok(())
+    } else {
+        let text = format!("{} is not a secure (https) address", SafeUrl(url));
+        Err(AuthError::Protocol(text))
+    }
+}
+
+/// True for `localhost` and the loopback addresses.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// A provider that fails says nothing about the login.
+fn outage(shown: &str, status: u16) -> Option<HttpError> {
+    (status >= 500 || status == 429 || status == 408)
+        .then(|| HttpError::Unreachable(format!("{shown} fails with status {status}")))
+}
+
+type TokenAnswer = Result<BasicTokenResponse, RequestTokenError<HttpError, BasicErrorResponse>>;
+
+fn tokens(answer: TokenAnswer) -> Result<Tokens, AuthError> {
+    match answer {
+        Ok(answer) => Ok(Tokens {
+            access: Secret::new(answer.access_token().secret()),
+            refresh: answer.refresh_token().map(|token| Secret::new(token.secret())),
+            lifetime: answer.expires_in(),
+            scopes: answer.scopes().map(|scopes| {
+                let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+                words.join(" ")
+            }),
+        }),
+        Err(RequestTokenError::Request(error)) => Err(AuthError::Unreachable(error)),
+        Err(RequestTokenError::ServerResponse(answer)) => Err(refused(&answer)),
+        // The body may hold tokens: only its existence is told.
+        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(AuthError::Protocol(
+            "the token endpoint's answer is neither tokens nor an OAuth error".to_owned(),
+        )),
+    }
+}
+
+fn refused(answer: &BasicErrorResponse) -> AuthError {
+    let words = match answer.error_description() {
+        Some(description) => format!("{}: {}", short(answer.error().as_ref()), short(description)),
+        None => short(answer.error().as_ref()),
+    };
+    match answer.error() {
+        BasicErrorResponseType::InvalidGrant => {
+            AuthError::LoginRequired(format!("the login has ended ({words}); run `pwfs login`"))
+        }
+        BasicErrorResponseType::InvalidClient => AuthError::SecretRequired(format!(
+            "the app's Client Secret is missing, wrong or was renewed in the portal ({words}); \
+             run `pwfs login --client-secret-file FILE` with the present one"
+        )),
+        BasicErrorResponseType::InvalidRequest
+        | BasicErrorResponseType::InvalidScope
+        | BasicErrorResponseType::UnauthorizedClient
+        | BasicErrorResponseType::UnsupportedGrantType
+        | BasicErrorResponseType::Extension(_) => {
+            AuthError::Protocol(format!("the token request is refused ({words})"))
+        }
+    }
+}
+
+/// What a token request carries: decides whether it may be sent again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grant {
+    Code,
+    Refresh,
+}
+
+/// Lets the `oauth2` crate speak through our client.
+struct Wire<'a> {
+    http: &'a HttpClient,
+    grant: Grant,
+}
+
+impl<'c> AsyncHttpClient<'c> for Wire<'_> {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let url = Url::parse(&request.uri().to_string())
+                .map_err(|error| HttpError::Protocol(format!("the token endpoint's address: {error}")))?;
+            let shown = SafeUrl(&url).to_string();
+            let header = |name: &str| {
+                request
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned)
+            };
+            let accept = header("accept").unwrap_or_else(|| "application/json".to_owned());
+            let authorization = header("authorization").map(Secret::new);
+            let body = String::from_utf8(request.into_body())
+                .map_err(|_| HttpError::Protocol("a token request is not text".to_owned()))?;
+            let ours = Request {
+                method: Method::Post,
+                url,
+                headers: vec![("Accept", accept)],
+                authorization,
+                body: Some(("application/x-www-form-urlencoded", Secret::new(body))),
+                lane: Lane::Login,
+            };
+            let answer = match self.grant {
+                Grant::Code => self.http.send_once(ours).await?,
+                Grant::Refresh => self.http.send(ours).await?,
+            };
+            if let Some(error) = outage(&shown, answer.status) {
+                return Err(error);
+            }
+            let mut response = oauth2::http::Response::builder().status(answer.status);
+            if let Some(kind) = answer.header("content-type") {
+                response = response.header("content-type", kind);
+            }
+            response
+                .body(answer.body.to_vec())
+                .map_err(|error| HttpError::Protocol(format!("{shown}: {error}")))
+        })
+    }
+}
