@@ -173,7 +173,7 @@ impl Profile {
     }
 }
 
-fn spelling<T: PartialEq>(words: &[(&str, T)], value: T) -> String {
+fn spelling<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
     words
         .iter()
         .find(|(_, known)| *known == value)
@@ -181,7 +181,7 @@ fn spelling<T: PartialEq>(words: &[(&str, T)], value: T) -> String {
         .expect("each table of words names every variant; a test reads all of them back")
 }
 
-fn unless_default<T: PartialEq + Default>(words: &[(&str, T)], value: T) -> Field {
+fn unless_default<T: PartialEq + Copy + Default>(words: &[(&str, T)], value: T) -> Field {
     if value == T::default() {
         Field::Absent
     } else {
@@ -203,13 +203,11 @@ fn word<T: Copy>(table: &dyn TableLike, key: &str, words: &[(&str, T)]) -> Resul
     let Some(text) = text(table, key)? else {
         return Ok(None);
     };
-    match words.iter().find(|(word, _)| *word == text) {
-        Some((_, value)) => Ok(Some(*value)),
-        None => {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
-        }
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(Some(*value));
     }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
 }
 
 /// A list of texts, or one text as OAuth writes it, with spaces between.

@@ -1,0 +1,152 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+use crate::model::Datasource;
+
+#[track_caller]
+fn check(error: impl Into<CliError>, code: u8, words: &[&str]) {
+    let error = error.into();
+    let text = error.to_text();
+    assert_eq!(error.exit_code(), code, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn every_remote_error_has_its_status_and_the_words_of_the_guide() {
+    let detail = || "status 403, request id r-1".to_owned();
+    let what = || "folder X".to_owned();
+    check(
+        RemoteError::Denied {
+            what: what(),
+            detail: detail(),
+        },
+        77,
+        &[
+            "folder X",
+            "r-1",
+            "Hint: insufficient permissions",
+            "projectwise:read",
+            "Client ID",
+            "whitelisted",
+        ],
+    );
+    check(
+        RemoteError::NotFound {
+            what: what(),
+            detail: detail(),
+        },
+        1,
+        &["folder X", "pwfs tree"],
+    );
+    check(
+        RemoteError::LoginRequired("over".into()),
+        77,
+        &["over", "pwfs login"],
+    );
+    check(
+        RemoteError::SecretRequired("x".into()),
+        77,
+        &["--client-secret-file"],
+    );
+    check(RemoteError::LockedOut("x".into()), 77, &["unlock"]);
+    check(
+        RemoteError::Throttled {
+            retry_after: Some(Duration::from_secs(90)),
+        },
+        75,
+        &["in 90 s"],
+    );
+    check(
+        RemoteError::Throttled { retry_after: None },
+        75,
+        &["a few minutes"],
+    );
+    check(
+        RemoteError::Unreachable("refused".into()),
+        69,
+        &["firewall", "contact IT"],
+    );
+    check(RemoteError::TimedOut("x".into()), 75, &["firewall"]);
+    check(RemoteError::Server("x".into()), 75, &["request id"]);
+    check(RemoteError::Protocol("x".into()), 1, &["datasource URL"]);
+}
+
+#[test]
+fn a_choice_of_datasources_is_listed() {
+    let datasource = |id: &str| Datasource {
+        id: id.to_owned(),
+        plugin: "Bentley.PW".to_owned(),
+        location: "h:ds".to_owned(),
+        label: format!("label of {id}"),
+        description: String::new(),
+    };
+    check(
+        ConnectError::SeveralDatasources(vec![datasource("PW--a"), datasource("PW--b")]),
+        2,
+        &["PW--a (label of PW--a)", "PW--b (label of PW--b)"],
+    );
+    check(
+        ConnectError::NoDatasource("https://h".to_owned()),
+        1,
+        &["https://h"],
+    );
+}
+
+#[test]
+fn logins_and_configuration_have_their_statuses() {
+    check(AuthError::LoginRequired("x".into()), 77, &["pwfs login"]);
+    check(AuthError::Store("locked".into()), 1, &["--credentials file"]);
+    check(
+        LoginError::InvalidScope {
+            scopes: "a b".into(),
+            detail: "d".into(),
+        },
+        77,
+        &["developer portal access", "free"],
+    );
+    check(
+        LoginCommandError::Usage("no client id".into()),
+        2,
+        &["no client id"],
+    );
+    let path = || PathBuf::from("/x/config.toml");
+    check(
+        ConfigError::NoProfile {
+            name: "a".into(),
+            known: vec!["b".into()],
+            path: path(),
+        },
+        78,
+        &["there are: b"],
+    );
+    check(
+        ConfigError::Write {
+            path: path(),
+            source: io::Error::other("full"),
+        },
+        73,
+        &["/x/config.toml", "Cause: full"],
+    );
+    check(
+        AddressError::Scheme("ftp://x".into()),
+        2,
+        &["looks like https://"],
+    );
+}
+
+#[test]
+fn an_error_prints_as_three_kinds_of_lines_or_as_json() {
+    let error = CliError::new(ErrorKind::Failure, "it broke\u{1b}[2J")
+        .hint("mend it")
+        .while_doing("cannot do it");
+    assert_eq!(
+        error.to_text(),
+        "Error: cannot do it\nCause: it broke\\u{1b}[2J\nHint: mend it\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
+    assert_eq!(json["error"]["exit_code"], 1);
+    assert_eq!(json["error"]["causes"][0], "it broke\u{1b}[2J");
+}
