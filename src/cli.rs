@@ -1,6 +1,269 @@
-//! The command line.
+//! The command line: what may be said, and which command answers.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod browse;
 pub mod demo;
 pub mod failure;
 pub mod login;
 pub mod mount;
 pub mod output;
+pub mod session;
+
+use failure::{CliError, ErrorKind, exit};
+use output::{Format, Printer};
+use session::Session;
+
+/// Mount ProjectWise folders as a read-only directory tree
+#[derive(Debug, Parser)]
+#[command(name = "pwfs", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0   it worked
+  1   it failed
+  2   the command line cannot be understood
+  69  the server cannot be reached
+  73  a file or directory cannot be created
+  75  try again later
+  77  login or permission
+  78  the configuration cannot be used";
+
+/// What all commands share.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Profile of config.toml to use
+    #[arg(long, global = true, value_name = "NAME", env = "PWFS_PROFILE")]
+    pub profile: Option<String>,
+    /// Configuration file to use
+    #[arg(long, global = true, value_name = "FILE", env = "PWFS_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Write results and errors as JSON
+    #[arg(long, global = true, env = "PWFS_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    pub json: bool,
+    /// Least important messages to log to stderr
+    #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "PWFS_LOG_LEVEL")]
+    pub log_level: Option<LogLevel>,
+    /// Log more; repeat for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "log_level")]
+    pub verbose: u8,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// What a person should know. The default.
+    Warn,
+    /// What happens.
+    Info,
+    /// Why it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Try pwfs on an embedded ProjectWise with a bridge project
+    Demo(demo::DemoArgs),
+    /// Sign in with your own iTwin app
+    Login(login::LoginArgs),
+    /// End the login and forget it
+    Logout(login::LogoutArgs),
+    /// Show who is signed in
+    Whoami(login::WhoamiArgs),
+    /// List the datasources of the server
+    Datasources(browse::DatasourcesArgs),
+    /// List the folders in a folder, or the root folders
+    Folders(browse::FoldersArgs),
+    /// Show folders and documents as a tree
+    Tree(browse::TreeArgs),
+    /// Show ProjectWise folders as a read-only directory
+    Mount(mount::MountArgs),
+    /// Unmount a directory
+    Unmount(mount::UnmountArgs),
+    /// List the mounts of this machine
+    Mounts,
+}
+
+impl GlobalArgs {
+    fn log_level(&self) -> LogLevel {
+        match (self.log_level, self.verbose) {
+            (Some(level), _) => level,
+            (None, 0) => LogLevel::Warn,
+            (None, 1) => LogLevel::Info,
+            (None, 2) => LogLevel::Debug,
+            (None, _) => LogLevel::Trace,
+        }
+    }
+}
+
+/// Runs the command of these arguments, the program's name first, to its end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; anything else is a usage error. A closed pipe has nobody to tell.
+            let _ = error.print();
+            let asked_for = !error.use_stderr();
+            return ExitCode::from(if asked_for { exit::OK } else { exit::USAGE });
+        }
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
+    let format = if cli.global.json || cli.command.wants_json() {
+        Format::Json
+    } else {
+        Format::Text
+    };
+    let printer = Arc::new(Printer::new(format, no_color));
+    start_log(cli.global.log_level());
+    let result = wait_for(dispatch(&cli, &printer)).and_then(|()| printer.flush());
+    match result {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            // What was found before the failure is worth having.
+            let _ = printer.flush();
+            printer.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+impl Command {
+    /// True where the command's own flag asks for JSON.
+    fn wants_json(&self) -> bool {
+        match self {
+            Self::Tree(args) => args.format == browse::TreeFormat::Json,
+            Self::Demo(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Whoami(_)
+            | Self::Datasources(_)
+            | Self::Folders(_)
+            | Self::Mount(_)
+            | Self::Unmount(_)
+            | Self::Mounts => false,
+        }
+    }
+}
+
+/// Runs the command.
+async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
+    let session = || Session::open(&cli.global);
+    match &cli.command {
+        Command::Demo(args) => demo::demo(args, printer).await,
+        Command::Login(args) => login::terminal::login(args, session()?, printer).await,
+        Command::Logout(args) => login::terminal::logout(args, session()?, printer).await,
+        Command::Whoami(args) => login::terminal::whoami(args, session()?, printer).await,
+        Command::Datasources(args) => browse::datasources(session()?, args, printer).await,
+        Command::Folders(args) => {
+            browse::folders(&session()?.remote(&args.source).await?, args, printer).await
+        }
+        Command::Tree(args) => browse::tree(&session()?.remote(&args.source).await?, args, printer).await,
+        Command::Mount(args) => {
+            let (account, dirs) = session()?.account()?;
+            mount::mount(args, &account, &dirs, printer).await
+        }
+        Command::Unmount(args) => mount::unmount(args, printer).await,
+        Command::Mounts => mount::mounts(printer).await,
+    }
+}
+
+/// Runs a command on the one runtime of this process.
+fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("cannot start"))?;
+    let result = runtime.block_on(command);
+    // A keyring that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_log(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    // Other crates speak of their own affairs; they are heard where everything is wanted.
+    let filter = if level == "trace" {
+        level.to_owned()
+    } else {
+        format!("error,pwfs={level}")
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .finish();
+    // Only a test that runs two commands finds one there already; that one stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn more_v_log_more_and_json_may_be_asked_for_in_two_ways() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(parse("pwfs tree").global.log_level(), LogLevel::Warn);
+        assert_eq!(parse("pwfs tree -vv").global.log_level(), LogLevel::Debug);
+        assert_eq!(
+            parse("pwfs --log-level trace tree").global.log_level(),
+            LogLevel::Trace
+        );
+        assert!(parse("pwfs tree --format json A/B").command.wants_json());
+        assert!(!parse("pwfs folders A/B").command.wants_json());
+        assert!(Cli::try_parse_from(["pwfs", "tree", "--depth", "0"]).is_err());
+        assert!(Cli::try_parse_from(["pwfs", "nonsense"]).is_err());
+    }
+
+    #[test]
+    fn every_exit_status_is_in_the_help() {
+        for code in [
+            exit::OK,
+            exit::FAILURE,
+            exit::USAGE,
+            exit::UNREACHABLE,
+            exit::CANNOT_CREATE,
+            exit::TRY_AGAIN,
+            exit::LOGIN,
+            exit::CONFIG,
+        ] {
+            assert!(
+                AFTER_HELP
+                    .lines()
+                    .any(|line| line.trim().starts_with(&format!("{code} "))),
+                "{code}"
+            );
+        }
+    }
+}

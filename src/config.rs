@@ -15,7 +15,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 mod profile;
 mod schema;
 
-pub use profile::{AppKind, CredentialStore, FolderChoice, Profile};
+pub use profile::{AppKind, FolderChoice, Profile};
 
 /// Name of the configuration file in its directory.
 const FILE_NAME: &str = "config.toml";
@@ -257,6 +257,10 @@ impl ConfigFile {
             Err(ConfigError::NoProfile { .. }) => None,
             Err(error) => return Err(error),
         };
+        let not_a_table = || ConfigError::Invalid {
+            path: self.path.clone(),
+            detail: format!("profiles.{name} must be a table"),
+        };
         let profiles = self
             .document
             .entry(schema::PROFILES_KEY)
@@ -267,14 +271,14 @@ impl ConfigFile {
                 Item::Table(table)
             })
             .as_table_like_mut()
-            .expect("schema::checked makes sure that profiles is a table");
+            .ok_or_else(not_a_table)?;
         if !profiles.contains_key(name) {
             profiles.insert(name, Item::Table(Table::new()));
         }
         let table = profiles
             .get_mut(name)
             .and_then(Item::as_table_like_mut)
-            .expect("it was read as a table or inserted as one right above");
+            .ok_or_else(not_a_table)?;
         let before = old.as_ref().map(Profile::fields).unwrap_or_default();
         for (key, field) in profile.fields() {
             if before

@@ -33,7 +33,7 @@ const TREE_DEPTH: usize = 3;
 /// Try pwfs on an embedded ProjectWise with a bridge project
 ///
 /// Starts the server on this machine, signs in to it, mounts it, and waits for Ctrl-C. Nothing leaves the machine.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
     /// Directory to mount on; made if missing, and then removed at the end
     #[arg(default_value = "./projectwise-demo")]

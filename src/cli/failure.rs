@@ -170,16 +170,13 @@ impl CliError {
         matches!(self.kind, ErrorKind::BrokenPipe)
     }
 
-    pub(super) fn from_output(error: io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::BrokenPipe => ErrorKind::BrokenPipe,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "the standard library's enum, open by design"
-            )]
-            _ => ErrorKind::Failure,
+    pub(super) fn from_output(error: &io::Error) -> Self {
+        let kind = if error.kind() == io::ErrorKind::BrokenPipe {
+            ErrorKind::BrokenPipe
+        } else {
+            ErrorKind::Failure
         };
-        Self::of(kind, &error).while_doing("the output cannot be written")
+        Self::of(kind, error).while_doing("the output cannot be written")
     }
 
     pub(super) fn to_text(&self) -> String {
@@ -374,9 +371,6 @@ impl From<ConfigError> for CliError {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 impl From<ConnectionError> for CliError {
     fn from(error: ConnectionError) -> Self {
         match error {
@@ -456,3 +450,6 @@ impl From<DaemonError> for CliError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -568,5 +568,7 @@ async fn revoke(context: &Context<'_>, record: &Credentials) -> Result<bool, Aut
     Provider::discover(context.http, app).await?.revoke(refresh).await
 }
 
+pub mod terminal;
+
 #[cfg(test)]
 mod tests;

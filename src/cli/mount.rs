@@ -22,7 +22,7 @@ use crate::tree::{OnOutage, TreeConfig};
 /// Show ProjectWise folders as a read-only directory
 ///
 /// Runs until Ctrl-C, SIGTERM or `pwfs unmount`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(override_usage = "pwfs mount [OPTIONS] [SOURCE] <DIR>")]
 pub struct MountArgs {
     /// Datasource URL (the profile's where left out), and the directory to mount on
@@ -96,15 +96,12 @@ enum Fileless {
 }
 
 /// Unmount a directory
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct UnmountArgs {
     /// The directory
     dir: PathBuf,
 }
 
-/// List the mounts of this machine
-#[derive(Debug, Args)]
-pub struct MountsArgs {}
 
 /// Parses `5m`, `90s`, `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -124,7 +121,7 @@ fn mode(text: &str) -> Result<u16, String> {
 /// Mounts, and waits for the end.
 pub async fn mount(
     args: &MountArgs,
-    account: &Account<'_>,
+    account: &Account,
     dirs: &AppDirs,
     printer: &Printer,
 ) -> Result<(), CliError> {
@@ -250,7 +247,7 @@ pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
 }
 
 /// The folders of the command line, or else of the profile.
-fn folder_choices(args: &MountArgs, account: &Account<'_>) -> Result<Vec<FolderChoice>, CliError> {
+fn folder_choices(args: &MountArgs, account: &Account) -> Result<Vec<FolderChoice>, CliError> {
     if !args.folders.is_empty() {
         return Ok(args.folders.iter().map(|text| FolderChoice::parse(text)).collect::<Result<_, _>>()?);
     }

@@ -72,20 +72,23 @@ impl Printer {
     /// Writes a line of text. What came from a server is escaped by the caller.
     pub fn line(&self, text: &str) -> Result<(), CliError> {
         let mut out = self.out.lock();
-        writeln!(out, "{text}").map_err(CliError::from_output)
+        writeln!(out, "{text}").map_err(|error| CliError::from_output(&error))
     }
 
     /// Writes a JSON document.
     pub fn json(&self, document: &impl Serialize) -> Result<(), CliError> {
         let mut out = self.out.lock();
         serde_json::to_writer_pretty(&mut *out, document)
-            .map_err(|error| CliError::from_output(error.into()))?;
-        writeln!(out).map_err(CliError::from_output)
+            .map_err(|error| CliError::from_output(&error.into()))?;
+        writeln!(out).map_err(|error| CliError::from_output(&error))
     }
 
     /// Hands everything to the system; a full disk or a closed pipe shows here at the latest.
     pub fn flush(&self) -> Result<(), CliError> {
-        self.out.lock().flush().map_err(CliError::from_output)
+        self.out
+            .lock()
+            .flush()
+            .map_err(|error| CliError::from_output(&error))
     }
 
     /// Tells a person at a terminal how far things are; the line is overwritten by the next one.
@@ -99,6 +102,12 @@ impl Printer {
     /// Removes the progress line.
     pub fn end_progress(&self) {
         self.progress("");
+    }
+
+    /// Tells something beside the results, on stderr.
+    pub fn note(&self, text: &str) {
+        self.end_progress();
+        let _ = writeln!(self.err.lock(), "{text}");
     }
 
     /// Tells of something that does not stop the command.

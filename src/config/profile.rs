@@ -2,15 +2,15 @@
 
 use toml_edit::{Item, TableLike};
 
+use crate::auth::StoreKind;
+use crate::auth::login::{DEFAULT_ISSUER, DEFAULT_REDIRECT_URI, DEFAULT_SCOPES};
 use crate::remote::wsg::{ApiVersion, BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
 
 use super::Field;
 use super::schema::{self, folder_tables};
 
-/// Bentley's identity provider (projectwise-api 3).
-const ISSUER: &str = "https://ims.bentley.com";
-/// A free port that Bentley's own CLI registers, too (projectwise-api 3).
-const REDIRECT_URI: &str = "http://localhost:3301/signin-callback";
+/// What a desktop has; `login` decides anew where there is none.
+const DEFAULT_STORE: StoreKind = StoreKind::Keyring;
 /// Pages smaller than this only cost requests; larger ones time out at the server (projectwise-api 1.7, 4).
 const PAGE_SIZES: std::ops::RangeInclusive<i64> = 2..=10_000;
 
@@ -22,16 +22,6 @@ pub enum AppKind {
     User,
     /// The app itself logs in with its secret.
     Service,
-}
-
-/// Where the login is kept. Decided at login; nothing falls back to the other by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CredentialStore {
-    /// The desktop's keyring.
-    #[default]
-    Keyring,
-    /// A file only this user can read.
-    File,
 }
 
 /// A folder to show at the top of a mount.
@@ -56,8 +46,8 @@ pub struct Profile {
     pub scopes: Vec<String>,
     /// Where the browser comes back to.
     pub redirect_uri: String,
-    /// Where the login is kept.
-    pub credentials: CredentialStore,
+    /// Where the login is kept. Decided at login; nothing falls back to the other by itself.
+    pub credentials: StoreKind,
     /// The datasource URL.
     pub datasource: Option<String>,
     /// The folders to mount; none means all root folders.
@@ -69,12 +59,12 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Self {
         Self {
-            issuer: ISSUER.to_owned(),
+            issuer: DEFAULT_ISSUER.to_owned(),
             client_id: String::new(),
             app: AppKind::default(),
             scopes: default_scopes(AppKind::default()),
-            redirect_uri: REDIRECT_URI.to_owned(),
-            credentials: CredentialStore::default(),
+            redirect_uri: DEFAULT_REDIRECT_URI.to_owned(),
+            credentials: DEFAULT_STORE,
             datasource: None,
             folders: Vec::new(),
             wsg: WsgOptions::default(),
@@ -85,17 +75,14 @@ impl Default for Profile {
 /// The scopes of the guide: a person's app also asks for a refresh token, which a service has no use for.
 pub(super) fn default_scopes(app: AppKind) -> Vec<String> {
     match app {
-        AppKind::User => vec!["projectwise:read".to_owned(), "offline_access".to_owned()],
+        AppKind::User => DEFAULT_SCOPES.split(' ').map(str::to_owned).collect(),
         AppKind::Service => vec!["projectwise:read".to_owned()],
     }
 }
 
 /// Spellings in the file, one table for reading and writing each.
 const APPS: [(&str, AppKind); 2] = [("user", AppKind::User), ("service", AppKind::Service)];
-const STORES: [(&str, CredentialStore); 2] = [
-    ("keyring", CredentialStore::Keyring),
-    ("file", CredentialStore::File),
-];
+const STORES: [(&str, StoreKind); 2] = [("keyring", StoreKind::Keyring), ("file", StoreKind::File)];
 const STYLES: [(&str, QueryStyle); 3] = [
     ("relationship", QueryStyle::Relationship),
     ("path", QueryStyle::Path),
@@ -143,7 +130,7 @@ impl Profile {
             scopes: scopes(table)?.unwrap_or_else(|| default_scopes(app)),
             app,
             redirect_uri: text(table, "redirect_uri")?.unwrap_or(fallback.redirect_uri),
-            credentials: word(table, "credentials", &STORES)?.unwrap_or_default(),
+            credentials: word(table, "credentials", &STORES)?.unwrap_or(DEFAULT_STORE),
             datasource: text(table, "datasource")?,
             folders: folders(table)?,
             wsg: WsgOptions {
@@ -186,7 +173,7 @@ impl Profile {
     }
 }
 
-fn spelling<T: PartialEq>(words: &[(&str, T)], value: T) -> String {
+fn spelling<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
     words
         .iter()
         .find(|(_, known)| *known == value)
@@ -194,7 +181,7 @@ fn spelling<T: PartialEq>(words: &[(&str, T)], value: T) -> String {
         .expect("each table of words names every variant; a test reads all of them back")
 }
 
-fn unless_default<T: PartialEq + Default>(words: &[(&str, T)], value: T) -> Field {
+fn unless_default<T: PartialEq + Copy + Default>(words: &[(&str, T)], value: T) -> Field {
     if value == T::default() {
         Field::Absent
     } else {
@@ -216,13 +203,11 @@ fn word<T: Copy>(table: &dyn TableLike, key: &str, words: &[(&str, T)]) -> Resul
     let Some(text) = text(table, key)? else {
         return Ok(None);
     };
-    match words.iter().find(|(word, _)| *word == text) {
-        Some((_, value)) => Ok(Some(*value)),
-        None => {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
-        }
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(Some(*value));
     }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
 }
 
 /// A list of texts, or one text as OAuth writes it, with spaces between.

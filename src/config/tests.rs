@@ -1,4 +1,5 @@
 use super::*;
+use crate::auth::StoreKind;
 use crate::remote::wsg::{BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
 
 fn parse(text: &str) -> Result<ConfigFile, ConfigError> {
@@ -12,7 +13,7 @@ fn full() -> Profile {
         app: AppKind::Service,
         scopes: vec!["projectwise:read".to_owned()],
         redirect_uri: "http://localhost:9/cb".to_owned(),
-        credentials: CredentialStore::File,
+        credentials: StoreKind::File,
         datasource: Some("https://h/ws/v2.8/Repositories/Bentley.PW--h~3Ads".to_owned()),
         folders: vec![
             FolderChoice {

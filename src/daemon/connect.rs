@@ -1,10 +1,10 @@
 //! From a profile to a document server: the client, the login's tokens, the datasource.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::auth::{AppId, CredentialStore, StoreKind, TokenSource};
-use crate::config::{self, Profile};
+use crate::auth::{AppId, CredentialStore, TokenSource};
+use crate::config::Profile;
 use crate::http::{HttpClient, HttpError};
 use crate::model::Datasource;
 use crate::remote::RemoteError;
@@ -31,28 +31,25 @@ pub enum ConnectionError {
 }
 
 /// What a connection is made from.
-pub struct Account<'a> {
+pub struct Account {
     /// The profile's name.
-    pub name: &'a str,
+    pub name: String,
     /// What it says.
-    pub profile: &'a Profile,
+    pub profile: Profile,
     /// Where the login is kept, if in a file.
-    pub state_dir: &'a Path,
+    pub state_dir: PathBuf,
 }
 
-impl Account<'_> {
+impl Account {
     /// What hands out the profile's tokens; the one of this process and mount.
     pub fn tokens(&self, http: &HttpClient) -> TokenSource {
-        let kind = match self.profile.credentials {
-            config::CredentialStore::Keyring => StoreKind::Keyring,
-            config::CredentialStore::File => StoreKind::File,
-        };
         let app = AppId {
             issuer: self.profile.issuer.clone(),
             client_id: self.profile.client_id.clone(),
             scopes: self.profile.scopes.join(" "),
         };
-        TokenSource::new(http.clone(), CredentialStore::new(kind, self.state_dir, self.name), app)
+        let store = CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name);
+        TokenSource::new(http.clone(), store, app)
     }
 
     /// Connects to `source`, or to the profile's datasource.
@@ -72,7 +69,7 @@ impl Account<'_> {
     fn address(&self, source: Option<&str>) -> Result<WsgAddress, ConnectionError> {
         let text = source
             .or(self.profile.datasource.as_deref())
-            .ok_or_else(|| ConnectionError::NoDatasource(self.name.to_owned()))?;
+            .ok_or_else(|| ConnectionError::NoDatasource(self.name.clone()))?;
         Ok(WsgAddress::parse(text)?)
     }
 }

@@ -13,7 +13,6 @@ use crate::http::HttpClient;
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
 
-mod account;
 mod address;
 mod error;
 mod file;
@@ -346,9 +345,12 @@ impl Remote for WsgRemote {
         if let Some(id) = by_server {
             return Ok(format!("user {id}"));
         }
-        self.gateway.token_subject().await?.ok_or_else(|| {
-            RemoteError::Protocol("neither the server nor the token tells whose login this is".to_owned())
-        })
+        match self.gateway.token_account().await? {
+            Some(account) => Ok(format!("token {account}")),
+            None => Err(RemoteError::Protocol(
+                "neither the server nor the token tells whose login this is".to_owned(),
+            )),
+        }
     }
 
     async fn datasources(&self) -> Result<Vec<Datasource>, RemoteError> {

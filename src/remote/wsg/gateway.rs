@@ -131,10 +131,9 @@ impl Gateway {
         .await
     }
 
-    /// The token's own claims about its bearer: `sub`, else `client_id`.
-    pub(super) async fn token_subject(&self) -> Result<Option<String>, Failure> {
-        let header = self.tokens.bearer().await?.header();
-        Ok(super::account::subject_of(header.expose()))
+    /// The account the token names itself.
+    pub(super) async fn token_account(&self) -> Result<Option<String>, Failure> {
+        Ok(self.tokens.identity().await?.account().map(str::to_owned))
     }
 
     async fn send(

@@ -1,0 +1,77 @@
+//! What every command starts with: directories, configuration, and the profile it works for.
+
+use std::sync::Arc;
+
+use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile};
+use crate::daemon::connect::Account;
+use crate::model::Datasource;
+use crate::remote::Remote;
+
+use super::GlobalArgs;
+use super::failure::CliError;
+
+/// Which server to ask.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SourceArgs {
+    /// Datasource URL, instead of the profile's
+    #[arg(long, value_name = "URL", env = "PWFS_DATASOURCE")]
+    pub datasource: Option<String>,
+}
+
+/// The configuration, and one profile of it.
+pub struct Session {
+    /// Where files are kept.
+    pub dirs: AppDirs,
+    /// The file.
+    pub config: ConfigFile,
+    /// The profile's name.
+    pub profile_name: String,
+    /// The profile; as new where it is not in the file.
+    pub profile: Profile,
+    missing: Option<ConfigError>,
+}
+
+impl Session {
+    /// Reads the configuration. Sends nothing.
+    ///
+    /// A profile that is not there is no failure yet: `login` makes it.
+    pub fn open(global: &GlobalArgs) -> Result<Self, CliError> {
+        let dirs = AppDirs::new(DirOverrides::from_environment())?;
+        let config = ConfigFile::load(&global.config.clone().unwrap_or_else(|| dirs.config_file()))?;
+        let profile_name = global.profile.clone().unwrap_or_else(|| config.default_profile());
+        let (profile, missing) = match config.profile(&profile_name) {
+            Ok(profile) => (profile, None),
+            Err(missing @ ConfigError::NoProfile { .. }) => (Profile::default(), Some(missing)),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { dirs, config, profile_name, profile, missing })
+    }
+
+    /// True if the profile is in the file.
+    pub const fn exists(&self) -> bool {
+        self.missing.is_none()
+    }
+
+    /// The profile's account, for commands that need a login.
+    pub fn account(self) -> Result<(Account, AppDirs), CliError> {
+        if let Some(missing) = self.missing {
+            return Err(missing.into());
+        }
+        let account =
+            Account { name: self.profile_name, profile: self.profile, state_dir: self.dirs.state.clone() };
+        Ok((account, self.dirs))
+    }
+
+    /// Connects to the datasource.
+    pub async fn remote(self, source: &SourceArgs) -> Result<Arc<dyn Remote>, CliError> {
+        let (account, _) = self.account()?;
+        let remote = account.connect(source.datasource.as_deref()).await?;
+        Ok(remote)
+    }
+
+    /// The datasources of the server.
+    pub async fn datasources(self, source: &SourceArgs) -> Result<Vec<Datasource>, CliError> {
+        let (account, _) = self.account()?;
+        Ok(account.datasources(source.datasource.as_deref()).await?)
+    }
+}
