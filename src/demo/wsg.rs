@@ -79,7 +79,7 @@ pub(super) fn understand(repository: &str, method: &Method, path: &str, query: &
     let mut segments: Vec<String> = path
         .split('/')
         .filter(|segment| !segment.is_empty())
-        .map(decode)
+        .map(percent_decode)
         .collect();
     let posted = *method == Method::POST && segments.last().is_some_and(|last| last == "$query");
     if !posted && method != Method::GET {
@@ -255,10 +255,6 @@ fn api_minor(segment: &str) -> Option<u32> {
     let version = segment.to_ascii_lowercase();
     let minor = version.strip_prefix("v2.")?.parse().ok()?;
     (minor <= NEWEST_MINOR).then_some(minor)
-}
-
-fn decode(segment: &str) -> String {
-    percent_decode(segment)
 }
 
 /// Percent-decodes a path segment; `+` means itself there.

@@ -173,16 +173,17 @@ impl<'a> Row<'a> {
                 properties.insert((*name).to_owned(), json);
             }
         }
-        let mut instance = json!({
-            "instanceId": self.guid().to_string(),
-            "schemaName": "PW_WSG",
-            "className": self.class_name(),
-            "properties": properties,
-            "eTag": tag_text(self.etag(), api_minor),
-        });
+        // Moved, not interpolated: `json!` would copy every property of every row.
+        let mut instance = Map::new();
+        let mut put = |key: &str, value: Json| instance.insert(key.to_owned(), value);
+        put("instanceId", self.guid().to_string().into());
+        put("schemaName", "PW_WSG".into());
+        put("className", self.class_name().into());
+        put("properties", Json::Object(properties));
+        put("eTag", tag_text(self.etag(), api_minor).into());
         let related = self.parent().and_then(|guid| state.folder(guid));
         if query.with_parent
-            && let (Some(parent), Some(object)) = (related, instance.as_object_mut())
+            && let Some(parent) = related
         {
             let there = Row::Folder(parent).instance(state, &Query::default(), api_minor);
             let name = match self {
@@ -198,9 +199,9 @@ impl<'a> Row<'a> {
                 "relatedInstance": there,
                 "eTag": tag_text(self.etag() ^ parent.etag(), api_minor),
             }]);
-            object.insert("relationshipInstances".to_owned(), relationship);
+            instance.insert("relationshipInstances".to_owned(), relationship);
         }
-        instance
+        Json::Object(instance)
     }
 
     /// The property as JSON; `None` where the server leaves it out.
