@@ -200,8 +200,13 @@ fn list(class_name: &str, scope: Scope, query: &str) -> Call {
         Scope::ChildrenOf(guid) | Scope::MembersOf(guid) => Some(guid),
         Scope::Everything => filter.and_then(filter::Filter::parent).or(query.ancestor),
     };
-    if filter.and_then(filter::Filter::ids).is_some() {
+    let mut subject = subject;
+    if let Some(ids) = filter.and_then(filter::Filter::ids) {
         kind = RequestKind::FindIds;
+        // A question about one object is about that object.
+        if let [only] = ids.as_slice() {
+            subject = Some(*only);
+        }
     }
     Call {
         kind,

@@ -174,6 +174,16 @@ async fn the_world_has_what_tests_look_for() {
             .iter()
             .any(|d| d.size == 0 && d.kind == DocumentKind::File)
     );
+    let busiest = folders.iter().map(|folder| {
+        documents
+            .iter()
+            .filter(|document| document.folder_guid == folder.guid)
+            .count()
+    });
+    assert!(
+        busiest.max().unwrap() > 100,
+        "one folder should have a second page"
+    );
     let rows = bench.get("/PW_WSG/Document?$top=100").await.instances();
     let times: Vec<_> = rows
         .iter()
@@ -538,4 +548,69 @@ async fn requests_are_counted_logged_and_awaited() {
         (Some(guid), Some(20), Some(10))
     );
     assert_eq!(bench.server.requests().total, 2);
+}
+
+#[tokio::test]
+async fn awkward_names_arrive_as_they_are() {
+    let bench = demo().await;
+    let guid = folder(&bench, &[INCOMING[0], "10 Names From Migration"]);
+    let rows = bench.get(&in_folder(guid)).await.instances();
+    let texts = |property: &str| -> Vec<String> {
+        let texts = rows
+            .iter()
+            .map(|row| row["properties"][property].as_str().unwrap());
+        texts.map(str::to_owned).collect()
+    };
+    let names = texts("FileName");
+    for name in [
+        ".",
+        "..",
+        "plan/section.txt",
+        "new\nline.txt",
+        "control\u{1}character.txt",
+    ] {
+        assert!(names.iter().any(|other| other == name), "{name:?}");
+    }
+    assert_eq!(names.iter().filter(|name| *name == "Duplicate.pdf").count(), 2);
+    assert!(names.iter().any(|name| name.len() == 300));
+    assert!(
+        names
+            .iter()
+            .any(|name| name.chars().count() == 127 && name.len() > 255)
+    );
+    assert!(texts("Name").iter().all(|name| name.chars().count() <= 127));
+    let below = bench
+        .get(&format!("/PW_WSG/Project/{guid}/Project"))
+        .await
+        .instances();
+    let twin = |rows: &[Value], property: &str| {
+        rows.iter()
+            .filter(|row| row["properties"][property] == "Twin")
+            .count()
+    };
+    assert_eq!((twin(&rows, "FileName"), twin(&below, "Name")), (1, 1));
+}
+
+#[tokio::test]
+async fn the_project_is_connected_to_an_itwin() {
+    let bench = demo().await;
+    let tail = "/PW_WSG/Project?$filter=IsConnectedProject eq true";
+    let rows = bench.get(tail).await.instances();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["properties"]["Name"], INCOMING[0]);
+    let twin = rows[0]["properties"]["ConnectedProjectGuid"].as_str().unwrap();
+    assert!(twin.parse::<Guid>().is_ok());
+}
+
+#[tokio::test]
+async fn every_answer_waits_as_long_as_asked() {
+    let latency = std::time::Duration::from_millis(20);
+    let bench = Bench::new(DemoOptions {
+        latency,
+        ..DemoOptions::default()
+    })
+    .await;
+    let start = std::time::Instant::now();
+    assert_eq!(bench.get("/Navigation/NavNode").await.status, 200);
+    assert!(start.elapsed() >= latency);
 }

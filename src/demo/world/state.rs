@@ -59,6 +59,8 @@ pub(in crate::demo) struct FolderRow {
     pub(in crate::demo) name: String,
     pub(in crate::demo) description: String,
     pub(in crate::demo) work_area: bool,
+    /// The iTwin this folder is connected to (fact sheet 2.3).
+    pub(in crate::demo) connected: Option<Guid>,
     pub(in crate::demo) created: Timestamp,
     pub(in crate::demo) updated: Timestamp,
     pub(in crate::demo) access: Access,
@@ -214,6 +216,7 @@ impl State {
             name: new.name.to_owned(),
             description: new.description.to_owned(),
             work_area: new.work_area,
+            connected: None,
             created: at,
             updated: at,
             access: Access::Full,

@@ -18,6 +18,7 @@ pub(super) const PROJECT_PROPERTIES: &[&str] = &[
     "ParentGuid",
     "IsRichProject",
     "IsConnectedProject",
+    "ConnectedProjectGuid",
     "TypeString",
     "EnvironmentId",
     "WorkflowId",
@@ -209,7 +210,9 @@ impl<'a> Row<'a> {
         let value = self.value(property);
         Some(match (value, self) {
             // Roots have no ParentGuid at all, and a document without a size no FileSize; a file name is null.
-            (Value::Null, _) if property == "ParentGuid" || property == "FileSize" => return None,
+            (Value::Null, _) if ["ParentGuid", "FileSize", "ConnectedProjectGuid"].contains(&property) => {
+                return None;
+            }
             (Value::Null, _) => Json::Null,
             (Value::Text(text), _) => Json::String(text.into_owned()),
             (Value::Bool(truth), _) => Json::Bool(truth),
@@ -255,7 +258,8 @@ fn folder_value<'a>(row: &'a FolderRow, property: &str) -> Value<'a> {
         ),
         "ParentGuid" => row.parent.map_or(Value::Null, Value::Id),
         "IsRichProject" => Value::Bool(row.work_area),
-        "IsConnectedProject" => Value::Bool(false),
+        "IsConnectedProject" => Value::Bool(row.connected.is_some()),
+        "ConnectedProjectGuid" => row.connected.map_or(Value::Null, Value::Id),
         "TypeString" => Value::Text(if row.work_area { "Bridge" } else { "" }.into()),
         "EnvironmentId" | "WorkflowId" => Value::Number(1),
         "StateId" | "ComponentClassId" | "ComponentInstanceId" => Value::Number(0),
