@@ -231,3 +231,42 @@ async fn stopping_frees_the_port_even_while_requests_hang() {
     .await;
     assert_eq!(again.unwrap().base_url(), base);
 }
+
+#[tokio::test]
+async fn one_connection_serves_request_after_request() {
+    let bench = demo().await;
+    let base = bench.server.base_url();
+    let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let request = b"GET /ws/v2.8/Plugins HTTP/1.1\r\nHost: demo\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut bytes = Vec::new();
+        while !parse(&bytes).is_some_and(|answer| answer.complete()) {
+            assert!(stream.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+        assert_eq!(parse(&bytes).unwrap().instances().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_server_ends_its_connections() {
+    let bench = demo().await;
+    let base = bench.server.base_url();
+    let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    let request = b"GET /ws/v2.8/Plugins HTTP/1.1\r\nHost: demo\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    bench.server.wait_for(RequestKind::Plugins, 1).await;
+    drop(bench);
+    let mut bytes = Vec::new();
+    // Ends in an orderly close or a reset, but it ends.
+    let _ended = stream.read_to_end(&mut bytes).await;
+    assert!(
+        TcpStream::connect(base.strip_prefix("http://").unwrap())
+            .await
+            .is_err()
+    );
+}

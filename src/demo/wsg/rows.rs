@@ -213,6 +213,10 @@ impl<'a> Row<'a> {
             (Value::Null, _) if ["ParentGuid", "FileSize", "ConnectedProjectGuid"].contains(&property) => {
                 return None;
             }
+            // Absent and null mean the same (fact sheet 1.6); rows do one or the other.
+            (Value::Null, Self::Document(row)) if row.guid.as_bytes()[14].is_multiple_of(2) => {
+                return None;
+            }
             (Value::Null, _) => Json::Null,
             (Value::Text(text), _) => Json::String(text.into_owned()),
             (Value::Bool(truth), _) => Json::Bool(truth),
