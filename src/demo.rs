@@ -194,9 +194,11 @@ impl DemoServer {
         NATIVE_CLIENT.to_owned()
     }
 
-    /// The web app's client id and secret.
+    /// The web app's client id and its present secret.
     pub fn web_client(&self) -> (String, String) {
-        (WEB_CLIENT.to_owned(), WEB_SECRET.to_owned())
+        let app = self.demo.ims.grants.app(WEB_CLIENT);
+        let secret = app.and_then(|app| app.secret).unwrap_or_default();
+        (WEB_CLIENT.to_owned(), secret)
     }
 
     /// Registers a redirect URI with both apps; `http://localhost:3301/signin-callback` is registered already.

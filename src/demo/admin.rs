@@ -169,13 +169,13 @@ fn act(demo: &Demo, command: &str, body: &[u8]) -> Result<Json, AdminError> {
             Ok(done)
         }
         "/faults" => Ok(json!({ "id": demo.faults.inject(fields.fault()?).0 })),
-        "/faults/clear" => match fields.id {
-            Some(id) => Ok(json!({ "found": demo.faults.clear(FaultId(id)) })),
-            None => {
-                demo.faults.clear_all();
-                Ok(done)
+        "/faults/clear" => {
+            if let Some(id) = fields.id {
+                return Ok(json!({ "found": demo.faults.clear(FaultId(id)) }));
             }
-        },
+            demo.faults.clear_all();
+            Ok(done)
+        }
         "/tokens/expire" => {
             demo.ims.grants.expire_access_tokens();
             Ok(done)
@@ -226,7 +226,7 @@ fn act(demo: &Demo, command: &str, body: &[u8]) -> Result<Json, AdminError> {
                 }
                 (_, true) => world.delete_document(guid)?,
                 (_, false) => world.delete_folder(guid)?,
-            };
+            }
             Ok(done)
         }
         "/describe" => {

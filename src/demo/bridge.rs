@@ -30,7 +30,7 @@ struct Shelf {
     title: &'static str,
     /// Extensions to choose from.
     formats: &'static [&'static str],
-    /// Share of the plain documents.
+    /// Share of the plain documents. Incoming letters are so many that their folder has more than one page.
     weight: u64,
 }
 
@@ -58,7 +58,7 @@ const SHELVES: &[Shelf] = &[
     Shelf { path: &["03 Design", "Bearings and Joints", "Calculations"], code: "BRG-CAL", title: "Movement Range", formats: &["csv"], weight: 1 },
     Shelf { path: &["03 Design", "Approach Roads", "Alignment"], code: "RDS-ALN", title: "Road Alignment Chainage", formats: &["dxf", "csv"], weight: 2 },
     Shelf { path: &["03 Design", "Approach Roads", "Drainage"], code: "RDS-DRN", title: "Drainage Layout", formats: &["pdf"], weight: 2 },
-    Shelf { path: &["04 Correspondence", "Incoming"], code: "COR-INC", title: "Letter from Harbour Authority", formats: &["pdf", "txt"], weight: 18 },
+    Shelf { path: &["04 Correspondence", "Incoming"], code: "COR-INC", title: "Letter from Harbour Authority", formats: &["pdf", "txt"], weight: 60 },
     Shelf { path: &["04 Correspondence", "Outgoing"], code: "COR-OUT", title: "Letter to Contractor", formats: &["pdf", "txt"], weight: 5 },
     Shelf { path: &["04 Correspondence", "RFIs"], code: "COR-RFI", title: "Request for Information", formats: &["pdf", "txt"], weight: 4 },
     Shelf { path: &["05 Site Photos", "2026-02"], code: "PHO-2602", title: "Pile Driving East Bank", formats: &["png"], weight: 2 },
@@ -82,6 +82,10 @@ struct Place {
 pub(super) fn build(state: &mut State, options: &DemoOptions) {
     let project = folder(state, None, PROJECT);
     set_work_area(state, project);
+    let twin = state.dice.guid();
+    if let Some(row) = state.folder_mut(project) {
+        row.connected = Some(twin);
+    }
     let mut places = Vec::new();
     for shelf in SHELVES {
         let mut here = project;

@@ -7,3 +7,4 @@ mod faults;
 mod files;
 mod listing;
 mod login;
+mod queries;

@@ -79,7 +79,7 @@ pub(super) fn understand(repository: &str, method: &Method, path: &str, query: &
     let mut segments: Vec<String> = path
         .split('/')
         .filter(|segment| !segment.is_empty())
-        .map(decode)
+        .map(percent_decode)
         .collect();
     let posted = *method == Method::POST && segments.last().is_some_and(|last| last == "$query");
     if !posted && method != Method::GET {
@@ -200,8 +200,13 @@ fn list(class_name: &str, scope: Scope, query: &str) -> Call {
         Scope::ChildrenOf(guid) | Scope::MembersOf(guid) => Some(guid),
         Scope::Everything => filter.and_then(filter::Filter::parent).or(query.ancestor),
     };
-    if filter.and_then(filter::Filter::ids).is_some() {
+    let mut subject = subject;
+    if let Some(ids) = filter.and_then(filter::Filter::ids) {
         kind = RequestKind::FindIds;
+        // A question about one object is about that object.
+        if let [only] = ids.as_slice() {
+            subject = Some(*only);
+        }
     }
     Call {
         kind,
@@ -255,10 +260,6 @@ fn api_minor(segment: &str) -> Option<u32> {
     let version = segment.to_ascii_lowercase();
     let minor = version.strip_prefix("v2.")?.parse().ok()?;
     (minor <= NEWEST_MINOR).then_some(minor)
-}
-
-fn decode(segment: &str) -> String {
-    percent_decode(segment)
 }
 
 /// Percent-decodes a path segment; `+` means itself there.

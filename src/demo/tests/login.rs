@@ -347,3 +347,47 @@ async fn revoking_everything_ends_refresh_tokens_too() {
     assert_oauth_error(&refresh(&server, &token).await, 400, "invalid_grant");
     assert_eq!(server.requests().of(RequestKind::Token), 2);
 }
+
+#[tokio::test]
+async fn a_token_lives_as_long_as_asked() {
+    let token_lifetime = std::time::Duration::ZERO;
+    let bench = Bench::new(DemoOptions {
+        token_lifetime,
+        ..DemoOptions::default()
+    })
+    .await;
+    bench
+        .get("/Navigation/NavNode")
+        .await
+        .assert_error(401, "LoginFailed");
+}
+
+#[tokio::test]
+async fn a_rotated_secret_refuses_the_old_one() {
+    let server = demo().await;
+    let (client, secret) = server.web_client();
+    server.rotate_web_secret("another");
+    for (given, error) in [(secret.as_str(), "invalid_client"), ("another", "invalid_grant")] {
+        let pairs = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "unknown"),
+            ("client_id", client.as_str()),
+            ("client_secret", given),
+        ];
+        assert_oauth_error(&post_token(&server, &pairs, "").await, 400, error);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_opens_nothing() {
+    let bench = Bench::new(DemoOptions::default()).await;
+    let client = bench.server.native_client_id();
+    let pairs = encoded(&[("token", bench.token.as_str()), ("client_id", client.as_str())]);
+    let head = "POST /connect/revocation HTTP/1.1";
+    let base = bench.server.base_url();
+    assert_eq!(exchange(&base, head, &pairs).await.unwrap().status, 200);
+    bench
+        .get("/Navigation/NavNode")
+        .await
+        .assert_error(401, "LoginFailed");
+}

@@ -59,6 +59,8 @@ pub(in crate::demo) struct FolderRow {
     pub(in crate::demo) name: String,
     pub(in crate::demo) description: String,
     pub(in crate::demo) work_area: bool,
+    /// The iTwin this folder is connected to (fact sheet 2.3).
+    pub(in crate::demo) connected: Option<Guid>,
     pub(in crate::demo) created: Timestamp,
     pub(in crate::demo) updated: Timestamp,
     pub(in crate::demo) access: Access,
@@ -67,12 +69,25 @@ pub(in crate::demo) struct FolderRow {
 
 impl FolderRow {
     pub(in crate::demo) fn etag(&self) -> u64 {
-        let text = format!(
-            "{}|{:?}|{}|{}|{}",
-            self.guid, self.parent, self.name, self.description, self.updated
-        );
-        digest(text.as_bytes())
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(self.guid.as_bytes());
+        bytes.extend(self.parent.iter().flat_map(Guid::as_bytes));
+        add_text(&mut bytes, &self.name);
+        add_text(&mut bytes, &self.description);
+        add_time(&mut bytes, Some(self.updated));
+        digest(&bytes)
     }
+}
+
+/// Adds a text and its length, so that two texts never run together.
+fn add_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&text.len().to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn add_time(bytes: &mut Vec<u8>, time: Option<Timestamp>) {
+    let nanoseconds = time.map_or(i128::MIN, Timestamp::as_nanosecond);
+    bytes.extend_from_slice(&nanoseconds.to_le_bytes());
 }
 
 #[derive(Debug, Clone)]
@@ -104,20 +119,18 @@ pub(in crate::demo) struct DocumentRow {
 
 impl DocumentRow {
     pub(in crate::demo) fn etag(&self) -> u64 {
-        let text = format!(
-            "{}|{}|{}|{:?}|{}|{}|{}|{:?}|{:?}|{}",
-            self.guid,
-            self.folder,
-            self.name,
-            self.file_name,
-            self.description,
-            self.version,
-            self.active,
-            self.listed_size,
-            self.file_updated,
-            self.updated
-        );
-        digest(text.as_bytes())
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(self.guid.as_bytes());
+        bytes.extend_from_slice(self.folder.as_bytes());
+        add_text(&mut bytes, &self.name);
+        add_text(&mut bytes, self.file_name.as_deref().unwrap_or_default());
+        add_text(&mut bytes, &self.description);
+        add_text(&mut bytes, &self.version);
+        bytes.push(u8::from(self.active));
+        bytes.extend_from_slice(&self.listed_size.unwrap_or(u64::MAX).to_le_bytes());
+        add_time(&mut bytes, self.file_updated);
+        add_time(&mut bytes, Some(self.updated));
+        digest(&bytes)
     }
 
     /// The tag of the bytes: their length and file time, as DOC-25 derives it.
@@ -203,6 +216,7 @@ impl State {
             name: new.name.to_owned(),
             description: new.description.to_owned(),
             work_area: new.work_area,
+            connected: None,
             created: at,
             updated: at,
             access: Access::Full,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::header::{IF_NONE_MATCH, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::demo::reply::{Reply, names_tag, quoted};
 use crate::demo::seed::digest;
@@ -112,7 +112,7 @@ impl Gateway {
                 "eTag": quoted(digest(id.as_bytes())),
             })
         };
-        instances(&[
+        instances(vec![
             instance(
                 &self.repository,
                 "Bentley.PW",
@@ -161,7 +161,7 @@ impl Gateway {
                 .collect::<Vec<_>>()
         });
         nodes.push(node("SavedSearchDefinition", "17", "Saved Searches", false));
-        instances(&nodes)
+        instances(nodes)
     }
 
     #[expect(
@@ -206,7 +206,7 @@ impl Gateway {
                 .filter_map(|guid| row(state, class, *guid))
                 .map(|row| row.instance(state, query, api_minor))
                 .collect();
-            let reply = instances(&shown);
+            let reply = instances(shown);
             match token {
                 Some(_) if twist.looping => reply.with(SKIP_TOKEN, LOOPING_TOKEN),
                 Some(_) if end < snapshot.rows.len() => {
@@ -234,7 +234,7 @@ impl Gateway {
             if access == Access::Hidden || closed {
                 return no_rights();
             }
-            instances(&[row.instance(state, query, api_minor)])
+            instances(vec![row.instance(state, query, api_minor)])
         })
     }
 
@@ -374,7 +374,7 @@ fn tagged(reply: Reply, headers: &HeaderMap, twist: Twist) -> Reply {
 }
 
 fn plugins() -> Reply {
-    instances(&[json!({
+    instances(vec![json!({
         "instanceId": "Bentley.PW",
         "schemaName": "Plugins",
         "className": "PluginIdentifier",
@@ -384,7 +384,7 @@ fn plugins() -> Reply {
 }
 
 fn current_user(email: &str) -> Reply {
-    instances(&[json!({
+    instances(vec![json!({
         "instanceId": "1042",
         "schemaName": "PW_WSG",
         "className": "User",
@@ -398,6 +398,8 @@ fn no_rights() -> Reply {
     Reply::error(StatusCode::FORBIDDEN, "NotEnoughRights", message)
 }
 
-fn instances(rows: &[Json]) -> Reply {
-    Reply::json(StatusCode::OK, &json!({ "instances": rows }))
+fn instances(rows: Vec<Json>) -> Reply {
+    let mut envelope = Map::new();
+    envelope.insert("instances".to_owned(), Json::Array(rows));
+    Reply::json(StatusCode::OK, &Json::Object(envelope))
 }

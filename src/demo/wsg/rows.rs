@@ -18,6 +18,7 @@ pub(super) const PROJECT_PROPERTIES: &[&str] = &[
     "ParentGuid",
     "IsRichProject",
     "IsConnectedProject",
+    "ConnectedProjectGuid",
     "TypeString",
     "EnvironmentId",
     "WorkflowId",
@@ -173,16 +174,17 @@ impl<'a> Row<'a> {
                 properties.insert((*name).to_owned(), json);
             }
         }
-        let mut instance = json!({
-            "instanceId": self.guid().to_string(),
-            "schemaName": "PW_WSG",
-            "className": self.class_name(),
-            "properties": properties,
-            "eTag": tag_text(self.etag(), api_minor),
-        });
+        // Moved, not interpolated: `json!` would copy every property of every row.
+        let mut instance = Map::new();
+        let mut put = |key: &str, value: Json| instance.insert(key.to_owned(), value);
+        put("instanceId", self.guid().to_string().into());
+        put("schemaName", "PW_WSG".into());
+        put("className", self.class_name().into());
+        put("properties", Json::Object(properties));
+        put("eTag", tag_text(self.etag(), api_minor).into());
         let related = self.parent().and_then(|guid| state.folder(guid));
         if query.with_parent
-            && let (Some(parent), Some(object)) = (related, instance.as_object_mut())
+            && let Some(parent) = related
         {
             let there = Row::Folder(parent).instance(state, &Query::default(), api_minor);
             let name = match self {
@@ -198,9 +200,9 @@ impl<'a> Row<'a> {
                 "relatedInstance": there,
                 "eTag": tag_text(self.etag() ^ parent.etag(), api_minor),
             }]);
-            object.insert("relationshipInstances".to_owned(), relationship);
+            instance.insert("relationshipInstances".to_owned(), relationship);
         }
-        instance
+        Json::Object(instance)
     }
 
     /// The property as JSON; `None` where the server leaves it out.
@@ -208,7 +210,13 @@ impl<'a> Row<'a> {
         let value = self.value(property);
         Some(match (value, self) {
             // Roots have no ParentGuid at all, and a document without a size no FileSize; a file name is null.
-            (Value::Null, _) if property == "ParentGuid" || property == "FileSize" => return None,
+            (Value::Null, _) if ["ParentGuid", "FileSize", "ConnectedProjectGuid"].contains(&property) => {
+                return None;
+            }
+            // Absent and null mean the same (fact sheet 1.6); rows do one or the other.
+            (Value::Null, Self::Document(row)) if row.guid.as_bytes()[14].is_multiple_of(2) => {
+                return None;
+            }
             (Value::Null, _) => Json::Null,
             (Value::Text(text), _) => Json::String(text.into_owned()),
             (Value::Bool(truth), _) => Json::Bool(truth),
@@ -254,7 +262,8 @@ fn folder_value<'a>(row: &'a FolderRow, property: &str) -> Value<'a> {
         ),
         "ParentGuid" => row.parent.map_or(Value::Null, Value::Id),
         "IsRichProject" => Value::Bool(row.work_area),
-        "IsConnectedProject" => Value::Bool(false),
+        "IsConnectedProject" => Value::Bool(row.connected.is_some()),
+        "ConnectedProjectGuid" => row.connected.map_or(Value::Null, Value::Id),
         "TypeString" => Value::Text(if row.work_area { "Bridge" } else { "" }.into()),
         "EnvironmentId" | "WorkflowId" => Value::Number(1),
         "StateId" | "ComponentClassId" | "ComponentInstanceId" => Value::Number(0),
