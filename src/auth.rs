@@ -28,7 +28,7 @@ pub mod login;
 pub mod oauth;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use credentials::{AppId, Credentials, Identity};
 pub use store::{CredentialStore, StoreKind};
@@ -233,11 +233,12 @@ impl Login {
             .is_some_and(|failed| failed.rests(&self.store));
         if let Some(held) = &state.current
             && !held.rejected
-            && state.unsaved.is_none()
             && now < held.record.expires
         {
             let bearer = held.bearer.clone();
-            return if now < held.record.due() || held.record.refresh.is_none() || resting {
+            let settled =
+                state.unsaved.is_none() && (now < held.record.due() || held.record.refresh.is_none());
+            return if settled || resting {
                 AtHand::Answer(Ok(bearer))
             } else {
                 AtHand::Due(bearer)

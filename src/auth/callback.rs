@@ -57,7 +57,7 @@ impl Callback {
     /// [`Callback::redirect_uri`].
     pub async fn bind(redirect_uri: &str) -> Result<Self, LoginError> {
         let unfit = |why: &str| Err(LoginError::RedirectUri(format!("{redirect_uri:?} {why}")));
-        let Ok(mut redirect) = Url::parse(redirect_uri) else {
+        let Ok(redirect) = Url::parse(redirect_uri) else {
             return unfit("is not a URL");
         };
         if redirect.scheme() != "http" || !is_loopback(&redirect) {
@@ -65,16 +65,17 @@ impl Callback {
         }
         let wanted = redirect.port().unwrap_or(80);
         for _ in 0..PORT_TRIES {
-            let v4 = listen((Ipv4Addr::LOCALHOST, wanted).into()).await?;
+            let Some(v4) = listen((Ipv4Addr::LOCALHOST, wanted).into()).await? else {
+                return unfit("cannot be listened on: this machine has no 127.0.0.1");
+            };
             let port = v4.local_addr().map_err(|error| trouble(wanted, &error))?.port();
             match listen((Ipv6Addr::LOCALHOST, port).into()).await {
-                Ok(v6) => return Ok(Self::ready(redirect, port, v4, Some(v6))),
+                Ok(v6) => return Ok(Self::ready(redirect, port, v4, v6)),
+                // The free port of IPv4 happens to be taken for IPv6.
                 Err(LoginError::PortInUse { .. }) if wanted == 0 => {}
-                Err(LoginError::NoIpv6) => return Ok(Self::ready(redirect, port, v4, None)),
                 Err(error) => return Err(error),
             }
         }
-        redirect.set_query(None);
         Err(LoginError::PortInUse { port: wanted })
     }
 
@@ -142,23 +143,20 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
     }
 }
 
-/// No other process can share the port: Linux refuses a second listener on the same address.
-async fn listen(address: SocketAddr) -> Result<TcpListener, LoginError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => LoginError::PortInUse { port: address.port() },
-            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported if address.is_ipv6() => {
-                LoginError::NoIpv6
-            }
-            // EAFNOSUPPORT, where the kernel has no IPv6 at all.
-            _ if address.is_ipv6()
-                && error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
-            {
-                LoginError::NoIpv6
-            }
-            _ => trouble(address.port(), &error),
-        })
+/// `None` where the machine has no such address. No other process can share the port: Linux refuses a second listener.
+async fn listen(address: SocketAddr) -> Result<Option<TcpListener>, LoginError> {
+    let error = match TcpListener::bind(address).await {
+        Ok(listener) => return Ok(Some(listener)),
+        Err(error) => error,
+    };
+    // A kernel without IPv6 says EAFNOSUPPORT, which std has no kind for.
+    let no_family = error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Err(LoginError::PortInUse { port: address.port() }),
+        io::ErrorKind::AddrNotAvailable => Ok(None),
+        _ if no_family => Ok(None),
+        _ => Err(trouble(address.port(), &error)),
+    }
 }
 
 fn trouble(port: u16, error: &io::Error) -> LoginError {

@@ -107,3 +107,34 @@ fn told(error: &Error) -> AuthError {
     };
     AuthError::Store(format!("the keyring cannot be used, {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Run it where a keyring is, for instance:
+    /// `dbus-run-session -- sh -c 'echo -n x | gnome-keyring-daemon --unlock --components=secrets && cargo test --lib keyring -- --ignored'`
+    #[tokio::test]
+    #[ignore = "needs an unlocked Secret Service on the session bus"]
+    async fn a_login_is_kept_in_the_keyring() {
+        let keyring = Keyring::new("pwfs-test");
+        keyring.delete().await.unwrap();
+        assert!(keyring.load().await.unwrap().is_none());
+        for text in ["first", "second"] {
+            keyring.save(Zeroizing::new(text.to_owned())).await.unwrap();
+            assert_eq!(keyring.load().await.unwrap().unwrap().as_slice(), text.as_bytes());
+        }
+        keyring.delete().await.unwrap();
+        assert!(keyring.load().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs a machine without a session bus"]
+    async fn a_missing_keyring_is_an_error_in_words() {
+        let error = Keyring::new("pwfs-test").load().await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("the keyring cannot be used"),
+            "{error}"
+        );
+    }
+}

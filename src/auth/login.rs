@@ -60,14 +60,11 @@ pub enum LoginError {
         /// The port.
         port: u16,
     },
-    /// This machine has no IPv6; never leaves [`Callback::bind`].
-    #[error("this machine has no IPv6")]
-    NoIpv6,
     /// The redirect URI is no address that can be used.
     #[error("the redirect URI cannot be used: {0}")]
     RedirectUri(String),
     /// The person, or their administrator, said no.
-    #[error("the login was refused in the browser: {0}")]
+    #[error("the login was refused: {0}")]
     Denied(String),
     /// The app may not ask for these scopes.
     #[error(
@@ -183,7 +180,18 @@ async fn conclude(
         Reply::Refused { error, description } => return Err(refused(error, description, scopes)),
         Reply::Code(code) => code,
     };
-    let tokens = provider.exchange(&attempt, code).await?;
+    let tokens = provider
+        .exchange(&attempt, code)
+        .await
+        .map_err(|error| match error {
+            AuthError::LoginRequired(_) => LoginError::Denied(
+                "its one-time code was not accepted, or came too late; log in again".to_owned(),
+            ),
+            AuthError::SecretRequired(_)
+            | AuthError::Unreachable(_)
+            | AuthError::Protocol(_)
+            | AuthError::Store(_) => LoginError::Auth(error),
+        })?;
     let app = provider.app();
     let id = AppId {
         issuer: app.issuer.as_str().trim_end_matches('/').to_owned(),

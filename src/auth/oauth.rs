@@ -6,12 +6,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, RevocationUrl, Scope, TokenResponse,
-    TokenUrl,
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, TokenResponse, TokenUrl,
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -19,7 +20,7 @@ use url::{Host, Url};
 
 use super::AuthError;
 use super::credentials::Tokens;
-use crate::http::{HttpClient, HttpError, Lane, Method, Request, SafeUrl, Secret};
+use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret};
 
 /// An app as registered in the iTwin portal.
 #[derive(Debug, Clone)]
@@ -39,10 +40,10 @@ pub struct Provider {
     http: HttpClient,
     app: App,
     client: Client,
-    revokes: bool,
+    revocation: Option<Url>,
 }
 
-type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointSet>;
+type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// A login that has begun: what the browser is sent to, and what proves that the answer belongs to it.
 pub struct Attempt {
@@ -89,7 +90,9 @@ impl Provider {
         let url = Url::parse(&text)
             .map_err(|error| AuthError::Protocol(format!("the issuer's address: {error}")))?;
         let shown = SafeUrl(&url).to_string();
-        let response = http.send(Request::get(Lane::Login, url)).await?;
+        // The issuer inside the document is not compared: Bentley has several names for one provider (projectwise-api
+        // 3), and the document comes over TLS from the one the person chose.
+        let response = fetch(http, url).await?;
         if let Some(error) = outage(&shown, response.status) {
             return Err(AuthError::Unreachable(error));
         }
@@ -121,11 +124,9 @@ impl Provider {
         } else {
             AuthType::RequestBody
         };
-        let revokes = found.revocation_endpoint.is_some();
         let mut client = BasicClient::new(ClientId::new(app.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(found.authorization_endpoint))
             .set_token_uri(TokenUrl::from_url(found.token_endpoint))
-            .set_revocation_url_option(found.revocation_endpoint.map(RevocationUrl::from_url))
             .set_redirect_uri(redirect)
             .set_auth_type(auth_type);
         if let Some(secret) = &app.client_secret {
@@ -135,7 +136,7 @@ impl Provider {
             http: http.clone(),
             app,
             client,
-            revokes,
+            revocation: found.revocation_endpoint,
         })
     }
 
@@ -192,34 +193,56 @@ impl Provider {
         tokens(answer)
     }
 
-    /// Ends `refresh` at the provider; false where the provider offers no way to.
+    /// Ends `refresh` at the provider (RFC 7009); false where the provider offers no way to.
     pub async fn revoke(&self, refresh: &Secret) -> Result<bool, AuthError> {
-        if !self.revokes {
+        // Not through the oauth2 crate, which refuses a simulator's http address on this machine.
+        let Some(url) = self.revocation.clone() else {
             return Ok(false);
-        }
-        let wire = Wire {
-            http: &self.http,
-            grant: Grant::Refresh,
         };
-        let token = RefreshToken::new(refresh.expose().to_owned());
-        let request = self
-            .client
-            .revoke_token(token.into())
-            .map_err(|error| AuthError::Protocol(error.to_string()))?;
-        match request.request_async(&wire).await {
-            Ok(()) => Ok(true),
-            Err(RequestTokenError::Request(error)) => Err(AuthError::Unreachable(error)),
-            Err(RequestTokenError::ServerResponse(answer)) => {
-                let words = short(answer.error().as_ref());
-                Err(AuthError::Protocol(format!(
-                    "the login could not be ended at the provider ({words})"
-                )))
-            }
-            Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(AuthError::Protocol(
-                "the login could not be ended at the provider".to_owned(),
-            )),
+        let shown = SafeUrl(&url).to_string();
+        let request = self.revocation_request(url, refresh);
+        let answer = self.http.send(request).await?;
+        match answer.status {
+            200..300 => Ok(true),
+            status => match outage(&shown, status) {
+                Some(error) => Err(AuthError::Unreachable(error)),
+                None => Err(AuthError::Protocol(format!(
+                    "{shown} refuses to end the login (status {status})"
+                ))),
+            },
         }
     }
+
+    fn revocation_request(&self, url: Url, refresh: &Secret) -> Request {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", refresh.expose());
+        form.append_pair("token_type_hint", "refresh_token");
+        let mut authorization = None;
+        match (&self.app.client_secret, self.client.auth_type()) {
+            (Some(secret), AuthType::BasicAuth) => authorization = Some(basic(&self.app.client_id, secret)),
+            (secret, _) => {
+                form.append_pair("client_id", &self.app.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose());
+                }
+            }
+        }
+        Request {
+            method: Method::Post,
+            url,
+            headers: vec![("Accept", "application/json".to_owned())],
+            authorization,
+            body: Some(("application/x-www-form-urlencoded", Secret::new(form.finish()))),
+            lane: Lane::Login,
+        }
+    }
+}
+
+/// HTTP Basic for a client: both halves are form-encoded first (RFC 6749, 2.3.1).
+fn basic(client_id: &str, secret: &Secret) -> Secret {
+    let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(client_id), encode(secret.expose()));
+    Secret::new(format!("Basic {}", STANDARD.encode(pair)))
 }
 
 impl Attempt {
@@ -244,6 +267,27 @@ impl Attempt {
             (None, None) => Reply::Foreign,
         }
     }
+}
+
+/// A provider that has moved says so with a redirect; the request carries nothing that could leak by following it.
+const MOST_MOVES: usize = 2;
+
+async fn fetch(http: &HttpClient, mut url: Url) -> Result<Response, AuthError> {
+    for _ in 0..MOST_MOVES {
+        let response = http.send(Request::get(Lane::Login, url.clone())).await?;
+        let next = match (response.status, response.header("location")) {
+            (301 | 302 | 307 | 308, Some(location)) => url.join(location).ok(),
+            _ => None,
+        };
+        let Some(next) = next else { return Ok(response) };
+        safe(&next)?;
+        if is_loopback(&next) && !is_loopback(&url) {
+            let text = format!("{} redirects to this machine", SafeUrl(&url));
+            return Err(AuthError::Protocol(text));
+        }
+        url = next;
+    }
+    Ok(http.send(Request::get(Lane::Login, url)).await?)
 }
 
 /// A stranger's words, cut to what fits a message and without control characters.

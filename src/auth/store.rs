@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use super::AuthError;
 use super::credentials::Credentials;
 use super::keyring::Keyring;
+use crate::http::HttpError;
 
 /// The kind of a store; its text form is what a profile keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,11 +166,13 @@ impl CredentialStore {
                     tokio::time::sleep(LOCK_POLL).await;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(AuthError::Store(format!(
+                    // Whoever holds it waits for the identity provider, so this is an outage and not a broken store.
+                    let text = format!(
                         "another pwfs has been renewing the login of profile {:?} for more than {} s",
                         self.profile,
                         LOCK_PATIENCE.as_secs()
-                    )));
+                    );
+                    return Err(AuthError::Unreachable(HttpError::TimedOut(text)));
                 }
                 Err(TryLockError::Error(error)) => return Err(told("locked", &self.file("lock"), &error)),
             }

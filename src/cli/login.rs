@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::builder::FalseyValueParser;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -53,7 +54,7 @@ pub struct LoginArgs {
     )]
     pub redirect_uri: Option<String>,
     /// Print the address to open instead of opening a browser
-    #[arg(long, env = "PWFS_NO_BROWSER")]
+    #[arg(long, env = "PWFS_NO_BROWSER", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub no_browser: bool,
     /// Where to keep the login
     #[arg(long, value_enum, value_name = "WHERE", env = "PWFS_CREDENTIALS")]
@@ -410,17 +411,23 @@ impl WhoamiReport {
     }
 }
 
-/// Opens `url` in the person's browser; false where there is none. Call it off the async threads: it waits for the opener.
+/// Opens `url` in the person's browser, without waiting for it; false where there is no opener.
 pub fn open_browser(url: &Url) -> bool {
     use std::process::{Command, Stdio};
-    // xdg-open returns as soon as it has handed the address over.
-    Command::new("xdg-open")
+    let opener = Command::new("xdg-open")
         .arg(url.as_str())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+        .spawn();
+    match opener {
+        Ok(mut child) => {
+            // Some openers live as long as the browser does. The thread only collects the child's end.
+            std::thread::spawn(move || child.wait());
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 type Ask<'a> = &'a mut (dyn FnMut(Question) -> BoxFuture<'static, io::Result<Option<String>>> + Send);

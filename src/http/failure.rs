@@ -34,7 +34,8 @@ pub(super) fn before_answer(host: &str, error: &reqwest::Error) -> Failure {
         let (cause, stage) = if error.is_dns() {
             ("its name cannot be resolved".to_owned(), Stage::Connect)
         } else if timed_out {
-            ("no connection could be made in time".to_owned(), Stage::Connect)
+            // The kernel has repeated its SYN three times by now, and the caller has waited for all of them.
+            ("no connection could be made in time".to_owned(), Stage::Final)
         } else if let Some(kind) = io_kind(error) {
             match (io_words(kind), tls_words(error)) {
                 (Some(words), _) => (words.to_owned(), Stage::Connect),
@@ -106,7 +107,7 @@ pub(super) fn in_body(host: &str, error: &reqwest::Error) -> HttpError {
 
 /// `host` sent nothing for `idle`.
 pub(super) fn idle(host: &str, idle: Duration) -> HttpError {
-    HttpError::TimedOut(format!("{host} sent nothing for {} s", idle.as_secs()))
+    HttpError::TimedOut(format!("{host} sent nothing for {idle:?}"))
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {

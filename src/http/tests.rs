@@ -244,6 +244,33 @@ async fn a_silent_server_is_a_time_out_and_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_within_an_answer_is_a_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(socket.read(&mut request).await.unwrap() > 0);
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    });
+    let client = HttpClient::with_options(Options {
+        idle_timeout: Duration::from_millis(50),
+        ..Options::default()
+    })
+    .unwrap();
+    let mut opened = client.open(Request::get(Lane::Content, url)).await.unwrap();
+    assert_eq!(&opened.stream.next().await.unwrap().unwrap()[..], b"abc");
+    let error = opened.stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, HttpError::TimedOut(_)), "{error}");
+    assert!(opened.stream.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_ends_with_an_error() {
     const CUT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc";
     let server = Server::start(|_| Some(CUT.to_owned())).await;
