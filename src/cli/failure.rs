@@ -321,10 +321,9 @@ impl From<LoginError> for CliError {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Auth(error) => error.into(),
-            LoginError::PortInUse { .. }
-            | LoginError::NoIpv6
-            | LoginError::ForeignReply
-            | LoginError::Input(_) => Self::of(ErrorKind::Failure, &error),
+            LoginError::PortInUse { .. } | LoginError::ForeignReply | LoginError::Input(_) => {
+                Self::of(ErrorKind::Failure, &error)
+            }
             LoginError::RedirectUri(_) => Self::of(ErrorKind::Usage, &error),
             LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error),
             LoginError::Denied(_) => Self::of(ErrorKind::Login, &error).hint(insufficient_permissions()),
