@@ -58,12 +58,12 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "PWFS_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
     /// Log more; repeat for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "log_level")]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// How much is logged, from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LogLevel {
     /// Failures only.
     Error,
@@ -104,12 +104,17 @@ pub enum Command {
 
 impl GlobalArgs {
     fn log_level(&self) -> LogLevel {
-        match (self.log_level, self.verbose) {
-            (Some(level), _) => level,
-            (None, 0) => LogLevel::Warn,
-            (None, 1) => LogLevel::Info,
-            (None, 2) => LogLevel::Debug,
-            (None, _) => LogLevel::Trace,
+        let by_count = match self.verbose {
+            0 => LogLevel::Warn,
+            1 => LogLevel::Info,
+            2 => LogLevel::Debug,
+            _ => LogLevel::Trace,
+        };
+        match self.log_level {
+            // A `-v` asks for more than whatever the environment says.
+            Some(level) if self.verbose > 0 => level.max(by_count),
+            Some(level) => level,
+            None => by_count,
         }
     }
 }
@@ -239,6 +244,10 @@ mod tests {
         assert_eq!(
             parse("pwfs --log-level trace tree").global.log_level(),
             LogLevel::Trace
+        );
+        assert_eq!(
+            parse("pwfs --log-level error tree -v").global.log_level(),
+            LogLevel::Info
         );
         assert!(parse("pwfs tree --format json A/B").command.wants_json());
         assert!(!parse("pwfs folders A/B").command.wants_json());

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::model::{Document, DocumentKind, Entry, Folder, FolderId};
 use crate::remote::{Progress, Remote};
 
-use super::session::{Session, SourceArgs};
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
+use super::session::{Session, SourceArgs};
 
 mod walk;
 

@@ -44,7 +44,13 @@ impl Session {
             Err(missing @ ConfigError::NoProfile { .. }) => (Profile::default(), Some(missing)),
             Err(error) => return Err(error.into()),
         };
-        Ok(Self { dirs, config, profile_name, profile, missing })
+        Ok(Self {
+            dirs,
+            config,
+            profile_name,
+            profile,
+            missing,
+        })
     }
 
     /// True if the profile is in the file.
@@ -57,8 +63,11 @@ impl Session {
         if let Some(missing) = self.missing {
             return Err(missing.into());
         }
-        let account =
-            Account { name: self.profile_name, profile: self.profile, state_dir: self.dirs.state.clone() };
+        let account = Account {
+            name: self.profile_name,
+            profile: self.profile,
+            state_dir: self.dirs.state.clone(),
+        };
         Ok((account, self.dirs))
     }
 

@@ -56,7 +56,9 @@ impl Account {
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
         let http = HttpClient::new()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        Ok(Arc::new(WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?))
+        Ok(Arc::new(
+            WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
+        ))
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource.

@@ -108,6 +108,7 @@ pub struct WsgRemote {
     listings: Listings,
     options: WsgOptions,
     address: WsgAddress,
+    /// The repository's id as a path segment.
     repository: String,
     name: String,
     ranges: support::Support,
@@ -131,7 +132,7 @@ impl WsgRemote {
             Some(id) => id.clone(),
             None => only_datasource(repositories(&gateway).await?, address.server())?.id,
         };
-        let remote = Self::assemble(gateway, &address, repository, options);
+        let remote = Self::assemble(gateway, &address, &repository, options);
         remote.try_login_and_paging().await?;
         Ok(remote)
     }
@@ -148,7 +149,7 @@ impl WsgRemote {
     ) -> Option<Self> {
         let repository = address.repository.clone()?;
         let gateway = Gateway::new(http, tokens, address, options.api_version);
-        Some(Self::assemble(gateway, address, repository, options))
+        Some(Self::assemble(gateway, address, &repository, options))
     }
 
     /// All datasources of the server, without choosing one.
@@ -161,8 +162,8 @@ impl WsgRemote {
         repositories(&Gateway::new(http, tokens, address, options.api_version)).await
     }
 
-    fn assemble(gateway: Gateway, address: &WsgAddress, repository: String, options: WsgOptions) -> Self {
-        let address = address.with_repository(&repository);
+    fn assemble(gateway: Gateway, address: &WsgAddress, repository: &str, options: WsgOptions) -> Self {
+        let address = address.with_repository(repository);
         let name = match address.location() {
             Some(location) => format!("{location} at {}", address.server()),
             None => format!("{repository} at {}", address.server()),
@@ -172,7 +173,7 @@ impl WsgRemote {
             listings: Listings::default(),
             options,
             address,
-            repository,
+            repository: query::segment(repository),
             name,
             ranges: support::Support::default(),
             without_nodes: AtomicBool::new(false),

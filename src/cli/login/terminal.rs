@@ -26,7 +26,15 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
         let context = context(&session, &http, &saved);
         let mut notify = |notice| tell(notice, args.no_browser, printer);
         let mut ask = |question| asked(question, printer);
-        super::login(args, &context, Hooks { notify: &mut notify, ask: &mut ask }).await?
+        super::login(
+            args,
+            &context,
+            Hooks {
+                notify: &mut notify,
+                ask: &mut ask,
+            },
+        )
+        .await?
     };
     keep(&mut session, &report)?;
     for note in &report.notes {
@@ -70,7 +78,10 @@ fn client() -> Result<HttpClient, CliError> {
 }
 
 fn lines(report: &WhoamiReport, printer: &Printer) -> Result<(), CliError> {
-    report.text().lines().try_for_each(|line| printer.line(&escape(line)))
+    report
+        .text()
+        .lines()
+        .try_for_each(|line| printer.line(&escape(line)))
 }
 
 /// What the profile knows of its login; nothing before the first one.
@@ -92,7 +103,12 @@ fn saved(session: &Session) -> Result<SavedLogin, CliError> {
 }
 
 fn context<'a>(session: &'a Session, http: &'a HttpClient, saved: &'a SavedLogin) -> Context<'a> {
-    Context { http, state_dir: &session.dirs.state, profile: &session.profile_name, saved }
+    Context {
+        http,
+        state_dir: &session.dirs.state,
+        profile: &session.profile_name,
+        saved,
+    }
 }
 
 /// Keeps in the profile what worked. Mounts that run find the new login through the credential store.
@@ -100,10 +116,18 @@ fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
     let mut profile = session.profile.clone();
     profile.client_id.clone_from(&report.login.client_id);
     profile.issuer.clone_from(&report.login.issuer);
-    profile.scopes = report.login.scopes.split_whitespace().map(str::to_owned).collect();
+    profile.scopes = report
+        .login
+        .scopes
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
     profile.redirect_uri.clone_from(&report.redirect_uri);
-    profile.credentials =
-        report.login.credentials.parse::<StoreKind>().map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
+    profile.credentials = report
+        .login
+        .credentials
+        .parse::<StoreKind>()
+        .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
     let (name, config) = (session.profile_name.clone(), &mut session.config);
     config.set_profile(&name, &profile)?;
     config.save()?;

@@ -242,6 +242,8 @@ async fn refuse_login_page(
     if !is_page || etag.is_some() || streaming.header("Content-Disposition").is_some() {
         return Ok(streaming);
     }
+    // A short page is read to its end here, and again by the reader.
+    streaming.stream = streaming.stream.fuse().boxed();
     let (head, read) = read_head(&mut streaming.stream, PAGE_HEAD).await?;
     if String::from_utf8_lossy(&head)
         .to_ascii_lowercase()

@@ -157,7 +157,6 @@ impl Listings {
     where
         P: for<'de> Deserialize<'de> + Send,
     {
-        const WHAT: &str = "a listing";
         let headers: Vec<_> = ask
             .token
             .iter()
@@ -165,12 +164,12 @@ impl Listings {
             .collect();
         let ordered = style.ordered.load(Ordering::Relaxed);
         let url = remote.url(&query.path(ordered, ask.top, ask.skip)).await?;
-        let response = match remote.gateway.get(&url, &headers, WHAT).await {
+        let response = match remote.gateway.get(&url, &headers, query.what()).await {
             // Which columns may order is not known (projectwise-api 7.7). Only at the start: pages of two orders do
             // not fit together.
             Err(failure) if failure.is_bad_query() && ordered && ask.skip.is_none() => {
                 let url = remote.url(&query.path(false, ask.top, ask.skip)).await?;
-                let response = remote.gateway.get(&url, &headers, WHAT).await?;
+                let response = remote.gateway.get(&url, &headers, query.what()).await?;
                 tracing::debug!(error = %failure.error, "the server refuses $orderby; going on without");
                 style.ordered.store(false, Ordering::Relaxed);
                 self.refuses_order.store(true, Ordering::Relaxed);
@@ -179,7 +178,7 @@ impl Listings {
             other => other?,
         };
         let token = response.header("SkipToken").map(|token| token.trim().to_owned());
-        let rows = read_rows::<P>(&response, WHAT)?
+        let rows = read_rows::<P>(&response, query.what())?
             .into_iter()
             .map(|instance| {
                 let key = instance.id.text();

@@ -29,7 +29,7 @@ pub enum PageMode {
     /// By SkipToken where the server does it, else by `$skip`.
     #[default]
     Auto,
-    /// By SkipToken, trusting its absence.
+    /// By SkipToken, trusting its absence on a page shorter than asked for.
     SkipToken,
     /// By `$skip`, never sending a SkipToken.
     Skip,
@@ -159,9 +159,14 @@ impl Pager<'_> {
                 self.tokens.proved();
                 self.by_token(progress, fetch, first, first_top).await
             }
-            PageMode::SkipToken => Ok(Rows::from_page(first)),
-            PageMode::Auto if self.tokens.known() == Some(true) => Ok(Rows::from_page(first)),
-            PageMode::Auto | PageMode::Skip => self.by_skip(progress, fetch, first).await,
+            PageMode::Auto | PageMode::SkipToken if self.tokens.known() == Some(true) => {
+                Ok(Rows::from_page(first))
+            }
+            // Trusted with a short page; a full one from a server that never sent a token proves nothing.
+            PageMode::SkipToken if first.rows.len() < self.size => Ok(Rows::from_page(first)),
+            PageMode::Auto | PageMode::SkipToken | PageMode::Skip => {
+                self.by_skip(progress, fetch, first).await
+            }
         }
     }
 

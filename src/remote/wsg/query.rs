@@ -35,6 +35,8 @@ pub(super) struct Query {
     options: Vec<(&'static str, String)>,
     /// A column whose order is stable between pages.
     order: Option<&'static str>,
+    /// What it asks for, in the words of errors.
+    what: String,
 }
 
 /// Names are unique among the active documents of a folder, nearly: what shares one is told apart by the overlap
@@ -88,6 +90,7 @@ impl Query {
             path,
             options,
             order: Some(STABLE_ORDER),
+            what: format!("folder {folder}"),
         }
     }
 
@@ -111,6 +114,7 @@ impl Query {
                 ("$select", "*".to_owned()),
             ],
             order: Some(STABLE_ORDER),
+            what: "a look-up by id".to_owned(),
         }
     }
 
@@ -121,6 +125,7 @@ impl Query {
             path: "Navigation/NavNode".to_owned(),
             options: Vec::new(),
             order: None,
+            what: "the root folders".to_owned(),
         }
     }
 
@@ -131,7 +136,12 @@ impl Query {
             path: "PW_WSG/Project!poly".to_owned(),
             options: vec![("$select", "*".to_owned())],
             order: Some(STABLE_ORDER),
+            what: "the list of all folders".to_owned(),
         }
+    }
+
+    pub(super) fn what(&self) -> &str {
+        &self.what
     }
 
     pub(super) const fn can_be_ordered(&self) -> bool {
@@ -178,6 +188,19 @@ pub(super) fn file(id: DocumentId) -> String {
 /// The user the token stands for.
 pub(super) fn current_user() -> String {
     "PW_WSG/User?$filter=IsCurrent%20eq%20true&$select=$id".to_owned()
+}
+
+/// A repository's id as a path segment. Ids pass unchanged (projectwise-api 1.2); what could end the segment does not.
+pub(super) fn segment(id: &str) -> String {
+    let mut out = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            escape(b'%', byte, &mut out);
+        }
+    }
+    out
 }
 
 /// Escapes a value of the query string; `$`, quotes and what else may stand there stays readable in server logs.
@@ -238,6 +261,12 @@ mod tests {
             Query::root_nodes().path(true, Some(5), None),
             "Navigation/NavNode?$top=5"
         );
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_path_segment() {
+        assert_eq!(segment("Bentley.PW--h~3Ads"), "Bentley.PW--h~3Ads");
+        assert_eq!(segment("PW--a/../b?c#d e"), "PW--a%2F..%2Fb%3Fc%23d%20e");
     }
 
     #[test]

@@ -154,7 +154,11 @@ fn requests_are_no_more_than_proof_needs() {
         check_requests(Server::new(20, 99).with_tokens(), mode, 10, 2);
         check_requests(Server::new(21, 99).with_tokens(), mode, 10, 3);
     }
-    check_requests(Server::new(10, 99).with_tokens(), PageMode::SkipToken, 10, 1);
+    check_requests(Server::new(9, 99).with_tokens(), PageMode::SkipToken, 10, 1);
+    // Not one token was seen yet.
+    check_requests(Server::new(10, 99).with_tokens(), PageMode::SkipToken, 10, 2);
+    // A server that does no tokens, though it should.
+    check_requests(Server::new(25, 99), PageMode::SkipToken, 10, 3);
     for mode in [PageMode::Auto, PageMode::Skip] {
         check_requests(Server::new(0, 99), mode, 10, 1);
         check_requests(Server::new(15, 99), mode, 10, 2);
