@@ -15,7 +15,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 mod profile;
 mod schema;
 
-pub use profile::{AppKind, FolderChoice, Profile};
+pub use profile::{FolderChoice, Profile};
 
 /// Name of the configuration file in its directory.
 const FILE_NAME: &str = "config.toml";

@@ -147,7 +147,7 @@ pub async fn filesystem(
         .await
         .map_err(DaemonError::Cache)?;
     let reader = Reader::new(Arc::new(cache), remote.clone());
-    let tree = Tree::new(remote, runtime.clone(), tree, Clock::default());
+    let tree = Tree::new(remote, runtime, tree, Clock::default());
     Ok(Filesystem::new(
         tree,
         reader,

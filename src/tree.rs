@@ -191,7 +191,7 @@ struct Inner {
 
 impl Tree {
     /// A tree over `remote` that knows nothing yet; its work runs on `runtime`.
-    pub fn new(remote: Arc<dyn Remote>, runtime: Handle, config: TreeConfig, clock: Clock) -> Self {
+    pub fn new(remote: Arc<dyn Remote>, runtime: &Handle, config: TreeConfig, clock: Clock) -> Self {
         let store = MetadataStore::new(config.memory);
         let tree = Self(Arc::new(Inner {
             remote,

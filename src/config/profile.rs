@@ -14,16 +14,6 @@ const DEFAULT_STORE: StoreKind = StoreKind::Keyring;
 /// Pages smaller than this only cost requests; larger ones time out at the server (projectwise-api 1.7, 4).
 const PAGE_SIZES: std::ops::RangeInclusive<i64> = 2..=10_000;
 
-/// What kind of app the Client ID stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AppKind {
-    /// A person logs in with the browser.
-    #[default]
-    User,
-    /// The app itself logs in with its secret.
-    Service,
-}
-
 /// A folder to show at the top of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderChoice {
@@ -40,8 +30,6 @@ pub struct Profile {
     pub issuer: String,
     /// The app's Client ID; empty until the first login.
     pub client_id: String,
-    /// What kind of app it is.
-    pub app: AppKind,
     /// The scopes asked for; the working set is kept after a login.
     pub scopes: Vec<String>,
     /// Where the browser comes back to.
@@ -61,8 +49,7 @@ impl Default for Profile {
         Self {
             issuer: DEFAULT_ISSUER.to_owned(),
             client_id: String::new(),
-            app: AppKind::default(),
-            scopes: default_scopes(AppKind::default()),
+            scopes: default_scopes(),
             redirect_uri: DEFAULT_REDIRECT_URI.to_owned(),
             credentials: DEFAULT_STORE,
             datasource: None,
@@ -72,16 +59,12 @@ impl Default for Profile {
     }
 }
 
-/// The scopes of the guide: a person's app also asks for a refresh token, which a service has no use for.
-pub(super) fn default_scopes(app: AppKind) -> Vec<String> {
-    match app {
-        AppKind::User => DEFAULT_SCOPES.split(' ').map(str::to_owned).collect(),
-        AppKind::Service => vec!["projectwise:read".to_owned()],
-    }
+/// The scopes of the guide, with a refresh token.
+fn default_scopes() -> Vec<String> {
+    DEFAULT_SCOPES.split(' ').map(str::to_owned).collect()
 }
 
 /// Spellings in the file, one table for reading and writing each.
-const APPS: [(&str, AppKind); 2] = [("user", AppKind::User), ("service", AppKind::Service)];
 const STORES: [(&str, StoreKind); 2] = [("keyring", StoreKind::Keyring), ("file", StoreKind::File)];
 const STYLES: [(&str, QueryStyle); 3] = [
     ("relationship", QueryStyle::Relationship),
@@ -101,7 +84,6 @@ impl Profile {
     /// Reads a profile's table; its keys are known to be known. `Err` names the key and what it should hold.
     pub(super) fn read(table: &dyn TableLike) -> Result<Self, String> {
         let fallback = Self::default();
-        let app = word(table, "app", &APPS)?.unwrap_or_default();
         let page_size = match table.get("page_size") {
             None => fallback.wsg.page_size,
             Some(item) => item
@@ -127,8 +109,7 @@ impl Profile {
         Ok(Self {
             issuer: text(table, "issuer")?.unwrap_or(fallback.issuer),
             client_id: text(table, "client_id")?.unwrap_or_default(),
-            scopes: scopes(table)?.unwrap_or_else(|| default_scopes(app)),
-            app,
+            scopes: scopes(table)?.unwrap_or_else(default_scopes),
             redirect_uri: text(table, "redirect_uri")?.unwrap_or(fallback.redirect_uri),
             credentials: word(table, "credentials", &STORES)?.unwrap_or(DEFAULT_STORE),
             datasource: text(table, "datasource")?,
@@ -153,7 +134,6 @@ impl Profile {
         let values = [
             Field::Text(self.issuer.clone()),
             Field::Text(self.client_id.clone()),
-            Field::Text(spelling(&APPS, self.app)),
             Field::List(self.scopes.clone()),
             Field::Text(self.redirect_uri.clone()),
             Field::Text(spelling(&STORES, self.credentials)),

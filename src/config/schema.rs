@@ -14,10 +14,9 @@ pub(super) const PROFILES_KEY: &str = "profiles";
 const TOP: [&str; 2] = [DEFAULT_PROFILE_KEY, PROFILES_KEY];
 
 /// The keys of a profile, in the order they are written.
-pub(super) const PROFILE: [&str; 14] = [
+pub(super) const PROFILE: [&str; 13] = [
     "issuer",
     "client_id",
-    "app",
     "scopes",
     "redirect_uri",
     "credentials",

@@ -10,7 +10,6 @@ fn full() -> Profile {
     Profile {
         issuer: "https://qa-ims.bentley.com".to_owned(),
         client_id: "app-1".to_owned(),
-        app: AppKind::Service,
         scopes: vec!["projectwise:read".to_owned()],
         redirect_uri: "http://localhost:9/cb".to_owned(),
         credentials: StoreKind::File,
@@ -57,16 +56,11 @@ fn a_profile_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn an_empty_table_is_the_default_profile_and_services_ask_for_no_refresh_token() {
+fn an_empty_table_is_the_default_profile() {
     assert_eq!(
         parse("[profiles.a]").unwrap().profile("a").unwrap(),
         Profile::default()
     );
-    let service = parse("[profiles.a]\napp = \"service\"")
-        .unwrap()
-        .profile("a")
-        .unwrap();
-    assert_eq!(service.scopes, ["projectwise:read"]);
     let text = parse("[profiles.a]\nscopes = \"itwin-platform  offline_access\"").unwrap();
     assert_eq!(
         text.profile("a").unwrap().scopes,

@@ -64,7 +64,7 @@ fn outage() -> RemoteError {
 
 #[async_trait::async_trait]
 impl Remote for Scripted {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "scripted"
     }
     fn capabilities(&self) -> Capabilities {
@@ -144,7 +144,7 @@ impl Stage {
             ..Scripted::default()
         });
         let clock = Clock::manual();
-        let tree = Tree::new(server.clone(), Handle::current(), config, clock.clone());
+        let tree = Tree::new(server.clone(), &Handle::current(), config, clock.clone());
         Self { server, tree, clock }
     }
 
@@ -388,7 +388,11 @@ async fn a_change_is_told_to_the_kernel_by_name() {
     assert_eq!(ino, inode.ino);
     assert!(drops.listing);
     assert_eq!(
-        drops.names.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        drops
+            .names
+            .iter()
+            .map(crate::names::FileName::as_str)
+            .collect::<Vec<_>>(),
         ["1.pdf"]
     );
 }

@@ -231,7 +231,7 @@ async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (
     )
     .unwrap();
     let reader = Reader::new(Arc::new(cache), remote.clone());
-    let tree = Tree::new(remote, Handle::current(), config, clock.clone());
+    let tree = Tree::new(remote, &Handle::current(), config, clock.clone());
     let appearance = Appearance {
         uid: 1000,
         gid: 1000,

@@ -1,5 +1,11 @@
 //! Integration tests: behaviour over real HTTP, on real mounts, and on the command line.
-#![allow(missing_docs, reason = "tests are named by sentences")]
+#![allow(missing_docs, unreachable_pub, reason = "tests are named by sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test is its own command line"
+)]
 
 mod browse;
 mod harness;

@@ -373,14 +373,14 @@ async fn change_and_see(
         );
         let (gone, there) = blocking(move || io::Result::Ok((fs::metadata(from), fs::read(to)))).await?;
         expect(findings, "a renamed document", there, b"added\n");
-        expect_absent(findings, "the name before", gone);
+        expect_absent(findings, "the name before", &gone);
         world.delete_document(added.guid).map_err(failed)?;
         see_changes(daemon, &folder).await?;
         let path = folder.join("pwfs-check-renamed.txt");
         expect_absent(
             findings,
             "a deleted document",
-            blocking(move || io::Result::Ok(fs::metadata(path))).await?,
+            &blocking(move || io::Result::Ok(fs::metadata(path))).await?,
         );
     }
     Ok(())
@@ -423,8 +423,8 @@ fn expect(findings: &mut Findings, what: &str, read: io::Result<Vec<u8>>, truth:
     }
 }
 
-fn expect_absent(findings: &mut Findings, what: &str, found: io::Result<fs::Metadata>) {
-    if !matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+fn expect_absent(findings: &mut Findings, what: &str, found: &io::Result<fs::Metadata>) {
+    if !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound) {
         findings.differ(format!("{what}: {found:?}, not ENOENT"));
     }
 }
