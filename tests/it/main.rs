@@ -10,4 +10,6 @@
 mod browse;
 mod harness;
 mod layers;
+mod login;
 mod mount;
+mod program;
