@@ -103,7 +103,7 @@ pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
     let place = Place::make(&args.dir)?;
     let started = start(&server, &place).await;
     let result = match started {
-        Ok((daemon, who)) if args.check => check(&server, daemon, &who, printer).await,
+        Ok((daemon, _)) if args.check => check(&server, daemon, printer).await,
         Ok((daemon, who)) => look_around(&server, daemon, &who, printer).await,
         Err(error) => Err(error),
     };
@@ -183,6 +183,17 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
     Ok((Daemon::start(plan, &runtime).await?, who))
 }
 
+/// What runs, as JSON.
+#[derive(Serialize)]
+struct DemoReport<'a> {
+    server: String,
+    datasource: String,
+    account: &'a str,
+    documents: usize,
+    folders: usize,
+    mountpoint: &'a str,
+}
+
 /// The tour as JSON.
 #[derive(Serialize)]
 struct CheckReport<'a> {
@@ -195,11 +206,7 @@ struct CheckReport<'a> {
     attempts: usize,
 }
 
-async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
-    if printer.format() == Format::Text {
-        introduce(server, &daemon, who, printer)?;
-        printer.flush()?;
-    }
+async fn check(server: &DemoServer, daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
     let toured = check::tour(server, &daemon).await;
     let mountpoint = daemon.mountpoint().clone();
     let stopped = daemon.stop().await;
@@ -244,6 +251,19 @@ async fn look_around(
     who: &str,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    if printer.format() == Format::Json {
+        let world = server.world();
+        printer.json(&DemoReport {
+            server: server.base_url(),
+            datasource: server.datasource_url(),
+            account: who,
+            documents: world.documents().len(),
+            folders: world.folders().len(),
+            mountpoint: &daemon.mountpoint().to_string_lossy(),
+        })?;
+        printer.flush()?;
+        return serve(daemon, printer).await;
+    }
     introduce(server, &daemon, who, printer)?;
     let mountpoint = daemon.mountpoint().clone();
     let (tree, example) = blocking({
