@@ -80,11 +80,12 @@ impl Daemon {
             mountpoint::prepare(&dir)
         })
         .await?;
+        let location = plan.appearance.location.clone();
         let fs = filesystem(plan.remote, plan.tree, plan.appearance, plan.cache_dir, runtime).await?;
         fs.tree().list(ROOT_DIRECTORY).await?;
         let options = SessionOptions {
             mountpoint: mountpoint.clone(),
-            source: format!("{SOURCE_PREFIX}{}", fs.tree().remote().name()),
+            source: format!("{SOURCE_PREFIX}{location}"),
             access: plan.access,
         };
         let (mounted, handle) = (fs.clone(), runtime.clone());

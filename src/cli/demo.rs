@@ -275,7 +275,12 @@ async fn look_around(
 /// The first lines: what runs, who signed in, where it is mounted.
 fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
     let world = server.world();
-    let (documents, folders) = (world.documents().len(), world.folders().len());
+    let documents = world
+        .documents()
+        .iter()
+        .filter(|document| document.active && document.listed)
+        .count();
+    let folders = world.folders().iter().filter(|folder| folder.listed).count();
     printer.line(&format!(
         "Server     {}  (embedded: {documents} documents in {folders} folders)",
         server.base_url()
@@ -314,14 +319,18 @@ fn branch(directory: &Path, indent: &str, depth: usize, lines: &mut Vec<String>)
     }
 }
 
-/// A text file to look at: the first one in the order of names, depth first.
+/// A text file with something in it to look at: the first one in the order of names, depth first.
 fn example(directory: &Path) -> Option<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     paths.sort();
-    let text = |path: &&PathBuf| path.extension().is_some_and(|e| e == "csv" || e == "txt") && path.is_file();
+    let text = |path: &&PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "csv" || extension == "txt")
+            && fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+    };
     let found = paths.iter().find(text).cloned();
     found.or_else(|| {
         paths
