@@ -2,6 +2,10 @@
 #![allow(missing_docs, reason = "tests are named by sentences")]
 
 mod browse;
+mod budget;
+mod faults;
+mod freshness;
 mod harness;
 mod layers;
 mod mount;
+mod versions;
