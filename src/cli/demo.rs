@@ -97,9 +97,9 @@ impl DemoArgs {
 
 /// Runs the demo to its end.
 pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
-    let server = DemoServer::start(args.options())
-        .await
-        .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start"))?;
+    let server = DemoServer::start(args.options()).await.map_err(|error| {
+        CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start")
+    })?;
     let place = Place::make(&args.dir)?;
     let started = start(&server, &place).await;
     let result = match started {
@@ -134,7 +134,11 @@ impl Place {
         };
         let private = std::env::temp_dir().join(format!("pwfs-demo-{}", std::process::id()));
         crate::config::create_private_dir(&private)?;
-        Ok(Self { mountpoint: mountpoint.to_owned(), made, private })
+        Ok(Self {
+            mountpoint: mountpoint.to_owned(),
+            made,
+            private,
+        })
     }
 
     fn clear(self) {
@@ -155,7 +159,10 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
     let http = HttpClient::new().map_err(crate::daemon::connect::ConnectionError::Http)?;
     let login = sign_in_to_demo(server, &http, &place.private, &runtime).await?;
     let identity = login.credentials.identity;
-    let who = identity.name.or(identity.email).unwrap_or_else(|| "the demo account".to_owned());
+    let who = identity
+        .name
+        .or(identity.email)
+        .unwrap_or_else(|| "the demo account".to_owned());
     let address = WsgAddress::parse(&server.datasource_url())?;
     let location = address.location().unwrap_or_default();
     let remote = WsgRemote::connect(http, login.tokens, address, WsgOptions::default()).await?;
@@ -203,7 +210,9 @@ async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer
     }
     let left = blocking(move || fs::read_dir(mountpoint).map(Iterator::count)).await;
     if !matches!(left, Ok(0)) {
-        findings.mismatches.push("the mount point is not empty after unmounting".to_owned());
+        findings
+            .mismatches
+            .push("the mount point is not empty after unmounting".to_owned());
     }
     for mismatch in &findings.mismatches {
         printer.warn(&escape(mismatch));
@@ -223,7 +232,10 @@ async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer
     if findings.passed() {
         return Ok(());
     }
-    Err(CliError::new(ErrorKind::Failure, "the mount is not what the server has"))
+    Err(CliError::new(
+        ErrorKind::Failure,
+        "the mount is not what the server has",
+    ))
 }
 
 async fn look_around(
@@ -269,18 +281,27 @@ fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer)
         server.base_url()
     ))?;
     printer.line(&format!("Signed in  {}", escape(who)))?;
-    printer.line(&format!("Mounted    {}  (read-only)", escape_path(daemon.mountpoint())))
+    printer.line(&format!(
+        "Mounted    {}  (read-only)",
+        escape_path(daemon.mountpoint())
+    ))
 }
 
 /// Draws the first entries of a directory, and of the directories among them.
 fn branch(directory: &Path, indent: &str, depth: usize, lines: &mut Vec<String>) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     let more = paths.len().saturating_sub(TREE_WIDTH);
     for (at, path) in paths.iter().take(TREE_WIDTH).enumerate() {
         let last = at + 1 == paths.len();
-        let (elbow, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        let (elbow, below) = if last {
+            ("└── ", "    ")
+        } else {
+            ("├── ", "│   ")
+        };
         let name = escape(&path.file_name().unwrap_or_default().to_string_lossy());
         let is_dir = path.is_dir();
         lines.push(format!("{indent}{elbow}{name}{}", if is_dir { "/" } else { "" }));
@@ -295,12 +316,19 @@ fn branch(directory: &Path, indent: &str, depth: usize, lines: &mut Vec<String>)
 
 /// A text file to look at: the first one in the order of names, depth first.
 fn example(directory: &Path) -> Option<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(directory).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     paths.sort();
     let text = |path: &&PathBuf| path.extension().is_some_and(|e| e == "csv" || e == "txt") && path.is_file();
     let found = paths.iter().find(text).cloned();
-    found.or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| example(path)))
+    found.or_else(|| {
+        paths
+            .iter()
+            .filter(|path| path.is_dir())
+            .find_map(|path| example(path))
+    })
 }
 
 /// A path as a shell takes it.

@@ -329,9 +329,9 @@ impl From<LoginError> for CliError {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Auth(error) => error.into(),
-            LoginError::PortInUse { .. }
-            | LoginError::ForeignReply
-            | LoginError::Input(_) => Self::of(ErrorKind::Failure, &error),
+            LoginError::PortInUse { .. } | LoginError::ForeignReply | LoginError::Input(_) => {
+                Self::of(ErrorKind::Failure, &error)
+            }
             LoginError::RedirectUri(_) => Self::of(ErrorKind::Usage, &error),
             LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error),
             LoginError::Denied(_) => Self::of(ErrorKind::Login, &error).hint(insufficient_permissions()),
@@ -407,8 +407,9 @@ impl From<ChooseError> for CliError {
 impl From<MountpointError> for CliError {
     fn from(error: MountpointError) -> Self {
         match &error {
-            MountpointError::Missing(path) => Self::of(ErrorKind::Usage, &error)
-                .hint(format!("make it: mkdir -p '{}'", path.display())),
+            MountpointError::Missing(path) => {
+                Self::of(ErrorKind::Usage, &error).hint(format!("make it: mkdir -p '{}'", path.display()))
+            }
             MountpointError::NotDirectory(_)
             | MountpointError::NotEmpty(_)
             | MountpointError::Foreign { .. } => {
@@ -432,12 +433,13 @@ impl From<DaemonError> for CliError {
     fn from(error: DaemonError) -> Self {
         match error {
             DaemonError::Mountpoint(error) => error.into(),
-            DaemonError::Cache(_) => Self::of(ErrorKind::CannotCreate, &error)
-                .hint("choose another directory with --cache-dir"),
-            DaemonError::Tree(TreeError::Remote(error)) | DaemonError::Remote(error) => error.into(),
-            DaemonError::Tree(TreeError::TimedOut) => {
-                Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER).hint(NOT_REACHABLE)
+            DaemonError::Cache(_) => {
+                Self::of(ErrorKind::CannotCreate, &error).hint("choose another directory with --cache-dir")
             }
+            DaemonError::Tree(TreeError::Remote(error)) | DaemonError::Remote(error) => error.into(),
+            DaemonError::Tree(TreeError::TimedOut) => Self::of(ErrorKind::TryAgain, &error)
+                .hint(TRY_LATER)
+                .hint(NOT_REACHABLE),
             DaemonError::Tree(TreeError::Unproved(_) | TreeError::Gone) => {
                 Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER)
             }
@@ -445,7 +447,8 @@ impl From<DaemonError> for CliError {
                 let said = source.to_string();
                 let failure = Self::of(ErrorKind::Failure, &error);
                 if said.contains("user_allow_other") {
-                    failure.hint("add the line `user_allow_other` to /etc/fuse.conf, or leave out --allow-other")
+                    failure
+                        .hint("add the line `user_allow_other` to /etc/fuse.conf, or leave out --allow-other")
                 } else {
                     failure.hint(
                         "some systems let fusermount3 mount below your home, /mnt, /media or /tmp only (AppArmor): \

@@ -116,7 +116,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 fn mode(text: &str) -> Result<u16, String> {
     let mode = u16::from_str_radix(text, 8).map_err(|_| format!("{text:?} is not octal"))?;
     if mode & !0o555 != 0 {
-        return Err(format!("only read and execute bits can be given to a read-only tree, not {mode:04o}"));
+        return Err(format!(
+            "only read and execute bits can be given to a read-only tree, not {mode:04o}"
+        ));
     }
     Ok(mode)
 }
@@ -138,10 +140,17 @@ pub async fn mount(
     let chosen = choose(&*remote, &choices).await?;
     let plan = MountPlan {
         mountpoint: PathBuf::from(dir),
-        tree: TreeConfig { chosen, ..tree_config(args) },
+        tree: TreeConfig {
+            chosen,
+            ..tree_config(args)
+        },
         appearance: appearance(args, remote.address().location()),
         cache_dir: args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone()),
-        access: if args.allow_other { Access::Everyone } else { Access::Owner },
+        access: if args.allow_other {
+            Access::Everyone
+        } else {
+            Access::Owner
+        },
         remote,
     };
     let daemon = Daemon::start(plan, &Handle::current()).await?;
@@ -149,7 +158,11 @@ pub async fn mount(
     let name = daemon.filesystem().tree().remote().name().to_owned();
     match printer.format() {
         Format::Text => {
-            printer.line(&format!("{} is mounted at {}", escape(&name), escape_path(&mountpoint)))?;
+            printer.line(&format!(
+                "{} is mounted at {}",
+                escape(&name),
+                escape_path(&mountpoint)
+            ))?;
             printer.line("Press Ctrl-C to unmount.")?;
         }
         Format::Json => printer.json(&MountRow::new(&mountpoint, &name, "mounted"))?,
@@ -191,16 +204,20 @@ pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliErr
     let (path, mounted) = found;
     match mounted {
         None => printer.line(&format!("nothing is mounted at {}", escape_path(&path))),
-        Some(mounted) if !mounted.is_ours() => {
-            Err(mountpoint::MountpointError::Foreign { path, kind: mounted.kind }.into())
+        Some(mounted) if !mounted.is_ours() => Err(mountpoint::MountpointError::Foreign {
+            path,
+            kind: mounted.kind,
         }
+        .into()),
         Some(_) => {
             let unmounted = path.clone();
-            let outcome = blocking(move || session::unmount(&unmounted)).await.map_err(|error| {
-                CliError::of(ErrorKind::Failure, &error)
-                    .while_doing(format!("{} cannot be unmounted", path.display()))
-                    .hint("root can unmount every mount; an ordinary user their own")
-            })?;
+            let outcome = blocking(move || session::unmount(&unmounted))
+                .await
+                .map_err(|error| {
+                    CliError::of(ErrorKind::Failure, &error)
+                        .while_doing(format!("{} cannot be unmounted", path.display()))
+                        .hint("root can unmount every mount; an ordinary user their own")
+                })?;
             if outcome == Unmounted::Lazily {
                 printer.warn(&format!(
                     "{} was still in use; whoever holds its files gets errors from now on",
@@ -222,7 +239,11 @@ struct MountRow {
 
 impl MountRow {
     fn new(mountpoint: &Path, source: &str, state: &'static str) -> Self {
-        Self { mountpoint: mountpoint.display().to_string(), source: source.to_owned(), state }
+        Self {
+            mountpoint: mountpoint.display().to_string(),
+            source: source.to_owned(),
+            state,
+        }
     }
 }
 
@@ -231,7 +252,10 @@ pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
     let rows = blocking(|| {
         mountpoint::ours().map(|mounts| {
             let state = |mounted: &Mounted| if mounted.is_dead() { "dead" } else { "mounted" };
-            mounts.iter().map(|m| MountRow::new(&m.path, &m.source, state(m))).collect::<Vec<_>>()
+            mounts
+                .iter()
+                .map(|m| MountRow::new(&m.path, &m.source, state(m)))
+                .collect::<Vec<_>>()
         })
     })
     .await
@@ -243,8 +267,16 @@ pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
         return printer.line("no ProjectWise mounts");
     }
     for row in rows {
-        let dead = if row.state == "dead" { "  (its process is gone; `pwfs unmount` clears it)" } else { "" };
-        printer.line(&format!("{}  {}{dead}", escape(&row.mountpoint), escape(&row.source)))?;
+        let dead = if row.state == "dead" {
+            "  (its process is gone; `pwfs unmount` clears it)"
+        } else {
+            ""
+        };
+        printer.line(&format!(
+            "{}  {}{dead}",
+            escape(&row.mountpoint),
+            escape(&row.source)
+        ))?;
     }
     Ok(())
 }
@@ -252,11 +284,18 @@ pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
 /// The folders of the command line, or else of the profile.
 fn folder_choices(args: &MountArgs, account: &Account<'_>) -> Result<Vec<FolderChoice>, CliError> {
     if !args.folders.is_empty() {
-        return Ok(args.folders.iter().map(|text| FolderChoice::parse(text)).collect::<Result<_, _>>()?);
+        return Ok(args
+            .folders
+            .iter()
+            .map(|text| FolderChoice::parse(text))
+            .collect::<Result<_, _>>()?);
     }
     let chosen = account.profile.folders.iter().map(|choice| {
         let parsed = FolderChoice::parse(&choice.folder)?;
-        Ok(FolderChoice { alias: choice.alias.clone(), ..parsed })
+        Ok(FolderChoice {
+            alias: choice.alias.clone(),
+            ..parsed
+        })
     });
     chosen.collect()
 }
@@ -285,7 +324,11 @@ fn tree_config(args: &MountArgs) -> TreeConfig {
 
 fn appearance(args: &MountArgs, location: Option<String>) -> Appearance {
     // Others get in by the group, so that one decision (whom to put in it) lets them in.
-    let (file_mode, dir_mode) = if args.allow_other { (0o440, 0o550) } else { (0o444, 0o555) };
+    let (file_mode, dir_mode) = if args.allow_other {
+        (0o440, 0o550)
+    } else {
+        (0o444, 0o555)
+    };
     Appearance {
         uid: args.uid.unwrap_or_else(|| rustix::process::getuid().as_raw()),
         gid: args.gid.unwrap_or_else(|| rustix::process::getgid().as_raw()),

@@ -52,14 +52,20 @@ impl Account<'_> {
             client_id: self.profile.client_id.clone(),
             scopes: self.profile.scopes.join(" "),
         };
-        TokenSource::new(http.clone(), CredentialStore::new(kind, self.state_dir, self.name), app)
+        TokenSource::new(
+            http.clone(),
+            CredentialStore::new(kind, self.state_dir, self.name),
+            app,
+        )
     }
 
     /// Connects to `source`, or to the profile's datasource.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
         let http = HttpClient::new()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        Ok(Arc::new(WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?))
+        Ok(Arc::new(
+            WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
+        ))
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource.

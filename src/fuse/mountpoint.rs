@@ -131,9 +131,15 @@ pub fn check_fuse() -> Result<(), MountpointError> {
 
 /// What is mounted at an absolute path.
 pub fn at(path: &Path) -> Result<Option<Mounted>, MountpointError> {
-    let io = |source| MountpointError::Io { path: path.to_owned(), source };
+    let io = |source| MountpointError::Io {
+        path: path.to_owned(),
+        source,
+    };
     // The last one listed is the one on top.
-    Ok(mounts().map_err(io)?.into_iter().rfind(|mounted| mounted.path == path))
+    Ok(mounts()
+        .map_err(io)?
+        .into_iter()
+        .rfind(|mounted| mounted.path == path))
 }
 
 /// All mounts of pwfs on this machine.

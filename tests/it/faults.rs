@@ -16,7 +16,7 @@ use pwfs::store::listing::DirCookie;
 use pwfs::tree::{OnOutage, TreeConfig};
 use tokio::runtime::Handle;
 
-use crate::harness::{Bench, bytes_of, doc_name, small};
+use crate::harness::{Bench, bytes_of, doc_name, small, until};
 
 /// Documents in the folder that suffers.
 const DOCUMENTS: usize = 6;
@@ -204,8 +204,10 @@ async fn check_listing(effect: Effect, expected: Expected) {
         if expected.outage && on_outage == OnOutage::Stale {
             for _ in 0..20 {
                 scene.assert_whole().await;
-                assert!(matches!(scene.lookup(&doc_name(1)).await, Ok(Lookup::Found(_, ttl))
-                    if ttl <= Duration::from_secs(1)));
+                assert!(
+                    matches!(scene.lookup(&doc_name(1)).await, Ok(Lookup::Found(_, ttl))
+                    if ttl <= Duration::from_secs(1))
+                );
             }
         } else {
             scene.assert_fails(expected.errno).await;
@@ -218,7 +220,11 @@ async fn check_listing(effect: Effect, expected: Expected) {
         assert!(scene.bench.asked(RequestKind::Token) <= expected.tokens);
 
         // The same file system serves the world again, and what changed meanwhile.
-        scene.bench.world().add_document(scene.guid, "new.txt", "new").unwrap();
+        scene
+            .bench
+            .world()
+            .add_document(scene.guid, "new.txt", "new")
+            .unwrap();
         scene.heal().await;
         assert!(scene.assert_whole().await.contains_key("new.txt"));
     }
@@ -243,7 +249,10 @@ async fn check_reading(effect: Effect, expected: Expected) {
     // It is still there, and as long as ever.
     assert_eq!(scene.first_document().await, attr);
     assert_eq!(
-        scene.bench.xattr(attr.ino, "user.projectwise.readable").as_deref(),
+        scene
+            .bench
+            .xattr(attr.ino, "user.projectwise.readable")
+            .as_deref(),
         Some(if expected.outage { "1" } else { "0" })
     );
     scene.heal().await;
@@ -256,7 +265,10 @@ async fn check_passing(effect: Effect, times: u32, tokens: u64) {
     let fault = Fault::on(RequestKind::ListDocuments, effect.clone()).about(scene.guid);
     scene.bench.server.inject(fault.times(times));
     let listed = scene.assert_whole().await;
-    assert_eq!(scene.bench.asked(RequestKind::ListDocuments), u64::from(times) + 1);
+    assert_eq!(
+        scene.bench.asked(RequestKind::ListDocuments),
+        u64::from(times) + 1
+    );
     assert_eq!(scene.bench.asked(RequestKind::Token), tokens);
 
     scene.heal().await;
@@ -513,14 +525,15 @@ async fn a_silent_server_is_a_timeout_where_outages_shall_fail() {
     check_silent_listing(OnOutage::Fail).await;
 }
 
-/// A read that hangs, before or within the body, for as long as a caller waits.
-async fn check_silent_read(effect: Effect) {
+/// A read that hangs after `arriving` bytes of the body for as long as a caller waits.
+async fn check_silent_read(effect: Effect, arriving: u64) {
     let scene = Scene::new(OnOutage::Stale).await;
     let bench = &scene.bench;
     let attr = scene.first_document().await;
     scene.suffer_reading(effect);
     let (read, ()) = tokio::join!(bench.read(&attr), async {
         bench.server.wait_for(RequestKind::File, 1).await;
+        until(|| bench.fs.reader().stats().bytes_fetched == arriving).await;
         bench.pass(Duration::from_millis(10_001)).await;
     });
     assert_errno(read, libc::ETIMEDOUT);
@@ -538,12 +551,12 @@ async fn check_silent_read(effect: Effect) {
 
 #[tokio::test]
 async fn a_read_of_a_silent_server_times_out_and_its_download_goes_on() {
-    check_silent_read(Effect::HangAfterAccept).await;
+    check_silent_read(Effect::HangAfterAccept, 0).await;
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_times_out_and_is_never_short() {
-    check_silent_read(Effect::StallBody { after: 1000 }).await;
+    check_silent_read(Effect::StallBody { after: 1000 }, 1000).await;
 }
 
 #[tokio::test]
@@ -591,7 +604,10 @@ async fn an_account_locked_by_bad_logins_is_never_asked_for_again() {
     for _ in 0..50 {
         assert_errno(scene.list().await, libc::EKEYEXPIRED);
         assert_errno(scene.lookup("never-there.txt").await, libc::EKEYEXPIRED);
-        assert_errno(scene.bench.lookup(pwfs::tree::inodes::ROOT, "Scene").await, libc::EKEYEXPIRED);
+        assert_errno(
+            scene.bench.lookup(pwfs::tree::inodes::ROOT, "Scene").await,
+            libc::EKEYEXPIRED,
+        );
         scene.bench.pass(FORGOTTEN).await;
     }
     // What is here is still read.
@@ -619,9 +635,14 @@ async fn fifty_calls_of_a_lost_login_are_no_storm() {
 
     // A login heals the mount as it stands.
     let http = HttpClient::new().unwrap();
-    sign_in_to_demo(&scene.bench.server, &http, scene.bench.dir.path(), &Handle::current())
-        .await
-        .unwrap();
+    sign_in_to_demo(
+        &scene.bench.server,
+        &http,
+        scene.bench.dir.path(),
+        &Handle::current(),
+    )
+    .await
+    .unwrap();
     scene.bench.pass(Duration::from_secs(10)).await;
     for attr in scene.assert_whole().await.values() {
         scene.assert_reads(attr).await;
@@ -635,7 +656,10 @@ async fn an_identity_provider_that_is_away_is_not_a_lost_login() {
         scene.assert_whole().await;
         scene.bench.expire();
         scene.bench.server.expire_access_tokens();
-        scene.bench.server.inject(Fault::on(RequestKind::Token, effect.clone()));
+        scene
+            .bench
+            .server
+            .inject(Fault::on(RequestKind::Token, effect.clone()));
         for _ in 0..20 {
             let error = scene.list().await.unwrap_err();
             assert!(
@@ -727,7 +751,12 @@ async fn a_deleted_folder_or_document_answers_estale_and_its_name_is_gone() {
     bench.world().delete_folder(guid).unwrap();
     assert_errno(bench.list(folder.ino).await, libc::ESTALE);
     assert_errno(bench.lookup(folder.ino, "doc-01.txt").await, libc::ESTALE);
-    assert!(bench.find(&["Scene"]).await.is_err_and(|error| matches!(error, FsError::Absent)));
+    assert!(
+        bench
+            .find(&["Scene"])
+            .await
+            .is_err_and(|error| matches!(error, FsError::Absent))
+    );
 }
 
 #[tokio::test]
@@ -788,7 +817,9 @@ async fn a_tag_that_changes_with_every_answer_never_mixes_two_downloads() {
         // In two goes nothing says that both are of one file.
         let other = bench.list(folder.ino).await.unwrap()[&doc_name(1)];
         let file = |effect| Fault::on(RequestKind::File, effect).about(documents[1]);
-        bench.server.inject(file(Effect::Truncate { after: 2000 }).times(1));
+        bench
+            .server
+            .inject(file(Effect::Truncate { after: 2000 }).times(1));
         bench.server.inject(file(Effect::ChangedEtag));
         assert_errno(bench.read(&other).await, libc::ESTALE);
         // Once it keeps its tag the name leads to bytes again.
@@ -825,7 +856,11 @@ async fn a_document_without_a_listed_length_is_learnt_by_its_lookup() {
             })
             .await
             .unwrap();
-        assert_eq!(bare, [".", "..", path[2]], "its name only, so that it is looked up");
+        assert_eq!(
+            bare,
+            [".", "..", path[2]],
+            "its name only, so that it is looked up"
+        );
         assert_eq!(bench.asked(RequestKind::File), 0);
 
         let attr = bench.lookup(folder.ino, path[2]).await.unwrap().unwrap();

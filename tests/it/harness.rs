@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pwfs::cli::demo::visitor::sign_in_to_demo;
 use pwfs::clock::Clock;
@@ -245,6 +245,15 @@ fn quick(config: TreeConfig) -> TreeConfig {
     TreeConfig {
         confirm_after: Duration::from_millis(1),
         ..config
+    }
+}
+
+/// Waits until something is so that nobody announces. Everything else runs on meanwhile.
+pub async fn until(mut so: impl FnMut() -> bool) {
+    let soon = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < soon, "it never came to be");
+        tokio::task::yield_now().await;
     }
 }
 
