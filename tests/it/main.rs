@@ -8,6 +8,10 @@
 )]
 
 mod browse;
+mod budget;
+mod faults;
+mod freshness;
 mod harness;
 mod layers;
 mod mount;
+mod versions;
