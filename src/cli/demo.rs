@@ -200,7 +200,10 @@ async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer
         introduce(server, &daemon, who, printer)?;
         printer.flush()?;
     }
-    let toured = check::tour(server, &daemon).await;
+    let toured = tokio::select! {
+        toured = check::tour(server, &daemon) => toured,
+        () = daemon.until_asked_to_stop() => Err(io::Error::other("it was interrupted")),
+    };
     let mountpoint = daemon.mountpoint().clone();
     let stopped = daemon.stop().await;
     let mut findings = toured
@@ -246,15 +249,19 @@ async fn look_around(
 ) -> Result<(), CliError> {
     introduce(server, &daemon, who, printer)?;
     let mountpoint = daemon.mountpoint().clone();
-    let (tree, example) = blocking({
+    let looking = blocking({
         let root = mountpoint.clone();
         move || {
             let mut tree = Vec::new();
             branch(&root, "", TREE_DEPTH, &mut tree);
             (tree, example(&root))
         }
-    })
-    .await;
+    });
+    let (tree, example) = tokio::select! {
+        seen = looking => seen,
+        // Nobody waits for a tree they do not want to see.
+        () = daemon.until_asked_to_stop() => return serve(daemon, printer).await,
+    };
     printer.line("")?;
     printer.line(&printer.paint(Paint::Folder, &escape_path(&mountpoint)))?;
     for line in tree {
