@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
@@ -69,6 +70,7 @@ pub struct Daemon {
     fs: Filesystem,
     session: FuseSession,
     mountpoint: PathBuf,
+    asked: watch::Receiver<bool>,
 }
 
 impl Daemon {
@@ -80,22 +82,29 @@ impl Daemon {
             mountpoint::prepare(&dir)
         })
         .await?;
+        let location = plan.appearance.location.clone();
         let fs = filesystem(plan.remote, plan.tree, plan.appearance, plan.cache_dir, runtime).await?;
         fs.tree().list(ROOT_DIRECTORY).await?;
         let options = SessionOptions {
             mountpoint: mountpoint.clone(),
-            source: format!("{SOURCE_PREFIX}{}", fs.tree().remote().name()),
+            source: format!("{SOURCE_PREFIX}{location}"),
             access: plan.access,
         };
+        let failed = |source| DaemonError::Mount {
+            path: mountpoint.clone(),
+            source,
+        };
+        // Before there is a mount: a signal that nobody takes would end the process and leave a dead one.
+        let asked = asked_to_stop(runtime).map_err(failed)?;
         let (mounted, handle) = (fs.clone(), runtime.clone());
-        let path = mountpoint.clone();
         let session = blocking(move || FuseSession::mount(mounted, &options, handle))
             .await
-            .map_err(|source| DaemonError::Mount { path, source })?;
+            .map_err(failed)?;
         Ok(Self {
             fs,
             session,
             mountpoint,
+            asked,
         })
     }
 
@@ -109,25 +118,40 @@ impl Daemon {
         &self.mountpoint
     }
 
-    /// Waits until someone asks for the end (SIGINT, SIGTERM, SIGHUP) or unmounts.
-    pub async fn until_asked_to_stop(&self) -> io::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut ended = self.session.ended();
+    /// Waits until someone asks for the end (SIGINT, SIGTERM, SIGHUP; since the mount began) or unmounts.
+    pub async fn until_asked_to_stop(&self) {
+        let (mut asked, mut ended) = (self.asked.clone(), self.session.ended());
+        // Either sender lives until it has said so.
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = asked.wait_for(|asked| *asked) => {}
             _ = ended.wait_for(|ended| *ended) => {}
         }
-        Ok(())
     }
 
     /// Unmounts and waits for the end of the session.
     pub async fn stop(self) -> io::Result<Unmounted> {
         blocking(move || self.session.unmount()).await
     }
+}
+
+/// Takes the signals that ask for the end from now on; turns true with the first.
+fn asked_to_stop(runtime: &Handle) -> io::Result<watch::Receiver<bool>> {
+    let _entered = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (ask, asked) = watch::channel(false);
+    runtime.spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            // The mount is gone, and with it whoever could be asked.
+            () = ask.closed() => {}
+        }
+        ask.send_replace(true);
+    });
+    Ok(asked)
 }
 
 /// What the source of a mount begins with: a colon makes programs see that it is remote.

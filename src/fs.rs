@@ -170,6 +170,10 @@ impl Filesystem {
         let Some(row) = name.to_str().and_then(|name| listing.get(name)) else {
             return Ok(Lookup::Absent(listed.ttl));
         };
+        let row = &Row {
+            tag: self.0.tree.tag(row),
+            ..row.clone()
+        };
         let (inode, ttl) = match (&*row.entry, row.tag) {
             (Entry::Document(document), Some(tag)) if tag.size.is_none() => {
                 self.measured(directory, row, document, tag, listed.ttl).await?
@@ -353,6 +357,10 @@ impl Filesystem {
             }
         }
         for row in listing.rows_after(cookie.slot) {
+            let row = &Row {
+                tag: self.0.tree.tag(row),
+                ..row.clone()
+            };
             let child = self.0.tree.resolve(directory, row);
             // An unknown length must be learnt by a lookup before anyone sees it.
             let ttl = ttl.filter(|_| row.tag.is_none_or(|tag| tag.size.is_some()));
@@ -410,7 +418,7 @@ impl Filesystem {
             size: Some(size),
             ..tag
         };
-        self.0.tree.amend(directory, document, actual);
+        self.0.tree.learn(document, actual);
         let row = Row {
             tag: Some(actual),
             ..row.clone()

@@ -74,6 +74,16 @@ impl Adaptor {
     }
 }
 
+impl Adaptor {
+    /// Runs what never waits, on the session thread. A panic in it costs its own answer, which is EIO, and not the
+    /// thread.
+    fn at_once(&self, name: &'static str, ino: INodeNo, answer: impl FnOnce(&Filesystem)) {
+        if std::panic::catch_unwind(AssertUnwindSafe(|| answer(&self.fs))).is_err() {
+            tracing::error!(name, ino = ino.0, "panicked; answered EIO");
+        }
+    }
+}
+
 impl fuser::Filesystem for Adaptor {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let wanted = InitFlags::FUSE_ASYNC_READ
@@ -82,8 +92,6 @@ impl fuser::Filesystem for Adaptor {
             | InitFlags::FUSE_AUTO_INVAL_DATA
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT
-            | InitFlags::FUSE_EXPORT_SUPPORT
-            | InitFlags::FUSE_CACHE_SYMLINKS
             | InitFlags::FUSE_MAX_PAGES;
         if let Err(missing) = config.add_capabilities(wanted & config.capabilities()) {
             tracing::warn!(?missing, "the kernel refused what it offered");
@@ -107,14 +115,14 @@ impl fuser::Filesystem for Adaptor {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        self.fs.forget(InodeNo(ino.0), nlookup);
+        self.at_once("forget", ino, |fs| fs.forget(InodeNo(ino.0), nlookup));
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.fs.getattr(InodeNo(ino.0)) {
+        self.at_once("getattr", ino, |fs| match fs.getattr(InodeNo(ino.0)) {
             Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
             Err(error) => reply.error(errno("getattr", ino, &error)),
-        }
+        });
     }
 
     // ENOSYS once, and the kernel opens by itself from then on: an inode's bytes never change, so there is nothing an
@@ -206,11 +214,13 @@ impl fuser::Filesystem for Adaptor {
         });
     }
 
-    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let stat = self.fs.statfs();
-        let longest = u32::try_from(NAME_MAX).unwrap_or(u32::MAX);
-        // Nothing is free: nobody should plan to write here.
-        reply.statfs(stat.blocks, 0, 0, stat.files, 0, stat.block, longest, stat.block);
+    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        self.at_once("statfs", ino, |fs| {
+            let stat = fs.statfs();
+            let longest = u32::try_from(NAME_MAX).unwrap_or(u32::MAX);
+            // Nothing is free: nobody should plan to write here.
+            reply.statfs(stat.blocks, 0, 0, stat.files, 0, stat.block, longest, stat.block);
+        });
     }
 
     fn access(&self, _request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
@@ -222,17 +232,17 @@ impl fuser::Filesystem for Adaptor {
     }
 
     fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        match self.fs.getxattr(InodeNo(ino.0), name) {
+        self.at_once("getxattr", ino, |fs| match fs.getxattr(InodeNo(ino.0), name) {
             Ok(value) => answer_xattr(&value, size, reply),
             Err(error) => reply.error(errno("getxattr", ino, &error)),
-        }
+        });
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        match self.fs.listxattr(InodeNo(ino.0)) {
+        self.at_once("listxattr", ino, |fs| match fs.listxattr(InodeNo(ino.0)) {
             Ok(names) => answer_xattr(&names, size, reply),
             Err(error) => reply.error(errno("listxattr", ino, &error)),
-        }
+        });
     }
 
     // Every call that would change something. The `ro` of the mount alone does not hold after `remount,rw`.

@@ -1,4 +1,17 @@
-//! pwfs mounts ProjectWise folders as a read-only directory tree.
+//! pwfs mounts ProjectWise folders as a read-only directory tree on Linux.
+//!
+//! The layers, from the command line down to the wire; imports go down only (a test holds them to it):
+//!
+//! ```text
+//! cli ─► daemon ─► fuse ─► fs ─┬─► tree ─► store
+//!                              │     └────┐
+//!                              └─► content ─► remote ─► auth ─► http
+//! ```
+//!
+//! Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
+//! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
+
 pub mod auth;
 pub mod cli;
 pub mod clock;

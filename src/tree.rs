@@ -339,7 +339,26 @@ impl Tree {
         let (document, tag) = inode.document()?;
         let stored = self.0.store.get(inode.parent.id)?;
         let row = stored.listing.find(ObjectId::Document(document.id))?;
-        Some(row.tag == Some(tag))
+        Some(self.tag(row) == Some(tag))
+    }
+
+    /// The content tag of a row, with the length if that was learnt since it was listed.
+    pub fn tag(&self, row: &Row) -> Option<ContentTag> {
+        match (&*row.entry, row.tag) {
+            (Entry::Document(document), Some(tag)) if tag.size.is_none() => Some(self.0.tag(document)),
+            (Entry::Document(_) | Entry::Folder(_), tag) => tag,
+        }
+    }
+
+    /// Says how long a document is whose listing does not. Nobody was told anything else before, so nothing changes.
+    pub fn learn(&self, document: &Document, actual: ContentTag) {
+        self.0.amendments.lock().insert(
+            document.id,
+            Amendment {
+                listed: document.content_tag(0),
+                actual,
+            },
+        );
     }
 
     /// The refusal remembered for this object.
@@ -440,11 +459,14 @@ impl Tree {
         let inner = self.0.clone();
         let told = progress.clone();
         let work = self.0.runtime.spawn(async move {
+            // Lands however it ends: a flight that panicked must not answer for ever.
+            let landing = Landing {
+                inner: &inner,
+                dir,
+                number,
+            };
             let result = inner.fetch(dir, &told).await;
-            let mut flights = inner.flights.lock();
-            if flights.get(&dir).is_some_and(|flight| flight.number == number) {
-                flights.remove(&dir);
-            }
+            drop(landing);
             result
         });
         let result = async move {
@@ -483,6 +505,25 @@ impl Tree {
                 Ok(()) = progress.changed() => idle = Instant::now() + config.deadline,
                 () = tokio::time::sleep_until(end.min(idle)) => return Err(TreeError::TimedOut),
             }
+        }
+    }
+}
+
+/// Takes a flight off the table when its work ends, by whatever way.
+struct Landing<'a> {
+    inner: &'a Inner,
+    dir: DirId,
+    number: u64,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.inner.flights.lock();
+        if flights
+            .get(&self.dir)
+            .is_some_and(|flight| flight.number == self.number)
+        {
+            flights.remove(&self.dir);
         }
     }
 }

@@ -207,7 +207,10 @@ struct CheckReport<'a> {
 }
 
 async fn check(server: &DemoServer, daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
-    let toured = check::tour(server, &daemon).await;
+    let toured = tokio::select! {
+        toured = check::tour(server, &daemon) => toured,
+        () = daemon.until_asked_to_stop() => Err(io::Error::other("it was interrupted")),
+    };
     let mountpoint = daemon.mountpoint().clone();
     let stopped = daemon.stop().await;
     let mut findings = toured
@@ -252,13 +255,13 @@ async fn look_around(
     printer: &Printer,
 ) -> Result<(), CliError> {
     if printer.format() == Format::Json {
-        let world = server.world();
+        let (documents, folders) = visible(server);
         printer.json(&DemoReport {
             server: server.base_url(),
             datasource: server.datasource_url(),
             account: who,
-            documents: world.documents().len(),
-            folders: world.folders().len(),
+            documents,
+            folders,
             mountpoint: &daemon.mountpoint().to_string_lossy(),
         })?;
         printer.flush()?;
@@ -266,15 +269,19 @@ async fn look_around(
     }
     introduce(server, &daemon, who, printer)?;
     let mountpoint = daemon.mountpoint().clone();
-    let (tree, example) = blocking({
+    let looking = blocking({
         let root = mountpoint.clone();
         move || {
             let mut tree = Vec::new();
             branch(&root, "", TREE_DEPTH, &mut tree);
             (tree, example(&root))
         }
-    })
-    .await;
+    });
+    let (tree, example) = tokio::select! {
+        seen = looking => seen,
+        // Nobody waits for a tree they do not want to see.
+        () = daemon.until_asked_to_stop() => return serve(daemon, printer).await,
+    };
     printer.line("")?;
     printer.line(&printer.paint(Paint::Folder, &escape_path(&mountpoint)))?;
     for line in tree {
@@ -294,8 +301,7 @@ async fn look_around(
 
 /// The first lines: what runs, who signed in, where it is mounted.
 fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
-    let world = server.world();
-    let (documents, folders) = (world.documents().len(), world.folders().len());
+    let (documents, folders) = visible(server);
     printer.line(&format!(
         "Server     {}  (embedded: {documents} documents in {folders} folders)",
         server.base_url()
@@ -305,6 +311,18 @@ fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer)
         "Mounted    {}  (read-only)",
         escape_path(daemon.mountpoint())
     ))
+}
+
+/// How many documents and folders a truthful client sees.
+fn visible(server: &DemoServer) -> (usize, usize) {
+    let world = server.world();
+    let documents = world
+        .documents()
+        .iter()
+        .filter(|document| document.active && document.listed)
+        .count();
+    let folders = world.folders().iter().filter(|folder| folder.listed).count();
+    (documents, folders)
 }
 
 /// Draws the first entries of a directory, and of the directories among them.
@@ -334,14 +352,18 @@ fn branch(directory: &Path, indent: &str, depth: usize, lines: &mut Vec<String>)
     }
 }
 
-/// A text file to look at: the first one in the order of names, depth first.
+/// A text file with something in it to look at: the first one in the order of names, depth first.
 fn example(directory: &Path) -> Option<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     paths.sort();
-    let text = |path: &&PathBuf| path.extension().is_some_and(|e| e == "csv" || e == "txt") && path.is_file();
+    let text = |path: &&PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "csv" || extension == "txt")
+            && fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+    };
     let found = paths.iter().find(text).cloned();
     found.or_else(|| {
         paths

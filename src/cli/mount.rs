@@ -171,7 +171,7 @@ pub async fn mount(
 
 /// Waits until the mount is to end, and ends it.
 pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
-    let waited = daemon.until_asked_to_stop().await;
+    daemon.until_asked_to_stop().await;
     let mountpoint = daemon.mountpoint().clone();
     let stopped = tokio::select! {
         stopped = daemon.stop() => stopped,
@@ -188,7 +188,7 @@ pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliEr
             escape_path(&mountpoint)
         ));
     }
-    waited.map_err(|error| CliError::of(ErrorKind::Failure, &error))
+    Ok(())
 }
 
 /// Unmounts. A directory where nothing of ours is mounted is as it should be.

@@ -5,8 +5,13 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::session::{self, SUBTYPE};
+
+/// How long a living mount may take to say that it lives: it asks nobody for that.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Why nothing can be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +75,18 @@ impl Mounted {
         self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
     }
 
-    /// True if the process behind it is gone.
+    /// True if the process behind it is gone. Blocks for at most two seconds, where the process does not answer.
     pub fn is_dead(&self) -> bool {
-        matches!(fs::metadata(&self.path), Err(error) if error.kind() == io::ErrorKind::NotConnected)
+        // Attributes, and even a listing, may still come from the kernel's cache; these numbers are always asked for.
+        let (tell, told) = mpsc::channel();
+        let path = self.path.clone();
+        let asking = std::thread::Builder::new()
+            .name("is-dead".to_owned())
+            .spawn(move || {
+                // Nobody listens any more if it took too long.
+                let _ = tell.send(rustix::fs::statvfs(&path).err());
+            });
+        asking.is_ok() && told.recv_timeout(ANSWER_TIME) == Ok(Some(rustix::io::Errno::NOTCONN))
     }
 }
 

@@ -69,7 +69,8 @@ impl FuseSession {
         let mut config = Config::default();
         config.mount_options = vec![
             MountOption::FSName(source_name(&options.source)),
-            MountOption::Subtype(SUBTYPE.to_owned()),
+            // Said so that a mount by root carries it too: fuser's own option for it reaches only the setuid helper.
+            MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
             MountOption::RO,
             MountOption::NoSuid,
             MountOption::NoDev,
@@ -185,12 +186,18 @@ fn unmount_once(mountpoint: &Path, flags: UnmountFlags) -> io::Result<()> {
     }
 }
 
-/// The source as `mount` shows it: fuser joins options unescaped, so only what cannot be taken for another option
-/// stays, and no more than fits a line.
+/// The source as `mount` shows it: fuser joins options unescaped, so whatever could be taken for another option
+/// becomes `_`, and no more stays than fits a line.
 pub fn source_name(text: &str) -> String {
     const LONGEST: usize = 100;
-    let keep = |c: &char| c.is_ascii_alphanumeric() || "._:~-".contains(*c);
-    text.chars().filter(keep).take(LONGEST).collect()
+    let shown = |c: char| {
+        if c.is_ascii_alphanumeric() || "._:~-/".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    text.chars().map(shown).take(LONGEST).collect()
 }
 
 /// Waits without an event: the kernel tells nobody when the last user of a mount has left.
@@ -208,7 +215,7 @@ mod tests {
     fn the_source_name_cannot_smuggle_an_option() {
         assert_eq!(
             source_name("projectwise:host/ds,allow_other\\,suid"),
-            "projectwise:hostdsallow_othersuid"
+            "projectwise:host/ds_allow_other__suid"
         );
         assert_eq!(source_name(&"x".repeat(300)).len(), 100);
     }

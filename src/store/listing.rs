@@ -69,9 +69,17 @@ pub struct Row {
 }
 
 impl Row {
-    /// What the kernel calls "the same": a new version is not.
-    fn identity(&self) -> (ObjectId, Option<ContentTag>) {
-        (self.entry.id(), self.tag)
+    /// Whether the kernel calls this "the same": a new version is not.
+    fn is_same(&self, earlier: &Self) -> bool {
+        self.entry.id() == earlier.entry.id() && (self.tag == earlier.tag || self.has_learnt(earlier))
+    }
+
+    /// True if only the length was not known before: nobody was shown the file without one.
+    fn has_learnt(&self, earlier: &Self) -> bool {
+        match (earlier.tag, self.tag) {
+            (Some(before), Some(now)) => before.size.is_none() && before == ContentTag { size: None, ..now },
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// The file's length; `None` where it must be learnt first.
@@ -254,7 +262,7 @@ impl Difference {
         }
         for row in &new.rows {
             match old.get(row.name.as_str()) {
-                Some(before) if before.identity() == row.identity() => {
+                Some(before) if row.is_same(before) => {
                     if before.entry != row.entry {
                         difference.attributes.push(row.entry.id());
                     }
@@ -335,7 +343,7 @@ fn same_membership(old: &[Row], new: &[Row]) -> bool {
         && old
             .iter()
             .zip(new)
-            .all(|(a, b)| a.slot == b.slot && a.name == b.name && a.identity() == b.identity())
+            .all(|(a, b)| a.slot == b.slot && a.name == b.name && b.is_same(a))
 }
 
 fn just_after(time: Timestamp) -> Timestamp {

@@ -416,6 +416,46 @@ async fn the_kernels_copy_of_a_listing_lapses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_listing_that_panics_is_an_error_and_the_next_one_is_asked_anew() {
+    let stage = Stage::new(vec![Ok(vec![document(1, 1)])], TreeConfig::default());
+    let good = std::mem::take(&mut *stage.server.lists.lock());
+    assert!(stage.names().await.is_err(), "an empty script panics");
+    *stage.server.lists.lock() = good;
+    assert_eq!(stage.names().await.unwrap(), ["1.pdf"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_was_learnt_changes_nothing_else() {
+    let Entry::Document(known) = document(1, 7) else {
+        unreachable!("a document")
+    };
+    let unknown = Document { size: None, ..known };
+    let stage = Stage::new(
+        vec![Ok(vec![Entry::Document(unknown.clone())])],
+        TreeConfig::default(),
+    );
+    let before = stage.tree.list(DIRECTORY).await.unwrap().stored.listing.clone();
+    stage.tree.learn(
+        &unknown,
+        ContentTag {
+            size: Some(7),
+            ..unknown.content_tag(0)
+        },
+    );
+    assert_eq!(
+        stage.tree.tag(before.get("1.pdf").unwrap()).unwrap().size,
+        Some(7)
+    );
+    stage.expire();
+    let after = stage.tree.list(DIRECTORY).await.unwrap().stored.listing.clone();
+    assert_eq!(after.get("1.pdf").unwrap().size(), Some(7), "and is kept");
+    assert_eq!(
+        (after.generation, after.changed),
+        (before.generation, before.changed)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_download_told_leads_the_name_to_a_new_inode() {
     let stage = Stage::new(vec![Ok(vec![document(1, 1)])], TreeConfig::default());
     let listed = stage.tree.list(DIRECTORY).await.unwrap();

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pwfs::cli::demo::visitor::sign_in_to_demo;
 use pwfs::clock::Clock;
 use pwfs::content::{CacheOptions, ContentCache, Reader};
-use pwfs::demo::{DemoOptions, DemoServer, World};
+use pwfs::demo::{DemoOptions, DemoServer, RequestKind, World};
 use pwfs::fs::error::FsError;
 use pwfs::fs::{Appearance, Attr, Filesystem, Kind, Lookup};
-use pwfs::http::HttpClient;
+use pwfs::http::{self, HttpClient};
 use pwfs::model::Guid;
 use pwfs::remote::Remote;
 use pwfs::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
@@ -47,9 +47,13 @@ impl Bench {
     }
 
     pub async fn with(options: DemoOptions, config: TreeConfig) -> Self {
+        Self::tuned(options, config, WsgOptions::default()).await
+    }
+
+    pub async fn tuned(options: DemoOptions, config: TreeConfig, wsg: WsgOptions) -> Self {
         let server = DemoServer::start(options).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let remote = connect(&server, dir.path()).await;
+        let remote = connect_as(&server, dir.path(), wsg).await;
         let (fs, clock) = filesystem(remote.clone(), quick(config), dir.path()).await;
         Self {
             server,
@@ -76,6 +80,33 @@ impl Bench {
         self.clock.advance(Duration::from_secs(301));
     }
 
+    /// Lets time go by for everything that ages, waits or remembers. Needs the current-thread runtime.
+    pub async fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+        tokio::time::pause();
+        tokio::time::advance(by).await;
+        tokio::time::resume();
+    }
+
+    /// Requests of a kind since the counters were reset.
+    pub fn asked(&self, kind: RequestKind) -> u64 {
+        self.server.requests().of(kind)
+    }
+
+    /// A new root folder of `count` documents `doc-00.txt`, … of [`bytes_of`] each.
+    pub async fn stock(&self, name: &str, count: usize) -> (Attr, Guid, Vec<Guid>) {
+        let world = self.world();
+        let guid = world.add_folder(None, name).unwrap();
+        let documents = (0..count)
+            .map(|number| {
+                let name = doc_name(number);
+                world.add_document(guid, &name, bytes_of(number, 0)).unwrap()
+            })
+            .collect();
+        self.expire();
+        (self.find(&[name]).await.unwrap(), guid, documents)
+    }
+
     pub async fn lookup(&self, parent: InodeNo, name: &str) -> Result<Option<Attr>, FsError> {
         match self.fs.lookup(parent, OsStr::new(name)).await? {
             Lookup::Found(attr, _) => Ok(Some(attr)),
@@ -99,24 +130,34 @@ impl Bench {
     pub async fn list_in_pieces(&self, ino: InodeNo, piece: usize) -> Result<Vec<(String, Attr)>, FsError> {
         let mut entries = Vec::new();
         let mut cookie = DirCookie::from_offset(0);
-        loop {
-            let mut taken = 0;
-            self.fs
-                .readdirplus(ino, cookie, &mut |entry| {
-                    if taken == piece {
-                        return true;
-                    }
-                    taken += 1;
-                    cookie = DirCookie::from_offset(entry.cookie.offset());
+        while self.next_piece(ino, &mut cookie, piece, &mut entries).await? {}
+        Ok(entries)
+    }
+
+    /// Goes on reading a directory for `piece` entries; false at its end. `.` and `..` count, and are left out.
+    pub async fn next_piece(
+        &self,
+        ino: InodeNo,
+        cookie: &mut DirCookie,
+        piece: usize,
+        entries: &mut Vec<(String, Attr)>,
+    ) -> Result<bool, FsError> {
+        let mut taken = 0;
+        let from = *cookie;
+        self.fs
+            .readdirplus(ino, from, &mut |entry| {
+                if taken == piece {
+                    return true;
+                }
+                taken += 1;
+                *cookie = DirCookie::from_offset(entry.cookie.offset());
+                if entry.name != "." && entry.name != ".." {
                     entries.push((entry.name.to_owned(), entry.attr));
-                    false
-                })
-                .await?;
-            if taken == 0 {
-                entries.retain(|(name, _)| name != "." && name != "..");
-                return Ok(entries);
-            }
-        }
+                }
+                false
+            })
+            .await?;
+        Ok(taken > 0)
     }
 
     pub async fn list(&self, ino: InodeNo) -> Result<BTreeMap<String, Attr>, FsError> {
@@ -207,13 +248,43 @@ fn quick(config: TreeConfig) -> TreeConfig {
     }
 }
 
+/// Waits until something is so that nobody announces. Everything else runs on meanwhile.
+pub async fn until(mut so: impl FnMut() -> bool) {
+    let soon = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < soon, "it never came to be");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The name of a stock document.
+pub fn doc_name(number: usize) -> String {
+    format!("doc-{number:02}.txt")
+}
+
+/// What is in a stock document: longer than two network packets, of a length of its own, told apart from every other
+/// version at every offset.
+pub fn bytes_of(number: usize, version: u8) -> Vec<u8> {
+    (0..5000 + 10 * number)
+        .map(|at| u8::try_from((at * 7 + number * 13) % 64).unwrap() + 64 * version)
+        .collect()
+}
+
 pub async fn connect(server: &DemoServer, state: &Path) -> Arc<WsgRemote> {
-    let http = HttpClient::new().unwrap();
+    connect_as(server, state, WsgOptions::default()).await
+}
+
+async fn connect_as(server: &DemoServer, state: &Path, options: WsgOptions) -> Arc<WsgRemote> {
+    // Repeats as often as ever, and without the pauses no test waits for.
+    let http = HttpClient::with_options(http::Options {
+        first_backoff: Duration::from_millis(1),
+        ..http::Options::default()
+    })
+    .unwrap();
     let login = sign_in_to_demo(server, &http, state, &Handle::current())
         .await
         .unwrap();
     let address = WsgAddress::parse(&server.datasource_url()).unwrap();
-    let options = WsgOptions::default();
     Arc::new(
         WsgRemote::connect(http, login.tokens, address, options)
             .await

@@ -8,8 +8,12 @@
 )]
 
 mod browse;
+mod budget;
+mod faults;
+mod freshness;
 mod harness;
 mod layers;
 mod login;
 mod mount;
 mod program;
+mod versions;

@@ -259,7 +259,8 @@ async fn refuse_mutations(
     Ok(())
 }
 
-fn mutations(root: &Path, folder: &Path, file: &Path) -> Vec<(&'static str, rustix::io::Result<()>)> {
+/// Tries every call that would change something, on a folder and a file below `root`, and says what each answered.
+pub fn mutations(root: &Path, folder: &Path, file: &Path) -> Vec<(&'static str, rustix::io::Result<()>)> {
     let new = root.join("pwfs-check-new");
     let mode = Mode::RUSR | Mode::WUSR;
     let time = Timespec {
@@ -397,7 +398,10 @@ fn subject(server: &DemoServer, seen: &Seen) -> Option<(ExpectedDocument, PathBu
 }
 
 /// Has the folder listed anew, and waits until the kernel was told what changed.
-async fn see_changes(daemon: &Daemon, folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What listing or looking failed of, or that the kernel took no notification in time.
+pub async fn see_changes(daemon: &Daemon, folder: &Path) -> io::Result<()> {
     let tree = daemon.filesystem().tree().clone();
     let path = folder.to_owned();
     let ino = blocking(move || io::Result::Ok(InodeNo(fs::metadata(path)?.ino()))).await?;

@@ -183,15 +183,15 @@ proptest! {
         let difference = Difference::between(&old, &new);
         // What a kernel believes after it dropped what it was told to, and asked anew for that alone.
         let mut believed: HashMap<String, _> =
-            old.rows().iter().map(|row| (row.name.to_string(), row.identity())).collect();
+            old.rows().iter().map(|row| (row.name.to_string(), (row.entry.id(), row.tag))).collect();
         for name in &difference.names {
             match new.get(name.as_str()) {
-                Some(row) => believed.insert(name.to_string(), row.identity()),
+                Some(row) => believed.insert(name.to_string(), (row.entry.id(), row.tag)),
                 None => believed.remove(name.as_str()),
             };
         }
         let truth: HashMap<String, _> =
-            new.rows().iter().map(|row| (row.name.to_string(), row.identity())).collect();
+            new.rows().iter().map(|row| (row.name.to_string(), (row.entry.id(), row.tag))).collect();
         prop_assert_eq!(believed, truth);
         if old.generation == new.generation {
             prop_assert!(difference.names.is_empty());
