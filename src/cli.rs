@@ -179,9 +179,13 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         Command::Whoami(args) => login::terminal::whoami(args, session()?, printer).await,
         Command::Datasources(args) => browse::datasources(session()?, args, printer).await,
         Command::Folders(args) => {
-            browse::folders(&session()?.remote(&args.source).await?, args, printer).await
+            let (remote, folder) = session()?.remote(&args.source).await?;
+            browse::folders(&remote, &args.beginning_with(folder), printer).await
         }
-        Command::Tree(args) => browse::tree(&session()?.remote(&args.source).await?, args, printer).await,
+        Command::Tree(args) => {
+            let (remote, folder) = session()?.remote(&args.source).await?;
+            browse::tree(&remote, &args.beginning_with(folder), printer).await
+        }
         Command::Mount(args) => {
             let (account, dirs) = session()?.account()?;
             mount::mount(args, &account, &dirs, printer).await

@@ -27,7 +27,7 @@ pub struct DatasourcesArgs {
 /// Flags of `folders`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FoldersArgs {
-    /// Folder to look into: names separated by '/', or a GUID [default: the root]
+    /// Folder to look into: names separated by '/', or a GUID [default: the root, or the folder the URL leads to]
     pub path: Option<String>,
     /// Which server.
     #[command(flatten)]
@@ -37,17 +37,33 @@ pub struct FoldersArgs {
 /// Flags of `tree`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TreeArgs {
-    /// Folder to begin with: names separated by '/', or a GUID [default: the root]
+    /// Folder to begin with: names separated by '/', or a GUID [default: the root, or the folder the URL leads to]
     pub path: Option<String>,
-    /// Levels to show; all without it
+    /// Levels to show [default: all]
     #[arg(long, value_name = "N")]
     pub depth: Option<NonZeroUsize>,
-    /// How to write the tree
+    /// How to write the tree; `json` is the same as --json
     #[arg(long, value_enum, default_value_t = TreeFormat::Text)]
     pub format: TreeFormat,
     /// Which server.
     #[command(flatten)]
     pub source: SourceArgs,
+}
+
+impl FoldersArgs {
+    /// Where no path is given: the folder that the datasource URL leads to.
+    pub(super) fn beginning_with(&self, folder: Option<FolderId>) -> Self {
+        let path = self.path.clone().or_else(|| folder.map(|id| id.to_string()));
+        Self { path, ..self.clone() }
+    }
+}
+
+impl TreeArgs {
+    /// Where no path is given: the folder that the datasource URL leads to.
+    pub(super) fn beginning_with(&self, folder: Option<FolderId>) -> Self {
+        let path = self.path.clone().or_else(|| folder.map(|id| id.to_string()));
+        Self { path, ..self.clone() }
+    }
 }
 
 /// How a tree is written.

@@ -11,7 +11,7 @@ use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::SourceArgs;
 use crate::config::AppDirs;
-use crate::daemon::choose::{FolderChoice, choose};
+use crate::daemon::choose::{FolderChoice, FolderPlace, choose};
 use crate::daemon::connect::Account;
 use crate::daemon::{Daemon, MountPlan, blocking};
 use crate::fs::Appearance;
@@ -133,7 +133,15 @@ pub async fn mount(
     printer: &Printer,
 ) -> Result<(), CliError> {
     let source = args.source.as_deref().or(args.server.datasource.as_deref());
-    let choices = folder_choices(args, account)?;
+    let mut choices = folder_choices(args, account)?;
+    if let Some(id) = account.folder(source)?
+        && choices.is_empty()
+    {
+        choices.push(FolderChoice {
+            place: FolderPlace::Id(id),
+            alias: None,
+        });
+    }
     let remote = account.connect(source).await?;
     let chosen = choose(&*remote, &choices).await?;
     let plan = MountPlan {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile};
 use crate::daemon::connect::Account;
-use crate::model::Datasource;
+use crate::model::{Datasource, FolderId};
 use crate::remote::Remote;
 
 use super::GlobalArgs;
@@ -71,11 +71,12 @@ impl Session {
         Ok((account, self.dirs))
     }
 
-    /// Connects to the datasource.
-    pub async fn remote(self, source: &SourceArgs) -> Result<Arc<dyn Remote>, CliError> {
+    /// Connects to the datasource; and the folder to begin with, where the URL leads to one.
+    pub async fn remote(self, source: &SourceArgs) -> Result<(Arc<dyn Remote>, Option<FolderId>), CliError> {
         let (account, _) = self.account()?;
+        let folder = account.folder(source.datasource.as_deref())?;
         let remote = account.connect(source.datasource.as_deref()).await?;
-        Ok(remote)
+        Ok((remote, folder))
     }
 
     /// The datasources of the server.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{AppId, CredentialStore, TokenSource};
 use crate::config::Profile;
 use crate::http::{HttpClient, HttpError};
-use crate::model::Datasource;
+use crate::model::{Datasource, FolderId};
 use crate::remote::RemoteError;
 use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
 
@@ -66,6 +66,11 @@ impl Account {
         let http = HttpClient::new()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
         Ok(WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?)
+    }
+
+    /// The folder that the datasource URL itself leads to, as one pasted from a client does.
+    pub fn folder(&self, source: Option<&str>) -> Result<Option<FolderId>, ConnectionError> {
+        Ok(self.address(source)?.folder)
     }
 
     fn address(&self, source: Option<&str>) -> Result<WsgAddress, ConnectionError> {

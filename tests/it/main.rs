@@ -9,6 +9,7 @@
 
 mod browse;
 mod budget;
+mod cli;
 mod faults;
 mod freshness;
 mod harness;

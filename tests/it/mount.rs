@@ -122,7 +122,7 @@ impl Default for Settings {
 }
 
 /// Says why a test does nothing where FUSE cannot be used, unless REQUIRE_FUSE asks for a failure.
-fn fuse_is_here() -> bool {
+pub fn fuse_is_here() -> bool {
     match mountpoint::check_fuse() {
         Ok(()) => true,
         Err(error) => skipped(&error.to_string()),

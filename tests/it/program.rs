@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pwfs::demo::{DemoOptions, DemoServer, RequestKind};
+use pwfs::demo::{DemoOptions, DemoServer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,8 +30,13 @@ pub struct Stage {
     // Dropped before the runtime it runs on.
     pub server: DemoServer,
     pub home: TempDir,
-    runtime: Runtime,
+    /// The program runs as nobody, and the home directory is nobody's; for tests that root runs.
+    as_nobody: bool,
+    _runtime: Runtime,
 }
+
+/// The user and group of least rights.
+const NOBODY: u32 = 65_534;
 
 impl Stage {
     pub fn new() -> Self {
@@ -44,8 +50,17 @@ impl Stage {
         Self {
             server,
             home,
-            runtime,
+            as_nobody: false,
+            _runtime: runtime,
         }
+    }
+
+    /// A stage whose program runs as an ordinary user; the test must run as root.
+    pub fn of_nobody() -> Self {
+        let mut stage = Self::new();
+        std::os::unix::fs::chown(stage.home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        stage.as_nobody = true;
+        stage
     }
 
     /// A stage whose profile is signed in and names the datasource.
@@ -124,9 +139,18 @@ impl Stage {
         flags.map(str::to_owned).into()
     }
 
-    /// The program with these arguments, and nothing of this process's environment but the way to other programs.
+    /// The program with these arguments.
     pub fn command<A: AsRef<str>>(&self, args: &[A]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pwfs"));
+        self.other_program(env!("CARGO_BIN_EXE_pwfs"), args)
+    }
+
+    /// Some program, run by the person of this stage. It gets nothing of this process's environment but the way to
+    /// other programs.
+    pub fn other_program<A: AsRef<str>>(&self, program: &str, args: &[A]) -> Command {
+        let mut command = Command::new(program);
+        if self.as_nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
         command
             .args(args.iter().map(AsRef::as_ref))
             .env_clear()
@@ -165,25 +189,6 @@ impl Stage {
     pub fn register(&self, page: &Url) {
         self.server
             .register_redirect_uri(&parameter(page, "redirect_uri"));
-    }
-
-    /// Waits until the server was asked so often.
-    pub fn wait_for(&self, kind: RequestKind, count: u64) {
-        let asked = async { tokio::time::timeout(PATIENCE, self.server.wait_for(kind, count)).await };
-        self.runtime
-            .block_on(asked)
-            .unwrap_or_else(|_| panic!("{kind:?} was not asked {count} times"));
-    }
-
-    /// Stops the server; nothing listens on its port from now on.
-    pub fn stop_server(self) -> (TempDir, Runtime) {
-        let Self {
-            server,
-            home,
-            runtime,
-        } = self;
-        runtime.block_on(server.stop());
-        (home, runtime)
     }
 }
 
@@ -431,4 +436,20 @@ pub fn fetch(method: &str, url: &Url, form: &str) -> Answer {
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// The address of a port where nothing listens.
+pub fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// Looks again and again until something is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came about: {what}");
+        thread::yield_now();
+    }
 }
