@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::model::{Document, DocumentKind, Entry, Folder, FolderId};
+use crate::remote::wsg::is_projectwise;
 use crate::remote::{Progress, Remote};
 
 use super::failure::{CliError, ErrorKind};
@@ -75,7 +76,7 @@ pub enum TreeFormat {
     Json,
 }
 
-/// Lists the datasources of the server.
+/// Lists the datasources of the server, with the URLs the other commands take.
 pub async fn datasources(
     session: Session,
     args: &DatasourcesArgs,
@@ -86,8 +87,9 @@ pub async fn datasources(
         Format::Json => {
             let rows: Vec<Value> = found
                 .iter()
-                .map(|datasource| {
+                .map(|(datasource, url)| {
                     json!({
+                        "url": url,
                         "id": datasource.id,
                         "plugin": datasource.plugin,
                         "location": datasource.location,
@@ -99,11 +101,16 @@ pub async fn datasources(
             printer.json(&rows)
         }
         Format::Text => {
-            for datasource in &found {
+            for (datasource, url) in &found {
+                let mark = if is_projectwise(datasource) {
+                    ""
+                } else {
+                    "  [not ProjectWise]"
+                };
                 printer.line(&format!(
-                    "{}  {}",
+                    "{}  {}{mark}",
                     escape(&datasource.label),
-                    printer.paint(Paint::Faint, &escape(&datasource.id))
+                    printer.paint(Paint::Faint, &escape(url))
                 ))?;
             }
             if found.is_empty() {

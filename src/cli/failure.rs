@@ -269,8 +269,9 @@ impl From<ConnectError> for CliError {
             ConnectError::Remote(error) => error.into(),
             ConnectError::SeveralDatasources(choices) => {
                 let mut failure =
-                    Self::new(ErrorKind::Usage, "the server has several ProjectWise datasources")
-                        .hint("give the URL of one of them, …/Repositories/<id>:");
+                    Self::new(ErrorKind::Usage, "the server has several ProjectWise datasources").hint(
+                        "give the URL of one of them, …/Repositories/<id>; `pwfs datasources` shows it:",
+                    );
                 for choice in choices {
                     failure = failure.hint(format!("{} ({})", choice.id, choice.label));
                 }

@@ -79,8 +79,8 @@ impl Session {
         Ok((remote, folder))
     }
 
-    /// The datasources of the server.
-    pub async fn datasources(self, source: &SourceArgs) -> Result<Vec<Datasource>, CliError> {
+    /// The datasources of the server, each with its URL.
+    pub async fn datasources(self, source: &SourceArgs) -> Result<Vec<(Datasource, String)>, CliError> {
         let (account, _) = self.account()?;
         Ok(account.datasources(source.datasource.as_deref()).await?)
     }

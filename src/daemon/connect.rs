@@ -61,11 +61,19 @@ impl Account {
         ))
     }
 
-    /// All datasources of the server of `source`, or of the profile's datasource.
-    pub async fn datasources(&self, source: Option<&str>) -> Result<Vec<Datasource>, ConnectionError> {
+    /// All datasources of the server of `source`, or of the profile's datasource, each with the URL that names it.
+    pub async fn datasources(
+        &self,
+        source: Option<&str>,
+    ) -> Result<Vec<(Datasource, String)>, ConnectionError> {
         let http = HttpClient::new()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        Ok(WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?)
+        let found = WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?;
+        let with_url = |datasource: Datasource| {
+            let url = address.with_repository(&datasource.id).to_string();
+            (datasource, url)
+        };
+        Ok(found.into_iter().map(with_url).collect())
     }
 
     /// The folder that the datasource URL itself leads to, as one pasted from a client does.

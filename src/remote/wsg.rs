@@ -291,12 +291,14 @@ async fn repositories(gateway: &Gateway) -> Result<Vec<Datasource>, RemoteError>
     Ok(rows.into_iter().filter_map(Instance::into_datasource).collect())
 }
 
+/// True for what pwfs can show; a gateway may serve other products, too.
+pub fn is_projectwise(datasource: &Datasource) -> bool {
+    ["Bentley.PW", "pw"]
+        .iter()
+        .any(|plugin| datasource.plugin.eq_ignore_ascii_case(plugin))
+}
+
 fn only_datasource(all: Vec<Datasource>, server: &str) -> Result<Datasource, ConnectError> {
-    let is_projectwise = |datasource: &Datasource| {
-        ["Bentley.PW", "pw"]
-            .iter()
-            .any(|plugin| datasource.plugin.eq_ignore_ascii_case(plugin))
-    };
     let mut found: Vec<Datasource> = all.into_iter().filter(is_projectwise).collect();
     match found.pop() {
         None => Err(ConnectError::NoDatasource(server.to_owned())),

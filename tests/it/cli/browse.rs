@@ -24,22 +24,28 @@ fn documents(stage: &Stage) -> usize {
 }
 
 #[test]
-fn the_datasources_of_the_server_are_listed_with_their_ids() {
+fn the_datasources_of_the_server_are_listed_with_the_urls_that_commands_take() {
     let stage = Stage::signed_in(small());
-    let id = stage.server.repository_id();
+    let url = stage.server.datasource_url();
+    let hub = url.replace(
+        &stage.server.repository_id(),
+        "Bentley.IModelHub--demo-hub.example.com",
+    );
     let text = stage.run(&["datasources"]).succeeds();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.ends_with(&format!("  {id}\n")), "{text}");
+    assert_eq!(
+        text,
+        format!("Leven Estuary Demo  {url}\niModel Hub  {hub}  [not ProjectWise]\n")
+    );
     let json: Value = serde_json::from_str(&stage.run(&["datasources", "--json"]).succeeds()).unwrap();
-    assert_eq!(json[0]["id"], id);
+    assert_eq!(json[0]["url"], url);
+    assert_eq!(json[0]["id"], stage.server.repository_id());
     assert_eq!(json[0]["location"], "pwfs-demo.invalid:leven-estuary");
     // The server's address is enough, by flag and by environment, and with one datasource it is for the rest.
     let server = stage.server.wsg_url();
-    assert_eq!(
-        stage.run(&["datasources", "--datasource", &server]).succeeds(),
-        text
-    );
+    let text = stage.run(&["datasources", "--datasource", &server]).succeeds();
+    let shown = text.lines().next().unwrap().rsplit(' ').next().unwrap();
     let roots = stage.run(&["folders"]).succeeds();
+    assert_eq!(stage.run(&["folders", "--datasource", shown]).succeeds(), roots);
     let mut command = stage.command(&["folders"]);
     command.env("PWFS_DATASOURCE", &server);
     assert_eq!(crate::program::Running::spawn(command).finish().succeeds(), roots);
@@ -159,15 +165,15 @@ fn a_page_that_fails_is_never_a_shorter_list() {
         page_size: 10,
         ..small()
     });
-    let path = [PROJECT, "04 Correspondence", "Incoming"];
-    let incoming = folder(&stage, &path);
+    let path = [PROJECT, "10 Names From Migration"];
+    let broken = folder(&stage, &path);
     for effect in [
         Effect::MalformedJson,
-        Effect::HtmlLogin,
+        Effect::LoopingSkipToken,
         Effect::Truncate { after: 100 },
     ] {
         let fault = Fault::on(RequestKind::ListDocuments, effect.clone());
-        let id = stage.server.inject(fault.about(incoming).after(1));
+        let id = stage.server.inject(fault.about(broken).after(1));
         let done = stage.run(&["tree"]);
         assert!(!matches!(done.code, Some(0 | 2) | None), "{effect:?}: {done:#?}");
         assert!(
@@ -180,10 +186,11 @@ fn a_page_that_fails_is_never_a_shorter_list() {
             "{done:#?}"
         );
         assert!(
-            done.stdout.contains("Incoming/  [not listed: failed]\n"),
+            done.stdout
+                .contains("10 Names From Migration/  [not listed: failed]\n"),
             "{done:#?}"
         );
-        assert!(!done.stdout.contains("LEC-COR-INC"), "{done:#?}");
+        assert!(!done.stdout.contains("evil"), "{done:#?}");
         assert!(
             done.stdout.contains("LEC-COR-OUT"),
             "the rest is shown: {done:#?}"
@@ -196,6 +203,13 @@ fn a_page_that_fails_is_never_a_shorter_list() {
         assert_eq!(error["error"]["exit_code"], json.code.unwrap());
         assert!(stage.server.clear_fault(id));
     }
+    // A sign-in page instead of a list: whatever was found before is not shown as if it were the tree.
+    let fault = Fault::on(RequestKind::ListDocuments, Effect::HtmlLogin);
+    let id = stage.server.inject(fault.about(broken).after(1));
+    let words = stage.run(&["tree"]).fails(77);
+    assert!(words.contains("Hint: run `pwfs login`"), "{words}");
+    assert!(stage.server.clear_fault(id));
+
     let fault = Fault::on(RequestKind::ListProjects, Effect::MalformedJson);
     stage.server.inject(fault);
     let words = stage.run(&["folders", PROJECT]).fails(1);
