@@ -347,8 +347,8 @@ fn an_outage_shows_what_was_or_an_error_as_asked() {
         return;
     }
     let stage = Stage::signed_in(small());
-    let (_stale, stale) = mount(&stage, "stale", &["--metadata-ttl", "1s"]);
-    let (_fail, fail) = mount(&stage, "fail", &["--metadata-ttl", "1s", "--on-outage", "fail"]);
+    let (_keeping, stale) = mount(&stage, "stale", &["--metadata-ttl", "1s"]);
+    let (_failing, fail) = mount(&stage, "fail", &["--metadata-ttl", "1s", "--on-outage", "fail"]);
     let list = |dir: &Path| names(&dir.join(PROJECT));
     let before = list(&stale).unwrap();
     assert_eq!(list(&fail).unwrap(), before);
