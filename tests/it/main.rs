@@ -14,4 +14,5 @@ mod freshness;
 mod harness;
 mod layers;
 mod mount;
+mod semantics;
 mod versions;
