@@ -201,12 +201,16 @@ impl Pager<'_> {
             if seen.len() > MOST_PAGES {
                 return Err(Failure::protocol("a listing has no end").into());
             }
-            page = fetch(Ask {
+            let ask = Ask {
                 token: Some(token),
                 top,
                 skip: None,
-            })
-            .await?;
+            };
+            page = fetch(ask.clone()).await?;
+            // Some servers end so. A gateway that lost its place answers the same, so it must say it twice.
+            if page.rows.is_empty() && page.token.as_ref().is_none_or(String::is_empty) {
+                page = fetch(ask).await?;
+            }
             progress.page(page.rows.len());
         }
     }
