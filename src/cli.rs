@@ -44,6 +44,7 @@ Exit status:
 
 /// What all commands share.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// Profile of config.toml to use
     #[arg(long, global = true, value_name = "NAME", env = "PWFS_PROFILE")]

@@ -103,7 +103,7 @@ pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
     let place = Place::make(&args.dir)?;
     let started = start(&server, &place).await;
     let result = match started {
-        Ok((daemon, who)) if args.check => check(&server, daemon, &who, printer).await,
+        Ok((daemon, _)) if args.check => check(&server, daemon, printer).await,
         Ok((daemon, who)) => look_around(&server, daemon, &who, printer).await,
         Err(error) => Err(error),
     };
@@ -183,6 +183,17 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
     Ok((Daemon::start(plan, &runtime).await?, who))
 }
 
+/// What runs, as JSON.
+#[derive(Serialize)]
+struct DemoReport<'a> {
+    server: String,
+    datasource: String,
+    account: &'a str,
+    documents: usize,
+    folders: usize,
+    mountpoint: &'a str,
+}
+
 /// The tour as JSON.
 #[derive(Serialize)]
 struct CheckReport<'a> {
@@ -195,11 +206,7 @@ struct CheckReport<'a> {
     attempts: usize,
 }
 
-async fn check(server: &DemoServer, daemon: Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
-    if printer.format() == Format::Text {
-        introduce(server, &daemon, who, printer)?;
-        printer.flush()?;
-    }
+async fn check(server: &DemoServer, daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
     let toured = tokio::select! {
         toured = check::tour(server, &daemon) => toured,
         () = daemon.until_asked_to_stop() => Err(io::Error::other("it was interrupted")),
@@ -247,6 +254,19 @@ async fn look_around(
     who: &str,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    if printer.format() == Format::Json {
+        let (documents, folders) = visible(server);
+        printer.json(&DemoReport {
+            server: server.base_url(),
+            datasource: server.datasource_url(),
+            account: who,
+            documents,
+            folders,
+            mountpoint: &daemon.mountpoint().to_string_lossy(),
+        })?;
+        printer.flush()?;
+        return serve(daemon, printer).await;
+    }
     introduce(server, &daemon, who, printer)?;
     let mountpoint = daemon.mountpoint().clone();
     let looking = blocking({
@@ -281,13 +301,7 @@ async fn look_around(
 
 /// The first lines: what runs, who signed in, where it is mounted.
 fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
-    let world = server.world();
-    let documents = world
-        .documents()
-        .iter()
-        .filter(|document| document.active && document.listed)
-        .count();
-    let folders = world.folders().iter().filter(|folder| folder.listed).count();
+    let (documents, folders) = visible(server);
     printer.line(&format!(
         "Server     {}  (embedded: {documents} documents in {folders} folders)",
         server.base_url()
@@ -297,6 +311,18 @@ fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer)
         "Mounted    {}  (read-only)",
         escape_path(daemon.mountpoint())
     ))
+}
+
+/// How many documents and folders a truthful client sees.
+fn visible(server: &DemoServer) -> (usize, usize) {
+    let world = server.world();
+    let documents = world
+        .documents()
+        .iter()
+        .filter(|document| document.active && document.listed)
+        .count();
+    let folders = world.folders().iter().filter(|folder| folder.listed).count();
+    (documents, folders)
 }
 
 /// Draws the first entries of a directory, and of the directories among them.

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
+use super::session::SourceArgs;
 use crate::config::AppDirs;
 use crate::daemon::choose::{FolderChoice, choose};
 use crate::daemon::connect::Account;
@@ -23,11 +24,13 @@ use crate::tree::{OnOutage, TreeConfig};
 ///
 /// Runs until Ctrl-C, SIGTERM or `pwfs unmount`.
 #[derive(Debug, Clone, Args)]
-#[command(override_usage = "pwfs mount [OPTIONS] [SOURCE] <DIR>")]
+#[command(allow_missing_positional = true)]
 pub struct MountArgs {
-    /// Datasource URL (the profile's where left out), and the directory to mount on
-    #[arg(num_args = 1..=2, required = true, value_names = ["SOURCE", "DIR"])]
-    places: Vec<String>,
+    /// Datasource URL, before that of --datasource [default: the profile's]
+    source: Option<String>,
+    /// Directory to mount on; it must exist and be empty
+    #[arg(required = true)]
+    dir: PathBuf,
     /// Folder to show at the top, by path or GUID, under its own name or ALIAS; may be given several times
     #[arg(long = "folder", value_name = "PATH|GUID[=ALIAS]")]
     folders: Vec<String>,
@@ -41,10 +44,10 @@ pub struct MountArgs {
     #[arg(long, value_enum, value_name = "HOW", env = "PWFS_FRESHNESS")]
     freshness: Option<Freshness>,
     /// What to answer while the server is away
-    #[arg(long, value_enum, default_value_t = Outage::Stale, env = "PWFS_ON_OUTAGE")]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Outage::Stale, env = "PWFS_ON_OUTAGE")]
     on_outage: Outage,
     /// How to show documents without a file
-    #[arg(long, value_enum, default_value_t = Fileless::Hide, env = "PWFS_PLACEHOLDERS")]
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Fileless::Hide, env = "PWFS_PLACEHOLDERS")]
     placeholders: Fileless,
     /// Let other users in, by the permission bits (needs `user_allow_other` in /etc/fuse.conf unless root mounts)
     #[arg(long, env = "PWFS_ALLOW_OTHER")]
@@ -61,9 +64,12 @@ pub struct MountArgs {
     /// Permission bits of directories [default: 0555, with --allow-other 0550]
     #[arg(long, value_name = "OCTAL", value_parser = mode, env = "PWFS_DIR_MODE")]
     dir_mode: Option<u16>,
-    /// Stay in the foreground; this is what `mount` does anyway
-    #[arg(long, short = 'f')]
+    /// What `mount` does anyway; taken for habit's sake, and not shown as if there were a choice.
+    #[arg(long, short = 'f', hide = true)]
     foreground: bool,
+    /// Which server, where SOURCE does not say.
+    #[command(flatten)]
+    server: SourceArgs,
 }
 
 /// How fresh answers must be.
@@ -126,16 +132,12 @@ pub async fn mount(
     dirs: &AppDirs,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let (source, dir) = match args.places.as_slice() {
-        [dir] => (None, dir),
-        [source, dir, ..] => (Some(source.as_str()), dir),
-        [] => return Err(CliError::new(ErrorKind::Usage, "a mount needs a directory")),
-    };
+    let source = args.source.as_deref().or(args.server.datasource.as_deref());
     let choices = folder_choices(args, account)?;
     let remote = account.connect(source).await?;
     let chosen = choose(&*remote, &choices).await?;
     let plan = MountPlan {
-        mountpoint: PathBuf::from(dir),
+        mountpoint: args.dir.clone(),
         tree: TreeConfig {
             chosen,
             ..tree_config(args)
@@ -199,13 +201,16 @@ pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliErr
     .await?;
     let (path, mounted) = found;
     match mounted {
-        None => printer.line(&format!("nothing is mounted at {}", escape_path(&path))),
+        None => match printer.format() {
+            Format::Text => printer.line(&format!("nothing is mounted at {}", escape_path(&path))),
+            Format::Json => printer.json(&MountRow::new(&path, "", "not mounted")),
+        },
         Some(mounted) if !mounted.is_ours() => Err(mountpoint::MountpointError::Foreign {
             path,
             kind: mounted.kind,
         }
         .into()),
-        Some(_) => {
+        Some(mounted) => {
             let unmounted = path.clone();
             let outcome = blocking(move || session::unmount(&unmounted))
                 .await
@@ -220,12 +225,15 @@ pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliErr
                     escape_path(&path)
                 ));
             }
-            printer.line(&format!("{} is unmounted", escape_path(&path)))
+            match printer.format() {
+                Format::Text => printer.line(&format!("{} is unmounted", escape_path(&path))),
+                Format::Json => printer.json(&MountRow::new(&path, &mounted.source, "unmounted")),
+            }
         }
     }
 }
 
-/// A mount, as `mounts --json` shows it.
+/// A mount, as `--json` shows it.
 #[derive(Debug, Serialize)]
 struct MountRow {
     mountpoint: String,

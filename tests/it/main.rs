@@ -13,6 +13,8 @@ mod faults;
 mod freshness;
 mod harness;
 mod layers;
+mod login;
 mod mount;
+mod program;
 mod semantics;
 mod versions;

@@ -39,7 +39,10 @@ fn every_promise_names_tests_that_exist() {
     for promise in promises.split("\n**").skip(1) {
         let title = promise.split("**").next().unwrap_or_default();
         let mut named = 0;
-        for item in promise.lines().filter(|line| line.starts_with("- ") || line.starts_with("  `")) {
+        for item in promise
+            .lines()
+            .filter(|line| line.starts_with("- ") || line.starts_with("  `"))
+        {
             for name in item.split('`').skip(1).step_by(2) {
                 named += 1;
                 if !tests.contains(name) {
