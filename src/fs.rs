@@ -174,14 +174,14 @@ impl Filesystem {
             tag: self.0.tree.tag(row),
             ..row.clone()
         };
-        let (inode, ttl) = match (&*row.entry, row.tag) {
+        let inode = match (&*row.entry, row.tag) {
             (Entry::Document(document), Some(tag)) if tag.size.is_none() => {
-                self.measured(directory, row, document, tag, listed.ttl).await?
+                self.measured(directory, row, document, tag).await?
             }
-            (Entry::Document(_) | Entry::Folder(_), _) => (self.0.tree.resolve(directory, row), listed.ttl),
+            (Entry::Document(_) | Entry::Folder(_), _) => self.0.tree.resolve(directory, row),
         };
         self.0.tree.inodes().remember(&inode);
-        Ok(Lookup::Found(self.attr(&inode), ttl))
+        Ok(Lookup::Found(self.attr(&inode), listed.ttl))
     }
 
     /// Takes back `count` references to an inode.
@@ -308,18 +308,25 @@ impl Filesystem {
                 let DirId::Folder(folder) = directory.id else {
                     return Err(refusal.into());
                 };
-                Err(self.not_found(inode, ObjectId::Folder(folder), refusal).await)
+                if inode.ino == ROOT {
+                    return Err(refusal.into());
+                }
+                Err(self
+                    .not_found(inode.parent, ObjectId::Folder(folder), refusal)
+                    .await)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What it means that the server does not find `object`: a refusal while it is still listed, else it has gone.
-    async fn not_found(&self, inode: &Inode, object: ObjectId, refusal: RemoteError) -> FsError {
-        if inode.ino == ROOT {
+    /// What it means that the server does not find `object` of `parent`: a refusal while it is still listed, else it
+    /// has gone.
+    async fn not_found(&self, parent: Directory, object: ObjectId, refusal: RemoteError) -> FsError {
+        // Repeats are answered by what the first one found.
+        if let Some(refusal) = self.0.tree.refusal(object) {
             return refusal.into();
         }
-        match self.0.tree.is_listed(inode.parent, object).await {
+        match self.0.tree.is_listed(parent, object).await {
             Ok(true) => {
                 self.0.tree.refuse(object, refusal.clone());
                 refusal.into()
@@ -386,31 +393,24 @@ impl Filesystem {
         row: &Row,
         document: &Document,
         tag: ContentTag,
-        ttl: Duration,
-    ) -> Result<(Arc<Inode>, Duration), FsError> {
+    ) -> Result<Arc<Inode>, FsError> {
         let id = ObjectId::Document(document.id);
-        let refused = self.0.tree.refusal(id);
-        let measured = match refused {
-            Some(refusal) => Err(ContentError::Remote(refusal)),
-            None => {
-                match tokio::time::timeout(self.0.deadline, self.0.reader.measure(&self.key(document, tag)))
-                    .await
-                {
-                    Ok(measured) => measured,
-                    Err(_) => return Err(FsError::TimedOut("the length did not arrive in time".to_owned())),
-                }
-            }
-        };
-        let (size, ttl) = match measured {
-            Ok(size) => (size, ttl),
-            // It may be seen and not read: it is listed, and reading it answers EACCES.
+        // No length is better than a wrong one: as a file of no bytes it would be read as empty, without a question.
+        if let Some(refusal) = self.0.tree.refusal(id) {
+            return Err(refusal.into());
+        }
+        let key = self.key(document, tag);
+        let measured = tokio::time::timeout(self.0.deadline, self.0.reader.measure(&key))
+            .await
+            .map_err(|_| FsError::TimedOut("the length did not arrive in time".to_owned()))?;
+        let size = match measured {
+            Ok(size) => size,
             Err(ContentError::Remote(refusal @ RemoteError::Denied { .. })) => {
-                self.0.tree.refuse(id, refusal);
-                let row = Row {
-                    tag: Some(ContentTag { size: Some(0), ..tag }),
-                    ..row.clone()
-                };
-                return Ok((self.0.tree.resolve(directory, &row), UNCERTAIN_TTL));
+                self.0.tree.refuse(id, refusal.clone());
+                return Err(refusal.into());
+            }
+            Err(ContentError::Remote(refusal @ RemoteError::NotFound { .. })) => {
+                return Err(self.not_found(directory, id, refusal).await);
             }
             Err(error) => return Err(error.into()),
         };
@@ -423,7 +423,7 @@ impl Filesystem {
             tag: Some(actual),
             ..row.clone()
         };
-        Ok((self.0.tree.resolve(directory, &row), ttl))
+        Ok(self.0.tree.resolve(directory, &row))
     }
 
     /// Whether the bytes the server has now are the ones this inode stands for.
@@ -475,7 +475,7 @@ impl Filesystem {
             }
             ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {
                 return self
-                    .not_found(inode, ObjectId::Document(document.id), refusal.clone())
+                    .not_found(inode.parent, ObjectId::Document(document.id), refusal.clone())
                     .await;
             }
             ContentError::Remote(_)

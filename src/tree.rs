@@ -398,6 +398,12 @@ impl Tree {
     ///
     /// A server hides what may not be seen. What is still listed is denied; what is not has gone.
     pub async fn is_listed(&self, directory: Directory, object: ObjectId) -> Result<bool, TreeError> {
+        // A proved listing without it has the answer already.
+        if let Some(listed) = self.fresh(directory.id)
+            && listed.stored.listing.find(object).is_none()
+        {
+            return Ok(false);
+        }
         let listed = self.relist(directory).await?;
         Ok(listed.stored.listing.find(object).is_some())
     }

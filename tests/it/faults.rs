@@ -13,6 +13,7 @@ use pwfs::fs::{Attr, Lookup};
 use pwfs::http::HttpClient;
 use pwfs::model::Guid;
 use pwfs::store::listing::DirCookie;
+use pwfs::tree::inodes::ROOT;
 use pwfs::tree::{OnOutage, TreeConfig};
 use tokio::runtime::Handle;
 
@@ -130,6 +131,15 @@ impl Scene {
         self.bench.server.clear_faults();
         self.bench.pass(FORGOTTEN).await;
         self.bench.server.reset_counters();
+    }
+
+    /// Waits for the work that callers left behind.
+    async fn recover(&self) {
+        let soon = Instant::now() + Duration::from_secs(20);
+        while self.list().await.is_err() {
+            assert!(Instant::now() < soon, "it never recovered");
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn list(&self) -> Result<BTreeMap<String, Attr>, FsError> {
@@ -512,6 +522,7 @@ async fn check_silent_listing(on_outage: OnOutage) {
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(bench.asked(RequestKind::ListDocuments), 1);
     scene.heal().await;
+    scene.recover().await;
     scene.assert_whole().await;
 }
 
@@ -604,10 +615,7 @@ async fn an_account_locked_by_bad_logins_is_never_asked_for_again() {
     for _ in 0..50 {
         assert_errno(scene.list().await, libc::EKEYEXPIRED);
         assert_errno(scene.lookup("never-there.txt").await, libc::EKEYEXPIRED);
-        assert_errno(
-            scene.bench.lookup(pwfs::tree::inodes::ROOT, "Scene").await,
-            libc::EKEYEXPIRED,
-        );
+        assert_errno(scene.bench.lookup(ROOT, "Scene").await, libc::EKEYEXPIRED);
         scene.bench.pass(FORGOTTEN).await;
     }
     // What is here is still read.
@@ -716,25 +724,314 @@ async fn a_refused_document_is_asked_again_after_permission_ttl() {
     assert_eq!(bench.read(&attr).await.unwrap(), bytes_of(0, 0));
 }
 
-#[tokio::test]
-async fn a_refused_document_whose_length_is_unknown_is_listed_all_the_same() {
-    let bench = Bench::with(
-        DemoOptions {
-            sizes: Sizes::AbsentForOne,
-            ..small()
-        },
-        TreeConfig::default(),
-    )
-    .await;
-    let world = bench.world();
+/// A folder with a document whose length is not listed, and its path.
+async fn unmeasured() -> (Bench, Attr, [&'static str; 3]) {
+    let options = DemoOptions {
+        sizes: Sizes::AbsentForOne,
+        ..small()
+    };
+    let bench = Bench::with(options, TreeConfig::default()).await;
     let path = ["Leven Estuary Crossing", "00 General", "LEC-GEN-RPT-0002.pdf"];
-    world.revoke(world.document_at(&path).unwrap()).unwrap();
     let folder = bench.find(&path[..2]).await.unwrap();
-    let attr = bench.lookup(folder.ino, path[2]).await.unwrap().unwrap();
+    bench.list(folder.ino).await.unwrap();
+    bench.server.reset_counters();
+    (bench, folder, path)
+}
+
+#[tokio::test]
+async fn a_refused_document_of_unknown_length_is_listed_and_never_an_empty_file() {
+    let (bench, folder, path) = unmeasured().await;
+    let document = bench.world().document_at(&path).unwrap();
+    bench.world().revoke(document).unwrap();
+    for _ in 0..20 {
+        assert!(bench.list(folder.ino).await.unwrap().contains_key(path[2]));
+        assert_errno(bench.lookup(folder.ino, path[2]).await, libc::EACCES);
+    }
     assert_eq!(
-        bench.xattr(attr.ino, "user.projectwise.readable").as_deref(),
-        Some("0")
+        bench.asked(RequestKind::File),
+        2,
+        "with the old token and with a new one"
     );
+    bench.world().grant(document).unwrap();
+    bench.pass(FORGOTTEN).await;
+    assert_eq!(
+        bench.lookup(folder.ino, path[2]).await.unwrap().unwrap().size,
+        310_000
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_document_of_unknown_length_is_gone_and_not_refused() {
+    let (bench, folder, path) = unmeasured().await;
+    let document = bench.world().document_at(&path).unwrap();
+    bench.world().delete_document(document).unwrap();
+    // The kernel looks a stale name up once more.
+    assert_errno(bench.lookup(folder.ino, path[2]).await, libc::ESTALE);
+    assert!(bench.lookup(folder.ino, path[2]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_document_of_unknown_length_that_is_listed_and_not_found_answers_eacces() {
+    let (bench, folder, path) = unmeasured().await;
+    bench
+        .server
+        .inject(Fault::on(RequestKind::File, refusal(404, "InstanceNotFound")));
+    for _ in 0..20 {
+        assert_errno(bench.lookup(folder.ino, path[2]).await, libc::EACCES);
+    }
+    assert_eq!(bench.asked(RequestKind::File), 1);
+    assert_eq!(
+        bench.asked(RequestKind::ListDocuments),
+        1,
+        "it was asked once whether it is listed"
+    );
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_asked_about_once_and_not_with_every_call() {
+    let bench = Bench::new().await;
+    let (folder, guid, documents) = bench.stock("Scene", 3).await;
+    let attr = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
+    bench.world().delete_document(documents[0]).unwrap();
+    bench.server.reset_counters();
+    for _ in 0..20 {
+        assert_errno(bench.read(&attr).await, libc::ESTALE);
+    }
+    assert_eq!(bench.asked(RequestKind::File), 1);
+    assert_eq!(bench.asked(RequestKind::ListDocuments), 1);
+
+    bench.expire();
+    bench.list(ROOT).await.unwrap();
+    bench.world().delete_folder(guid).unwrap();
+    bench.server.reset_counters();
+    for _ in 0..20 {
+        assert_errno(bench.list(folder.ino).await, libc::ESTALE);
+        assert_errno(bench.lookup(folder.ino, "doc-01.txt").await, libc::ESTALE);
+    }
+    assert_eq!(bench.asked(RequestKind::NavNode), 1);
+    let total = bench.server.requests().total;
+    assert!(total <= 8, "{:?}", bench.server.requests());
+}
+
+#[tokio::test]
+async fn what_is_listed_and_not_found_is_asked_about_once_and_not_with_every_call() {
+    let scene = Scene::new(OnOutage::Stale).await;
+    let attr = scene.first_document().await;
+    scene.bench.server.reset_counters();
+    scene.suffer_reading(refusal(404, "FileNotFound"));
+    for _ in 0..20 {
+        assert_errno(scene.bench.read(&attr).await, libc::EACCES);
+    }
+    assert_eq!(scene.bench.asked(RequestKind::File), 1);
+    assert_eq!(scene.bench.asked(RequestKind::ListDocuments), 1);
+}
+
+#[tokio::test]
+async fn the_root_fails_like_any_folder_and_is_never_empty() {
+    for (effect, errno) in [
+        (status(500), libc::EIO),
+        (refusal(401, "LoginFailed"), libc::EKEYEXPIRED),
+        (throttled(60), libc::ETIMEDOUT),
+        (Effect::MalformedJson, libc::EIO),
+        (Effect::HtmlLogin, libc::EKEYEXPIRED),
+        (Effect::DropConnection, libc::EHOSTUNREACH),
+    ] {
+        let bench = Bench::new().await;
+        bench
+            .server
+            .inject(Fault::on(RequestKind::NavNode, effect.clone()));
+        for _ in 0..5 {
+            assert_errno(bench.list(ROOT).await, errno);
+            assert_errno(bench.lookup(ROOT, "Leven Estuary Crossing").await, errno);
+            assert_errno(bench.lookup(ROOT, "never-there").await, errno);
+        }
+        bench.server.clear_faults();
+        bench.pass(FORGOTTEN).await;
+        let roots = bench.list(ROOT).await.unwrap();
+        assert!(roots.contains_key("Leven Estuary Crossing"));
+
+        bench.expire();
+        bench.server.inject(Fault::on(RequestKind::NavNode, effect));
+        assert_eq!(bench.list(ROOT).await.unwrap(), roots);
+    }
+}
+
+#[tokio::test]
+async fn a_departure_that_cannot_be_asked_about_is_no_departure() {
+    for on_outage in [OnOutage::Stale, OnOutage::Fail] {
+        let scene = Scene::new(on_outage).await;
+        let before = scene.assert_whole().await;
+        scene.bench.world().delete_document(scene.documents[2]).unwrap();
+        scene.bench.expire();
+        scene
+            .bench
+            .server
+            .inject(Fault::status(RequestKind::FindIds, 500));
+        match on_outage {
+            OnOutage::Stale => assert_eq!(scene.list().await.unwrap(), before),
+            OnOutage::Fail => scene.assert_fails(libc::EIO).await,
+        }
+        scene.heal().await;
+        assert_eq!(scene.assert_whole().await.len(), DOCUMENTS - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_ends_between_two_pages_costs_one_refresh() {
+    for skip_token in [true, false] {
+        let options = DemoOptions {
+            skip_token,
+            page_size: 5,
+            ..small()
+        };
+        let bench = Bench::with(options, TreeConfig::default()).await;
+        let (folder, guid, _) = bench.stock("Paged", 23).await;
+        bench.server.reset_counters();
+        let fault = Fault::on(RequestKind::ListDocuments, refusal(401, "LoginFailed"));
+        bench.server.inject(fault.about(guid).after(2).times(1));
+        assert_eq!(bench.list(folder.ino).await.unwrap().len(), 23);
+        assert_eq!(bench.asked(RequestKind::Token), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_fails_in_the_middle_never_leaves_a_short_listing() {
+    for skip_token in [true, false] {
+        let options = DemoOptions {
+            skip_token,
+            page_size: 5,
+            ..small()
+        };
+        let bench = Bench::with(options, TreeConfig::default()).await;
+        let (folder, guid, _) = bench.stock("Paged", 23).await;
+        for effect in [
+            status(500),
+            status(404),
+            Effect::MalformedJson,
+            Effect::DropConnection,
+        ] {
+            let fault = Fault::on(RequestKind::ListDocuments, effect).about(guid).after(2);
+            bench.server.inject(fault);
+            assert!(bench.list(folder.ino).await.is_err());
+            assert!(bench.lookup(folder.ino, "doc-22.txt").await.is_err());
+            bench.server.clear_faults();
+            bench.pass(FORGOTTEN).await;
+        }
+        // An empty page in the middle is no end where more is known to come.
+        let fault = Fault::on(RequestKind::ListDocuments, Effect::EmptyList)
+            .about(guid)
+            .after(2);
+        bench.server.inject(fault.times(1));
+        match bench.list(folder.ino).await {
+            Ok(listed) => assert_eq!(listed.len(), 23, "SkipToken {skip_token}"),
+            Err(error) => assert_eq!(error.errno(), libc::EIO, "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_shrinks_by_half_is_asked_twice_and_believed() {
+    let bench = Bench::new().await;
+    let (folder, guid, documents) = bench.stock("Scene", 44).await;
+    bench.list(folder.ino).await.unwrap();
+    for document in &documents[..30] {
+        bench.world().delete_document(*document).unwrap();
+    }
+    bench.expire();
+    bench.server.reset_counters();
+    assert_eq!(bench.list(folder.ino).await.unwrap().len(), 14);
+    assert_eq!(bench.asked(RequestKind::ListDocuments), 2);
+    assert_eq!(bench.asked(RequestKind::Object), 1);
+
+    // An answer without most of it, once, changes nothing.
+    bench.expire();
+    let fault = Fault::on(RequestKind::ListDocuments, Effect::EmptyList).about(guid);
+    bench.server.inject(fault.times(1));
+    assert_eq!(bench.list(folder.ino).await.unwrap().len(), 14);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_an_unreachable_host() {
+    let bench = Bench::new().await;
+    let (folder, _, _) = bench.stock("Scene", 3).await;
+    let (known, _, _) = bench.stock("Known", 3).await;
+    let listed = bench.list(known.ino).await.unwrap();
+    let attr = listed[&doc_name(0)];
+    let Bench {
+        server,
+        fs,
+        clock,
+        dir,
+        ..
+    } = bench;
+    server.stop().await;
+    for _ in 0..3 {
+        let error = fs.lookup(folder.ino, doc_name(0).as_ref()).await.unwrap_err();
+        assert_eq!(error.errno(), libc::EHOSTUNREACH, "{error}");
+        let error = fs.read(attr.ino, 0, 4096).await.unwrap_err();
+        assert_eq!(error.errno(), libc::EHOSTUNREACH, "{error}");
+    }
+    clock.advance(Duration::from_secs(3600));
+    let held = fs.lookup(known.ino, doc_name(0).as_ref()).await;
+    assert!(matches!(held, Ok(Lookup::Found(found, _)) if found == attr));
+    drop(dir);
+}
+
+#[tokio::test]
+async fn a_silent_identity_provider_is_a_timeout_and_one_question() {
+    let scene = Scene::new(OnOutage::Fail).await;
+    let bench = &scene.bench;
+    scene.assert_whole().await;
+    bench.expire();
+    bench.server.expire_access_tokens();
+    bench.server.reset_counters();
+    bench
+        .server
+        .inject(Fault::on(RequestKind::Token, Effect::HangAfterAccept));
+    let (listed, ()) = tokio::join!(join_all((0..20).map(|_| scene.list())), async {
+        bench.server.wait_for(RequestKind::Token, 1).await;
+        bench.pass(Duration::from_millis(10_001)).await;
+    });
+    for listed in listed {
+        assert_errno(listed, libc::ETIMEDOUT);
+    }
+    assert_eq!(bench.asked(RequestKind::Token), 1);
+    bench.server.clear_faults();
+    scene.recover().await;
+    scene.assert_whole().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_takes_nothing_with_it() {
+    let scene = Scene::new(OnOutage::Fail).await;
+    let bench = &scene.bench;
+    let attr = scene.first_document().await;
+    let hold = |kind, subject| {
+        bench
+            .server
+            .inject(Fault::on(kind, Effect::HangAfterAccept).about(subject))
+    };
+    bench.expire();
+    bench.server.reset_counters();
+    let held = [
+        hold(RequestKind::ListDocuments, scene.guid),
+        hold(RequestKind::File, scene.documents[0]),
+    ];
+    tokio::select! {
+        _ = scene.list() => panic!("the server is silent"),
+        () = bench.server.wait_for(RequestKind::ListDocuments, 1) => {}
+    }
+    tokio::select! {
+        _ = bench.read(&attr) => panic!("the server is silent"),
+        () = bench.server.wait_for(RequestKind::File, 1) => {}
+    }
+    for fault in held {
+        bench.server.clear_fault(fault);
+    }
+    scene.assert_whole().await;
+    scene.assert_reads(&attr).await;
+    assert_eq!(bench.asked(RequestKind::ListDocuments), 1);
+    assert_eq!(bench.asked(RequestKind::File), 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
+use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind, VersionGuids};
 use pwfs::fs::Attr;
 use pwfs::model::Guid;
 use pwfs::remote::wsg::WsgOptions;
@@ -400,9 +400,18 @@ async fn a_directory_mtime_moves_with_its_membership_strictly_and_with_nothing_e
 
 #[tokio::test]
 async fn a_directory_read_in_pieces_is_one_snapshot_whatever_happens_meanwhile() {
-    for refreshes in [1, 3, 9] {
-        let bench = Bench::new().await;
-        let (folder, guid, documents) = bench.stock("Pieces", 40).await;
+    for (refreshes, version_guids) in [
+        (1, VersionGuids::Keep),
+        (3, VersionGuids::New),
+        (9, VersionGuids::Keep),
+        (9, VersionGuids::New),
+    ] {
+        let options = DemoOptions {
+            version_guids,
+            ..small()
+        };
+        let bench = Bench::with(options, TreeConfig::default()).await;
+        let (folder, guid, mut documents) = bench.stock("Pieces", 40).await;
         let world = bench.world();
         let begun = names(&bench, folder.ino).await;
         let mut cookie = DirCookie::from_offset(0);
@@ -424,8 +433,8 @@ async fn a_directory_read_in_pieces_is_one_snapshot_whatever_happens_meanwhile()
                     ),
                     1 => world.delete_document(documents[39 - changes / 4]).unwrap(),
                     2 => {
-                        let number = 12 + changes / 4 % 8;
-                        world
+                        let number = changes / 4 * 5 % 20;
+                        documents[number] = world
                             .new_version(documents[number], format!("version {changes}"))
                             .unwrap();
                     }

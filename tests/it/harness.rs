@@ -17,7 +17,7 @@ use pwfs::model::Guid;
 use pwfs::remote::Remote;
 use pwfs::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
 use pwfs::store::listing::DirCookie;
-use pwfs::tree::inodes::{Directory, InodeNo, ROOT, Target};
+use pwfs::tree::inodes::{InodeNo, ROOT};
 use pwfs::tree::{Tree, TreeConfig};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -206,37 +206,6 @@ impl Bench {
             .unwrap()
             .parse()
             .unwrap()
-    }
-
-    pub fn directory(&self, attr: &Attr) -> Directory {
-        match self.fs.tree().inodes().get(attr.ino).unwrap().target {
-            Target::Directory(directory, _) => directory,
-            Target::File(..) => panic!("not a directory"),
-        }
-    }
-
-    /// A folder of plain documents, and one document in it.
-    pub async fn shelf(&self) -> (Attr, Attr, String) {
-        let world = self.world();
-        let document = world
-            .documents()
-            .into_iter()
-            .find(|d| {
-                d.listed
-                    && d.active
-                    && d.readable
-                    && d.size > 1000
-                    && d.size < 200_000
-                    && d.path.first().is_some_and(|root| !root.contains("wkward"))
-                    && d.path.iter().all(|name| !name.contains("wkward"))
-                    && d.file_name.is_some()
-            })
-            .unwrap();
-        let path: Vec<&str> = document.path.iter().map(String::as_str).collect();
-        let folder = self.find(&path).await.unwrap();
-        let name = document.file_name.clone().unwrap();
-        let attr = self.lookup(folder.ino, &name).await.unwrap().unwrap();
-        (folder, attr, name)
     }
 }
 

@@ -17,4 +17,5 @@ mod layers;
 mod login;
 mod mount;
 mod program;
+mod semantics;
 mod versions;

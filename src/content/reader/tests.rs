@@ -440,6 +440,30 @@ async fn bytes_of_the_right_length_are_nobody_else_s() {
 }
 
 #[tokio::test]
+async fn no_account_reads_what_another_one_fetched() {
+    let bench = Bench::new();
+    bench.whole().await.unwrap();
+    bench.ended(&key(0)).await;
+    let theirs = ContentKey {
+        account: "somebody else".into(),
+        ..key(0)
+    };
+    let asked = ReadRequest {
+        key: theirs,
+        fetch: FetchPolicy::CacheOnly,
+        ..request(0, 10)
+    };
+    let refused = bench.reader.read(asked.clone()).await;
+    assert!(matches!(refused, Err(ContentError::NotCached)));
+    let allowed = ReadRequest {
+        fetch: FetchPolicy::Allow,
+        ..asked
+    };
+    bench.reader.read(allowed).await.unwrap();
+    assert_eq!(bench.reader.stats().downloads, 2);
+}
+
+#[tokio::test]
 async fn another_tag_under_the_same_key_is_a_replaced_file() {
     let bench = Bench::new();
     bench.whole().await.unwrap();

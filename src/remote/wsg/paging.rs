@@ -201,12 +201,16 @@ impl Pager<'_> {
             if seen.len() > MOST_PAGES {
                 return Err(Failure::protocol("a listing has no end").into());
             }
-            page = fetch(Ask {
+            let ask = Ask {
                 token: Some(token),
                 top,
                 skip: None,
-            })
-            .await?;
+            };
+            page = fetch(ask.clone()).await?;
+            // Some servers end so. A gateway that lost its place answers the same, so it must say it twice.
+            if page.rows.is_empty() && page.token.as_ref().is_none_or(String::is_empty) {
+                page = fetch(ask).await?;
+            }
             progress.page(page.rows.len());
         }
     }
@@ -267,8 +271,18 @@ impl Pager<'_> {
                 return Ok(rows);
             }
             if overlap == 0 {
-                // After a lone row: nothing more, or that row was not the last.
-                return if count == 0 { Ok(rows) } else { Err(Broken::Moved) };
+                if count > 0 {
+                    return Err(Broken::Moved);
+                }
+                // Nothing behind a lone row, if it still is the first: else the others slid before it meanwhile.
+                let again = fetch(Ask {
+                    token: None,
+                    top: Some(self.size),
+                    skip: Some(0),
+                })
+                .await?;
+                let is_first = again.rows.first().is_some_and(|row| row.key == anchor);
+                return if is_first { Ok(rows) } else { Err(Broken::Moved) };
             }
             if page.rows.first().is_none_or(|row| row.key != anchor) {
                 return Err(Broken::Moved);
