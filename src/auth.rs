@@ -343,7 +343,7 @@ impl Login {
             }
             return Err(AuthError::LoginRequired(
                 "the login has ended, and cannot be renewed without a person because the app was not given \
-                 offline_access; run `pwfs login`"
+                 offline_access"
                     .to_owned(),
             ));
         };
@@ -362,15 +362,14 @@ impl Login {
         let profile = self.store.profile();
         let Some(record) = self.store.load().await? else {
             return Err(AuthError::LoginRequired(format!(
-                "profile {profile:?} is not logged in; run `pwfs login`"
+                "profile {profile:?} is not logged in"
             )));
         };
         if self.app.matches(&record.app) {
             Ok(record)
         } else {
             Err(AuthError::LoginRequired(format!(
-                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes; run \
-                 `pwfs login`"
+                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes"
             )))
         }
     }

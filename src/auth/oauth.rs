@@ -353,11 +353,10 @@ fn refused(answer: &BasicErrorResponse) -> AuthError {
     };
     match answer.error() {
         BasicErrorResponseType::InvalidGrant => {
-            AuthError::LoginRequired(format!("the login has ended ({words}); run `pwfs login`"))
+            AuthError::LoginRequired(format!("the login has ended ({words})"))
         }
         BasicErrorResponseType::InvalidClient => AuthError::SecretRequired(format!(
-            "the app's Client Secret is missing, wrong or was renewed in the portal ({words}); \
-             run `pwfs login --client-secret-file FILE` with the present one"
+            "the app's Client Secret is missing, wrong or was renewed in the portal ({words})"
         )),
         BasicErrorResponseType::InvalidRequest
         | BasicErrorResponseType::InvalidScope

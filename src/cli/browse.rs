@@ -41,7 +41,7 @@ pub struct TreeArgs {
     /// Folder to begin with: names separated by '/', or a GUID [default: the root, or the folder the URL leads to]
     pub path: Option<String>,
     /// Levels to show [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = levels)]
     pub depth: Option<NonZeroUsize>,
     /// How to write the tree; `json` is the same as --json
     #[arg(long, value_enum, default_value_t = TreeFormat::Text)]
@@ -65,6 +65,11 @@ impl TreeArgs {
         let path = self.path.clone().or_else(|| folder.map(|id| id.to_string()));
         Self { path, ..self.clone() }
     }
+}
+
+fn levels(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "a tree has a whole number of levels, at least 1".to_owned())
 }
 
 /// How a tree is written.

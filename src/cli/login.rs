@@ -357,11 +357,9 @@ pub async fn whoami(_args: &WhoamiArgs, context: &Context<'_>) -> Result<WhoamiR
     let store = saved_store(context);
     match store.load().await? {
         Some(record) => Ok(WhoamiReport::new(&store, &record)),
-        None => Err(AuthError::LoginRequired(format!(
-            "profile {:?} is not logged in; run `pwfs login`",
-            context.profile
-        ))
-        .into()),
+        None => {
+            Err(AuthError::LoginRequired(format!("profile {:?} is not logged in", context.profile)).into())
+        }
     }
 }
 

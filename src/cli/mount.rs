@@ -110,7 +110,8 @@ pub struct UnmountArgs {
 
 /// Parses `5m`, `90s`, `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let unfit = |_: jiff::Error| "a time is written as 90s, 5m or 1h 30m".to_owned();
+    let signed: jiff::SignedDuration = text.parse().map_err(unfit)?;
     Duration::try_from(signed).map_err(|_| "a time cannot be negative".to_owned())
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile};
+use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile, is_profile_name};
 use crate::daemon::connect::Account;
 use crate::model::{Datasource, FolderId};
 use crate::remote::Remote;
 
 use super::GlobalArgs;
-use super::failure::CliError;
+use super::failure::{CliError, ErrorKind};
 
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +39,13 @@ impl Session {
         let dirs = AppDirs::new(DirOverrides::from_environment())?;
         let config = ConfigFile::load(&global.config.clone().unwrap_or_else(|| dirs.config_file()))?;
         let profile_name = global.profile.clone().unwrap_or_else(|| config.default_profile());
+        if !is_profile_name(&profile_name) {
+            // Said before a login is made that could not be kept.
+            return Err(CliError::new(
+                ErrorKind::Usage,
+                format!("{profile_name:?} cannot name a profile; use letters, digits, '-', '_' and '.'"),
+            ));
+        }
         let (profile, missing) = match config.profile(&profile_name) {
             Ok(profile) => (profile, None),
             Err(missing @ ConfigError::NoProfile { .. }) => (Profile::default(), Some(missing)),

@@ -39,8 +39,10 @@ pub(super) fn checked(path: &Path, text: &str) -> Result<DocumentMut, ConfigErro
         detail,
     };
     // An editable document has lost its positions; errors want them.
-    let positions =
-        Document::parse(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
+    let positions = Document::parse(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        invalid(format!("line {line}: {}", error.message()))
+    })?;
     let check =
         |table: &dyn TableLike, prefix: &str, known: &[&str]| check_keys(path, text, table, prefix, known);
 
@@ -75,6 +77,12 @@ pub(super) fn checked(path: &Path, text: &str) -> Result<DocumentMut, ConfigErro
     Ok(positions.into_mut())
 }
 
+/// The line of a byte offset, from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.bytes().take(offset);
+    before.filter(|byte| *byte == b'\n').count() + 1
+}
+
 /// The tables of `[[….folders]]` or `folders = [{…}]`; anything else has none.
 pub(super) fn folder_tables(item: Option<&Item>) -> Vec<&dyn TableLike> {
     match item {
@@ -103,13 +111,7 @@ fn check_keys(
             .key(key)
             .and_then(toml_edit::Key::span)
             .map_or(0, |span| span.start);
-        let line = text
-            .as_bytes()
-            .iter()
-            .take(offset)
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let line = line_of(text, offset);
         return Err(ConfigError::UnknownKey {
             path: path.to_owned(),
             line,

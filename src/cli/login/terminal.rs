@@ -24,7 +24,10 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
     let saved = saved(&session)?;
     let report = {
         let context = context(&session, &http, &saved);
-        let mut notify = |notice| tell(notice, args.no_browser, printer);
+        let redirect_uri = args.redirect_uri.as_ref().or(saved.redirect_uri.as_ref());
+        // As the login decides it: only http leads back to this machine.
+        let pastes = redirect_uri.is_some_and(|uri| !uri.starts_with("http:"));
+        let mut notify = |notice| tell(notice, args.no_browser, pastes, printer);
         let mut ask = |question| asked(question, printer);
         super::login(
             args,
@@ -135,7 +138,7 @@ fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
 }
 
 /// Prints the address, and opens the browser if there is one.
-fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
+fn tell(notice: LoginNotice, no_browser: bool, pastes: bool, printer: &Printer) {
     match notice {
         LoginNotice::Open(url) => {
             printer.note(&format!("To sign in, open\n\n  {}\n", escape(url.as_str())));
@@ -143,7 +146,9 @@ fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
                 // Not waited for: the address is there to be opened by hand.
                 drop(tokio::task::spawn_blocking(move || open_browser(&url)));
             }
-            printer.note("Waiting for the browser to come back; Ctrl-C gives up.");
+            if !pastes {
+                printer.note("Waiting for the browser to come back; Ctrl-C gives up.");
+            }
         }
         LoginNotice::WithoutOfflineAccess => {
             printer.warn("the app may not ask for offline_access: this login lasts about an hour. Open the next address");

@@ -301,8 +301,19 @@ fn each_kind_of_failure_has_its_status_and_its_words() {
     stage.run(&["logout"]).succeeds();
     stage.run(&["tree", "--datasource", &url]).fails(77);
 
+    stage
+        .run(&["login", "--profile", "../x", "--client-id", "x"])
+        .fails(2);
     let config = stage.config_file();
     let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}datasource = [\n")).unwrap();
+    let words = stage.run(&["tree"]).fails(78);
+    let line = text.lines().count() + 1;
+    assert!(
+        words.contains(&format!("config.toml cannot be used: line {line}: ")),
+        "{words}"
+    );
+    assert_eq!(words.lines().count(), 1, "{words}");
     fs::write(&config, format!("{text}datasorce = \"x\"\n")).unwrap();
     let words = stage.run(&["tree"]).fails(78);
     assert!(words.contains("did you mean \"datasource\"?"), "{words}");
