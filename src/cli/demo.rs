@@ -254,6 +254,27 @@ async fn look_around(
     who: &str,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    if let Err(error) = show_around(server, &daemon, who, printer).await {
+        // Nobody reads on: the demo is over, and must leave no mount behind.
+        daemon.stop().await.map_err(|stuck| {
+            CliError::of(ErrorKind::Failure, &stuck).while_doing("the demo cannot be unmounted")
+        })?;
+        return Err(error);
+    }
+    serve(daemon, printer).await?;
+    match printer.format() {
+        Format::Text => printer.line("\nUnmounted; nothing is left behind."),
+        Format::Json => Ok(()),
+    }
+}
+
+/// Tells what there is to see; in part, if the end is asked for meanwhile.
+async fn show_around(
+    server: &DemoServer,
+    daemon: &Daemon,
+    who: &str,
+    printer: &Printer,
+) -> Result<(), CliError> {
     if printer.format() == Format::Json {
         let (documents, folders) = visible(server);
         printer.json(&DemoReport {
@@ -264,10 +285,9 @@ async fn look_around(
             folders,
             mountpoint: &daemon.mountpoint().to_string_lossy(),
         })?;
-        printer.flush()?;
-        return serve(daemon, printer).await;
+        return printer.flush();
     }
-    introduce(server, &daemon, who, printer)?;
+    introduce(server, daemon, who, printer)?;
     let mountpoint = daemon.mountpoint().clone();
     let looking = blocking({
         let root = mountpoint.clone();
@@ -280,7 +300,7 @@ async fn look_around(
     let (tree, example) = tokio::select! {
         seen = looking => seen,
         // Nobody waits for a tree they do not want to see.
-        () = daemon.until_asked_to_stop() => return serve(daemon, printer).await,
+        () = daemon.until_asked_to_stop() => return Ok(()),
     };
     printer.line("")?;
     printer.line(&printer.paint(Paint::Folder, &escape_path(&mountpoint)))?;
@@ -294,9 +314,7 @@ async fn look_around(
     printer.line(&format!("  head -c 300 {file}"))?;
     printer.line(&format!("  getfattr -d {file}"))?;
     printer.line("\nPress Ctrl-C to unmount and end.")?;
-    printer.flush()?;
-    serve(daemon, printer).await?;
-    printer.line("\nUnmounted; nothing is left behind.")
+    printer.flush()
 }
 
 /// The first lines: what runs, who signed in, where it is mounted.

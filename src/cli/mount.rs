@@ -161,21 +161,30 @@ pub async fn mount(
         remote,
     };
     let daemon = Daemon::start(plan, &Handle::current()).await?;
-    let mountpoint = daemon.mountpoint().clone();
-    let name = daemon.filesystem().tree().remote().name().to_owned();
+    // The mount is what was asked for; that nobody reads where it is does not end it.
+    if let Err(error) = announce(&daemon, printer)
+        && !error.is_broken_pipe()
+    {
+        tracing::warn!("{}", error.message());
+    }
+    serve(daemon, printer).await
+}
+
+/// Says what is mounted where.
+fn announce(daemon: &Daemon, printer: &Printer) -> Result<(), CliError> {
+    let (mountpoint, name) = (daemon.mountpoint(), daemon.filesystem().tree().remote().name());
     match printer.format() {
         Format::Text => {
             printer.line(&format!(
                 "{} is mounted at {}",
-                escape(&name),
-                escape_path(&mountpoint)
+                escape(name),
+                escape_path(mountpoint)
             ))?;
             printer.line("Press Ctrl-C to unmount.")?;
         }
-        Format::Json => printer.json(&MountRow::new(&mountpoint, &name, "mounted"))?,
+        Format::Json => printer.json(&MountRow::new(mountpoint, name, "mounted"))?,
     }
-    printer.flush()?;
-    serve(daemon, printer).await
+    printer.flush()
 }
 
 /// Waits until the mount is to end, and ends it.

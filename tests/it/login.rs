@@ -7,7 +7,7 @@ use pwfs::demo::RequestKind;
 use serde_json::Value;
 use url::Url;
 
-use crate::program::{Finished, Stage, fetch, mode, parameter, visit};
+use crate::program::{Finished, Running, Stage, fetch, mode, parameter, visit};
 
 /// Asks the identity service for new tokens, as a thief of the refresh token would; the status.
 fn redeem(stage: &Stage, refresh: &str) -> u16 {
@@ -94,7 +94,7 @@ fn a_web_app_signs_in_with_a_secret_from_a_file_or_from_the_environment() {
     args.extend(stage.web_app());
     let mut command = stage.command(&args);
     command.env("PWFS_CLIENT_SECRET", &secret);
-    let mut login = crate::program::Running::spawn(command);
+    let mut login = Running::spawn(command);
     let page = login.sign_in_page();
     stage.register(&page);
     visit(&page);

@@ -217,19 +217,36 @@ pub struct Finished {
 }
 
 impl Running {
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::begin(command, Stdio::piped())
+    }
+
+    /// Runs the program with a standard output that nobody reads any more.
+    pub fn spawn_unread(command: Command) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Self::begin(command, writer.into())
+    }
+
+    fn begin(mut command: Command, stdout: Stdio) -> Self {
         command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        // It holds the writing end of an unread pipe.
+        drop(command);
         let (tell, events) = channel();
-        let out = listen(child.stdout.take().unwrap(), tell.clone(), Event::Out);
+        let out = child
+            .stdout
+            .take()
+            .map(|pipe| listen(pipe, tell.clone(), Event::Out));
         let err = listen(child.stderr.take().unwrap(), tell.clone(), Event::Err);
         let (pid, stdin) = (Pid::from_child(&child), child.stdin.take());
         thread::spawn(move || {
-            out.join().unwrap();
-            err.join().unwrap();
+            out.into_iter()
+                .chain([err])
+                .for_each(|reader| reader.join().unwrap());
             // A test that has failed listens no more.
             let _ = tell.send(Event::Ended(child.wait().unwrap()));
         });

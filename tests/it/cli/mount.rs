@@ -27,8 +27,8 @@ fn is_root() -> bool {
 /// Makes a directory in the home of the stage and mounts there; returns when the mount answers.
 fn mount(stage: &Stage, name: &str, args: &[&str]) -> (Running, PathBuf) {
     let dir = stage.home.path().join(name);
-    if !dir.exists() {
-        fs::create_dir(&dir).unwrap();
+    // A dead mount there cannot be looked at; it is there all the same.
+    if fs::create_dir(&dir).is_ok() {
         let owner = fs::metadata(stage.home.path()).unwrap();
         std::os::unix::fs::chown(&dir, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
@@ -132,6 +132,83 @@ fn signals_unmount_and_end_in_success() {
         running.finish().succeeds();
         assert_eq!(names(&dir).unwrap(), set(&[]), "{signal:?}");
     }
+}
+
+#[test]
+fn a_mount_ends_whoever_ends_it_and_whoever_uses_it() {
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let (running, dir) = mount(&stage, "mnt", &[]);
+    let other = stage.other_program("fusermount3", &["-u", dir.to_str().unwrap()]);
+    Running::spawn(other).finish().succeeds();
+    running.finish().succeeds();
+
+    let (running, dir) = mount(&stage, "mnt", &[]);
+    let _held = fs::File::open(dir.join(DRAWING.join("/"))).unwrap();
+    running.signal(Signal::TERM);
+    let done = running.finish();
+    assert!(done.stderr.contains("was still in use"), "{done:?}");
+    done.succeeds();
+    assert_eq!(names(&dir).unwrap(), set(&[]));
+}
+
+#[test]
+fn a_mount_whose_process_was_killed_is_shown_and_cleared() {
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let dead = || {
+        let (running, dir) = mount(&stage, "mnt", &[]);
+        running.signal(Signal::KILL);
+        assert_eq!(running.finish().code, None);
+        let listed = stage.run(&["mounts"]).succeeds();
+        let shown = dir.display().to_string();
+        let line = listed.lines().find(|line| line.starts_with(&shown)).unwrap();
+        assert!(
+            line.ends_with("(its process is gone; `pwfs unmount` clears it)"),
+            "{line}"
+        );
+        (dir, shown)
+    };
+    let (dir, shown) = dead();
+    let said = stage.run(&["unmount", "mnt"]).succeeds();
+    assert_eq!(said, format!("{shown} is unmounted\n"));
+    assert_eq!(names(&dir).unwrap(), set(&[]));
+
+    dead();
+    let (_running, dir) = mount(&stage, "mnt", &[]);
+    assert_eq!(
+        names(&dir).unwrap().len(),
+        3,
+        "a new mount takes the place of the dead one"
+    );
+}
+
+#[test]
+fn a_mount_whose_reader_has_gone_goes_on_and_a_demo_ends() {
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let dir = stage.home.path().join("mnt");
+    fs::create_dir(&dir).unwrap();
+    let running = Running::spawn_unread(stage.command(&["mount", "mnt"]));
+    until("it is mounted", || {
+        names(&dir).is_ok_and(|names| names.len() == 3)
+    });
+    stage.run(&["unmount", "mnt"]).succeeds();
+    let done = running.finish();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+
+    // The demo is there to be looked at: it ends, and takes its mount along.
+    let mut command = stage.command(&["demo", "shown"]);
+    command.env("TMPDIR", stage.home.path());
+    let done = Running::spawn_unread(command).finish();
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
+    assert!(!stage.home.path().join("shown").exists());
 }
 
 #[test]
@@ -347,20 +424,20 @@ fn an_outage_shows_what_was_or_an_error_as_asked() {
         return;
     }
     let stage = Stage::signed_in(small());
-    let (_keeping, stale) = mount(&stage, "stale", &["--metadata-ttl", "1s"]);
+    let (_keeping, calm) = mount(&stage, "stale", &["--metadata-ttl", "1s"]);
     let (_failing, fail) = mount(&stage, "fail", &["--metadata-ttl", "1s", "--on-outage", "fail"]);
     let list = |dir: &Path| names(&dir.join(PROJECT));
-    let before = list(&stale).unwrap();
+    let before = list(&calm).unwrap();
     assert_eq!(list(&fail).unwrap(), before);
     assert!(before.len() > 5);
 
     stage.server.inject(Fault::everywhere(Effect::DropConnection));
     stage.server.reset_counters();
     until("the server is asked again", || {
-        assert_eq!(list(&stale).unwrap(), before);
+        assert_eq!(list(&calm).unwrap(), before);
         stage.server.requests().total > 0
     });
-    assert_eq!(list(&stale).unwrap(), before);
+    assert_eq!(list(&calm).unwrap(), before);
     until("the outage is an error", || match list(&fail) {
         Ok(names) => {
             assert_eq!(names, before);
