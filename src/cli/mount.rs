@@ -377,6 +377,42 @@ mod tests {
     }
 
     #[test]
+    fn each_choice_of_freshness_outage_and_placeholders_reaches_the_tree() {
+        use crate::cli::{Cli, Command};
+        use clap::Parser as _;
+        let config = |flags: &str| {
+            let line = format!("pwfs mount {flags} dir");
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let Command::Mount(args) = cli.command else {
+                panic!("{line}");
+            };
+            tree_config(&args)
+        };
+        let default = TreeConfig::default();
+        for (flags, ttl) in [
+            ("", default.metadata_ttl),
+            ("--freshness balanced", default.metadata_ttl),
+            ("--freshness strict", Some(Duration::from_secs(1))),
+            ("--freshness archive", None),
+            ("--metadata-ttl 7s", Some(Duration::from_secs(7))),
+        ] {
+            assert_eq!(config(flags).metadata_ttl, ttl, "{flags}");
+        }
+        assert_eq!(
+            default.metadata_ttl,
+            Some(Duration::from_mins(5)),
+            "as the help says"
+        );
+        assert!(matches!(config("").on_outage, OnOutage::Stale));
+        assert!(matches!(config("--on-outage fail").on_outage, OnOutage::Fail));
+        assert!(matches!(config("").placeholders, Placeholders::Hide));
+        assert!(matches!(
+            config("--placeholders empty").placeholders,
+            Placeholders::Empty
+        ));
+    }
+
+    #[test]
     fn modes_of_a_read_only_tree_have_no_write_bits() {
         assert_eq!(mode("0440"), Ok(0o440));
         assert!(mode("0644").is_err());
