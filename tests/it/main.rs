@@ -7,6 +7,13 @@
     reason = "a test is its own command line"
 )]
 
+#![allow(
+    clippy::similar_names,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::doc_markdown,
+    reason = "plain words serve a test better"
+)]
+
 mod browse;
 mod budget;
 mod cli;
