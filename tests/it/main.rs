@@ -6,7 +6,6 @@
     clippy::disallowed_methods,
     reason = "a test is its own command line"
 )]
-
 #![allow(
     clippy::similar_names,
     clippy::case_sensitive_file_extension_comparisons,
