@@ -6,7 +6,7 @@
 //! 3. the server may be away, or refuse, and neither is the same as "nothing there";
 //! 4. the kernel remembers what it was told, longer than it should.
 //!
-//! One [`Flight`] per directory answers 1 and 2: it runs on its own, callers wait for it as long as they may, and
+//! One `Flight` per directory answers 1 and 2: it runs on its own, callers wait for it as long as they may, and
 //! who comes later joins it. [`TreeError`] keeps 3 apart all the way up; only a proved listing makes a name absent.
 //! [`Invalidations`] and [`Lapses`] answer 4.
 

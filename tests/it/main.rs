@@ -6,6 +6,12 @@
     clippy::disallowed_methods,
     reason = "a test is its own command line"
 )]
+#![allow(
+    clippy::similar_names,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::doc_markdown,
+    reason = "plain words serve a test better"
+)]
 
 mod browse;
 mod budget;
