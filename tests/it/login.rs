@@ -378,6 +378,9 @@ fn a_login_that_lacks_something_says_what() {
             "x",
             "--issuer",
             "http://127.0.0.1:9",
+            // Any free port: the usual one may be taken on this machine.
+            "--redirect-uri",
+            "http://localhost:0/back",
             "--no-browser",
         ])
         .fails(69);
