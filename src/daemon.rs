@@ -70,7 +70,8 @@ pub struct Daemon {
     fs: Filesystem,
     session: FuseSession,
     mountpoint: PathBuf,
-    asked: watch::Receiver<bool>,
+    /// How often the end was asked for.
+    asked: watch::Receiver<u32>,
 }
 
 impl Daemon {
@@ -123,8 +124,19 @@ impl Daemon {
         let (mut asked, mut ended) = (self.asked.clone(), self.session.ended());
         // Either sender lives until it has said so.
         tokio::select! {
-            _ = asked.wait_for(|asked| *asked) => {}
+            _ = asked.wait_for(|asked| *asked > 0) => {}
             _ = ended.wait_for(|ended| *ended) => {}
+        }
+    }
+
+    /// Waits until someone asks a second time.
+    pub fn asked_again(&self) -> impl Future<Output = ()> + use<> {
+        let mut asked = self.asked.clone();
+        async move {
+            if asked.wait_for(|asked| *asked > 1).await.is_err() {
+                // Nobody can ask any more.
+                std::future::pending().await
+            }
         }
     }
 
@@ -134,24 +146,49 @@ impl Daemon {
     }
 }
 
-/// Takes the signals that ask for the end from now on; turns true with the first.
-fn asked_to_stop(runtime: &Handle) -> io::Result<watch::Receiver<bool>> {
+/// Takes the signals that ask for the end from now on, and counts them.
+fn asked_to_stop(runtime: &Handle) -> io::Result<watch::Receiver<u32>> {
     let _entered = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let (ask, asked) = watch::channel(false);
+    // `nohup` has it ignored, and a handler would undo that.
+    let mut hangup = if ignores_hangup() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup())?)
+    };
+    let (ask, asked) = watch::channel(0);
     runtime.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            // The mount is gone, and with it whoever could be asked.
-            () = ask.closed() => {}
+        loop {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hung_up => {}
+                // The mount is gone, and with it whoever could be asked.
+                () = ask.closed() => return,
+            }
+            ask.send_modify(|times| *times += 1);
         }
-        ask.send_replace(true);
     });
     Ok(asked)
+}
+
+/// True if this process was started with SIGHUP ignored (proc(5): `SigIgn` is a mask, lowest bit first).
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .map(str::trim);
+    let hangup = 1 << (libc::SIGHUP - 1);
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+        .is_some_and(|mask| mask & hangup != 0)
 }
 
 /// What the source of a mount begins with: a colon makes programs see that it is remote.

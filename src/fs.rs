@@ -94,8 +94,8 @@ pub struct DirEntry<'a> {
     pub name: &'a str,
     /// Its attributes.
     pub attr: Attr,
-    /// How long name and attributes may be kept. `None`: the name only, to be looked up before it is used (and no
-    /// reference is counted).
+    /// How long name and attributes may be kept. `None`: not at all, they are to be looked up before they are used.
+    /// Counts as one reference in either case, except for `.` and `..`.
     pub ttl: Option<Duration>,
 }
 
@@ -127,6 +127,10 @@ struct Inner {
 
 /// The kernel's word for a name it may keep only a moment: attributes that were answered without a fresh listing.
 const UNCERTAIN_TTL: Duration = Duration::from_secs(1);
+
+/// How long a first read waits for its folder's listing: far longer than one takes, and short beside the time a read
+/// may take, which has its own deadline after it.
+const LISTING_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Filesystem {
     /// The file system over `tree` and `reader`; `deadline` bounds single requests made on a caller's behalf.
@@ -337,7 +341,7 @@ impl Filesystem {
     }
 
     /// Gives the entries of `listing` after `cookie`. `ttl` is absent for a generation that has passed: its names may
-    /// lead elsewhere by now, so the kernel gets them bare.
+    /// lead elsewhere by now, so the kernel must ask before it uses them.
     fn give(
         &self,
         inode: &Inode,
@@ -380,9 +384,7 @@ impl Filesystem {
             if take(entry) {
                 return;
             }
-            if ttl.is_some() {
-                self.0.tree.inodes().remember(&child);
-            }
+            self.0.tree.inodes().remember(&child);
         }
     }
 
@@ -412,6 +414,12 @@ impl Filesystem {
             Err(ContentError::Remote(refusal @ RemoteError::NotFound { .. })) => {
                 return Err(self.not_found(directory, id, refusal).await);
             }
+            Err(error @ ContentError::ReplacedInPlace { .. }) => {
+                // The next lookup measures the new file under a name of its own.
+                let revision = tag.revision + 1;
+                self.0.tree.learn(document, ContentTag { revision, ..tag });
+                return Err(error.into());
+            }
             Err(error) => return Err(error.into()),
         };
         let actual = ContentTag {
@@ -426,12 +434,22 @@ impl Filesystem {
         Ok(self.0.tree.resolve(directory, &row))
     }
 
-    /// Whether the bytes the server has now are the ones this inode stands for.
+    /// Whether the bytes the server has now are the ones this inode stands for, as far as a fresh listing tells.
+    ///
+    /// A file may be opened long before it is first read, and nobody asks at the open: so its folder's listing is
+    /// brought up to date first. During an outage the last one has to do; the download will fail by itself.
     async fn may_fetch(&self, inode: &Inode, document: &Document, tag: ContentTag) -> Result<(), FsError> {
         if let Some(refusal) = self.0.tree.refusal(ObjectId::Document(document.id)) {
             return Err(refusal.into());
         }
         let superseded = || FsError::Stale(format!("{} has a newer version", document.name));
+        let brought_up_to_date = self.0.tree.list(inode.parent);
+        if !matches!(
+            tokio::time::timeout(LISTING_PATIENCE, brought_up_to_date).await,
+            Ok(Ok(_))
+        ) {
+            tracing::debug!(document = %document.id, "read by an older listing");
+        }
         match self.0.tree.is_current(inode) {
             Some(true) => Ok(()),
             Some(false) => Err(superseded()),
@@ -439,9 +457,12 @@ impl Filesystem {
             None => {
                 let asked = self.0.tree.remote().document(document.id);
                 match tokio::time::timeout(self.0.deadline, asked).await {
-                    Ok(Ok(now)) if now.content_tag(tag.revision) == tag => Ok(()),
+                    Ok(Ok(now)) if self.0.tree.tag_of(&now) == tag => Ok(()),
                     Ok(Ok(_)) => Err(superseded()),
-                    Ok(Err(RemoteError::NotFound { .. })) => Err(TreeError::Gone.into()),
+                    Ok(Err(refusal @ RemoteError::NotFound { .. })) => {
+                        let id = ObjectId::Document(document.id);
+                        Err(self.not_found(inode.parent, id, refusal).await)
+                    }
                     Ok(Err(error)) => Err(error.into()),
                     Err(_) => Err(FsError::TimedOut("the server did not answer in time".to_owned())),
                 }

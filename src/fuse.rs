@@ -193,12 +193,11 @@ impl fuser::Filesystem for Adaptor {
         self.run("readdirplus", ino, async move {
             let given = fs
                 .readdirplus(InodeNo(ino.0), DirCookie::from_offset(offset), &mut |entry| {
-                    // Without a time to live the kernel gets the bare name: inode 0 takes no reference.
-                    let node = entry.ttl.map_or(0, |_| entry.attr.ino.0);
+                    // None at all makes the kernel look the name up before it uses it.
                     let ttl = entry.ttl.unwrap_or_default();
                     let attr = file_attr(&entry.attr);
                     reply.add(
-                        INodeNo(node),
+                        INodeNo(entry.attr.ino.0),
                         entry.cookie.offset(),
                         entry.name,
                         &ttl,

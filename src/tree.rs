@@ -6,17 +6,15 @@
 //! 3. the server may be away, or refuse, and neither is the same as "nothing there";
 //! 4. the kernel remembers what it was told, longer than it should.
 //!
-//! One `Flight` per directory answers 1 and 2: it runs on its own, callers wait for it as long as they may, and
+//! One flight per directory answers 1 and 2: it runs on its own, callers wait for it as long as they may, and
 //! who comes later joins it. [`TreeError`] keeps 3 apart all the way up; only a proved listing makes a name absent.
 //! [`Invalidations`] and [`Lapses`] answer 4.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -25,20 +23,21 @@ use crate::clock::{Clock, Moment};
 use crate::model::{
     ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId, Timestamp,
 };
-use crate::names::Place;
 use crate::remote::{Progress, Remote, RemoteError};
-use crate::store::listing::{Difference, Draft, Listing, Placeholders, Row};
+use crate::store::listing::{Placeholders, Row};
 use crate::store::{MetadataStore, StoredListing};
 
+mod flight;
 pub mod inodes;
 pub mod invalidation;
 pub mod lapse;
 mod proof;
+mod relist;
 
-use inodes::{Directory, Inode, InodeNo, InodeTable, MountEntry, ROOT, ROOT_DIRECTORY, Target};
+use flight::{Flight, FlightResult, Flights};
+use inodes::{Directory, Inode, InodeNo, InodeTable, ROOT_DIRECTORY, Target};
 use invalidation::Invalidations;
 use lapse::{Lapse, Lapses};
-use proof::ProofError;
 
 /// What to answer while the server is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,23 +144,16 @@ struct Amendment {
     actual: ContentTag,
 }
 
-type FlightResult = Result<Arc<StoredListing>, TreeError>;
-
-/// One listing on its way; see the head of this file.
-#[derive(Clone)]
-struct Flight {
-    number: u64,
-    result: Shared<BoxFuture<'static, FlightResult>>,
-    progress: Progress,
-    started: Instant,
-}
-
 /// How long a failed refresh answers for the next callers: long enough that a directory read in a hundred pieces
 /// does not ask a dead server a hundred times, short enough that nobody notices when it is back.
 const FAILURE_MEMORY: Duration = Duration::from_secs(2);
 
 /// The shortest time the kernel is told to keep what stands in during an outage.
 const STALE_TTL: Duration = Duration::from_secs(1);
+
+/// How long a listing answers after it arrived, however long it took: a directory read in a hundred pieces is one
+/// question.
+const BURST: Duration = Duration::from_secs(1);
 
 /// The longest time the kernel is told to keep anything.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
@@ -179,11 +171,13 @@ struct Inner {
     inodes: InodeTable,
     invalidations: Arc<Invalidations>,
     lapses: Lapses,
-    flights: Mutex<HashMap<DirId, Flight>>,
+    flights: Arc<Flights>,
     failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
     denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
     amendments: Mutex<HashMap<DocumentId, Amendment>>,
-    next_flight: AtomicU64,
+    /// Held while a listing takes the place of another: reading what is there, building, storing and announcing are
+    /// one step.
+    commits: Mutex<()>,
     next_generation: AtomicU16,
     /// The root's mtime before it is listed.
     started: Timestamp,
@@ -202,17 +196,18 @@ impl Tree {
             inodes: InodeTable::default(),
             invalidations: Arc::default(),
             lapses: Lapses::default(),
-            flights: Mutex::default(),
+            flights: Arc::default(),
             failures: Mutex::default(),
             denials: Mutex::default(),
             amendments: Mutex::default(),
-            next_flight: AtomicU64::new(0),
+            commits: Mutex::default(),
             next_generation: AtomicU16::new(0),
             started: Timestamp::now(),
         }));
         let watched = Arc::downgrade(&tree.0);
         runtime.spawn(async move {
             while let Some(inner) = watched.upgrade() {
+                inner.forget_expired();
                 let next = inner.drop_lapsed();
                 let sleep = next.map_or(LONGEST_TTL, |next| next.since(inner.clock.now()));
                 // Short enough that a suspended machine, whose timers stood still, is soon right again.
@@ -279,9 +274,15 @@ impl Tree {
         self.0.denials.lock().remove(&dir_object(directory.id));
         self.0.failures.lock().remove(&directory.id);
         let held = self.0.store.get(directory.id).is_some();
-        self.await_flight(&self.flight(directory.id), held)
-            .await
-            .map(|stored| self.listed(stored))
+        let anew = self.0.flights.next_number();
+        loop {
+            let flight = self.flight(directory.id);
+            let result = self.await_flight(&flight, held).await;
+            // One that was under way may have asked before whatever the caller knows of.
+            if flight.number() >= anew || matches!(result, Err(TreeError::TimedOut)) {
+                return result.map(|stored| self.listed(stored));
+            }
+        }
     }
 
     /// How old the listing of `directory` is, and when it was fetched.
@@ -319,18 +320,19 @@ impl Tree {
         };
         match self.0.store.get(directory.id) {
             Some(stored) => stored.listing.changed,
-            None => inode.folder().map_or(self.0.started, unlisted_mtime),
+            None => match self.0.store.residue(directory.id) {
+                Some(residue) => residue.changed,
+                None => inode.folder().map_or(self.0.started, unlisted_mtime),
+            },
         }
     }
 
     /// Notes that the kernel was given the listing of `ino`, so that it is told when that gets too old.
     pub fn note_given(&self, ino: InodeNo, directory: Directory, listed: &Listed) {
         if self.0.config.metadata_ttl.is_some() || listed.stale {
-            self.0.lapses.note(Lapse {
-                at: self.0.clock.now().plus(listed.ttl),
-                ino,
-                directory,
-            });
+            // Never at once: the kernel must have the listing before it is told to drop it.
+            let at = self.0.clock.now().plus(listed.ttl.max(STALE_TTL));
+            self.0.lapses.note(Lapse { at, ino, directory });
         }
     }
 
@@ -348,6 +350,11 @@ impl Tree {
             (Entry::Document(document), Some(tag)) if tag.size.is_none() => Some(self.0.tag(document)),
             (Entry::Document(_) | Entry::Folder(_), tag) => tag,
         }
+    }
+
+    /// The content tag of a document as the server describes it now, with what downloads told of it.
+    pub fn tag_of(&self, document: &Document) -> ContentTag {
+        self.0.tag(document)
     }
 
     /// Says how long a document is whose listing does not. Nobody was told anything else before, so nothing changes.
@@ -386,12 +393,7 @@ impl Tree {
                 actual,
             },
         );
-        let Some(stored) = self.0.store.get(directory.id) else {
-            return;
-        };
-        let entries = stored.listing.entries().map(|entry| (**entry).clone()).collect();
-        self.0
-            .commit(directory.id, entries, stored.fetched, stored.fetched_at);
+        self.0.rebuild(directory.id);
     }
 
     /// After the server said that `object` is not there: is it still listed in `directory`?
@@ -404,14 +406,21 @@ impl Tree {
         {
             return Ok(false);
         }
-        let listed = self.relist(directory).await?;
-        Ok(listed.stored.listing.find(object).is_some())
+        // Somebody waits who has waited before; a long first listing would be too much.
+        match tokio::time::timeout(self.0.config.deadline, self.relist(directory)).await {
+            Ok(listed) => Ok(listed?.stored.listing.find(object).is_some()),
+            Err(_) => Err(TreeError::TimedOut),
+        }
     }
 
     fn listed(&self, stored: Arc<StoredListing>) -> Listed {
+        let now = self.0.clock.now();
         let left = match self.0.config.metadata_ttl {
             None => LONGEST_TTL,
-            Some(ttl) => ttl.saturating_sub(self.0.clock.now().since(stored.fetched)),
+            Some(ttl) => {
+                let burst = BURST.min(ttl).saturating_sub(now.since(stored.landed));
+                ttl.saturating_sub(now.since(stored.fetched)).max(burst)
+            }
         };
         Listed {
             stored,
@@ -456,314 +465,21 @@ impl Tree {
 
     /// The flight that lists `dir`: the one under way, or a new one.
     fn flight(&self, dir: DirId) -> Flight {
-        let mut flights = self.0.flights.lock();
-        if let Some(flight) = flights.get(&dir) {
-            return flight.clone();
-        }
-        let number = self.0.next_flight.fetch_add(1, Ordering::Relaxed);
-        let progress = Progress::new();
         let inner = self.0.clone();
-        let told = progress.clone();
-        let work = self.0.runtime.spawn(async move {
-            // Lands however it ends: a flight that panicked must not answer for ever.
-            let landing = Landing {
-                inner: &inner,
-                dir,
-                number,
-            };
-            let result = inner.fetch(dir, &told).await;
-            drop(landing);
-            result
-        });
-        let result = async move {
-            work.await
-                .unwrap_or_else(|_| Err(TreeError::Unproved("the listing was given up".to_owned())))
-        };
-        let flight = Flight {
-            number,
-            result: result.boxed().shared(),
-            progress,
-            started: Instant::now(),
-        };
-        flights.insert(dir, flight.clone());
-        flight
+        let work = move |told: Progress| async move { inner.fetch(dir, &told).await };
+        self.0.flights.join(dir, &self.0.runtime, work)
     }
 
     /// Waits for a flight as long as its caller may.
     async fn await_flight(&self, flight: &Flight, held: bool) -> FlightResult {
-        let config = &self.0.config;
-        let now = Instant::now();
+        let (config, now) = (&self.0.config, Instant::now());
         let end = if held {
-            flight.started.max(now - config.deadline)
+            // Something can stand in, so nobody waits for a flight that others have waited for in vain.
+            flight.started().max(now - config.deadline) + config.deadline
         } else {
-            now
-        } + if held {
-            config.deadline
-        } else {
-            config.first_listing_deadline
+            now + config.first_listing_deadline
         };
-        let mut progress = flight.progress.subscribe();
-        let mut idle = now + config.deadline;
-        loop {
-            tokio::select! {
-                biased;
-                result = flight.result.clone() => return result,
-                Ok(()) = progress.changed() => idle = Instant::now() + config.deadline,
-                () = tokio::time::sleep_until(end.min(idle)) => return Err(TreeError::TimedOut),
-            }
-        }
-    }
-}
-
-/// Takes a flight off the table when its work ends, by whatever way.
-struct Landing<'a> {
-    inner: &'a Inner,
-    dir: DirId,
-    number: u64,
-}
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        let mut flights = self.inner.flights.lock();
-        if flights
-            .get(&self.dir)
-            .is_some_and(|flight| flight.number == self.number)
-        {
-            flights.remove(&self.dir);
-        }
-    }
-}
-
-impl Inner {
-    /// Asks the server for `dir`, proves the answer and puts it in place.
-    async fn fetch(&self, dir: DirId, progress: &Progress) -> FlightResult {
-        let asked = self.clock.now();
-        let asked_at = Timestamp::now();
-        let held = self.store.get(dir);
-        let entries = if dir == DirId::Root && !self.config.chosen.is_empty() {
-            self.chosen_entries().await.map_err(ProofError::Remote)
-        } else {
-            let held = held.as_ref().map(|stored| &*stored.listing);
-            proof::prove(&*self.remote, dir, held, self.config.confirm_after, progress)
-                .await
-                .map(|proved| {
-                    for (object, departure) in &proved.departed {
-                        tracing::debug!(?dir, ?object, ?departure, "left its folder");
-                    }
-                    proved.entries
-                })
-        };
-        match entries {
-            Ok(entries) => {
-                self.failures.lock().remove(&dir);
-                Ok(self.commit(dir, entries, asked, asked_at))
-            }
-            Err(error) => {
-                let error = match error {
-                    ProofError::Remote(error) => TreeError::Remote(error),
-                    ProofError::Short(detail) => TreeError::Unproved(detail),
-                };
-                if let TreeError::Remote(refusal @ RemoteError::Denied { .. }) = &error {
-                    self.refuse(dir_object(dir), refusal.clone());
-                } else {
-                    let until = self.clock.now().plus(FAILURE_MEMORY);
-                    self.failures.lock().insert(dir, (until, error.clone()));
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// The chosen folders, with their newest attributes; one that may not be seen stays listed.
-    async fn chosen_entries(&self) -> Result<Vec<Entry>, RemoteError> {
-        let ids: Vec<_> = self
-            .config
-            .chosen
-            .iter()
-            .map(|c| ObjectId::Folder(c.folder.id))
-            .collect();
-        let mut found: HashMap<FolderId, Folder> = HashMap::new();
-        for entry in self.remote.find(&ids).await? {
-            if let Entry::Folder(folder) = entry {
-                found.insert(folder.id, folder);
-            }
-        }
-        let shown = |chosen: &ChosenFolder| {
-            let mut folder = found
-                .remove(&chosen.folder.id)
-                .unwrap_or_else(|| chosen.folder.clone());
-            folder.name.clone_from(&chosen.folder.name);
-            Entry::Folder(folder)
-        };
-        Ok(self.config.chosen.iter().map(shown).collect())
-    }
-
-    /// Puts a proved listing in place: store and memory first, the kernel last.
-    fn commit(
-        &self,
-        dir: DirId,
-        entries: Vec<Entry>,
-        asked: Moment,
-        asked_at: Timestamp,
-    ) -> Arc<StoredListing> {
-        let previous = self.store.get(dir);
-        let now = Timestamp::now();
-        let draft = Draft {
-            place: if dir == DirId::Root {
-                Place::Root
-            } else {
-                Place::Folder
-            },
-            entries: entries.into_iter().map(Arc::new).collect(),
-            previous: previous.as_ref().map(|stored| &*stored.listing),
-            tag: &|document| self.tag(document),
-            placeholders: self.config.placeholders,
-            now,
-            unlisted_mtime: self.unlisted_mtime(dir).unwrap_or(now),
-            generation: self.next_generation.fetch_add(1, Ordering::Relaxed),
-        };
-        let stored = Arc::new(StoredListing::succeed(
-            previous.as_deref(),
-            Listing::build(draft),
-            asked,
-            asked_at,
-        ));
-        self.store.put(dir, stored.clone());
-        if let Some(previous) = previous {
-            self.announce(dir, &previous.listing, &stored.listing);
-        }
-        stored
-    }
-
-    /// Tells the kernel, through the set, what of `dir` is no longer as it was told.
-    fn announce(&self, dir: DirId, old: &Listing, new: &Listing) {
-        let difference = Difference::between(old, new);
-        if difference == Difference::default() {
-            return;
-        }
-        for directory in self.reached(dir) {
-            let ino = self.directory_ino(directory);
-            if !self.inodes.holds(ino) {
-                continue;
-            }
-            for &id in &difference.attributes {
-                if let Some(row) = new.find(id) {
-                    let inode = self.resolve(directory, row);
-                    if self.inodes.holds(inode.ino) {
-                        self.inodes.update(&inode);
-                        self.invalidations.add(inode.ino, |drops| drops.attributes = true);
-                    }
-                }
-            }
-            if old.generation != new.generation {
-                self.invalidations.add(ino, |drops| {
-                    drops.listing = true;
-                    drops.names.extend(difference.names.iter().cloned());
-                });
-            }
-        }
-    }
-
-    /// Every directory that shows `dir`: one for each mount entry it can be reached by.
-    fn reached(&self, dir: DirId) -> Vec<Directory> {
-        if dir == DirId::Root {
-            return vec![ROOT_DIRECTORY];
-        }
-        if self.config.chosen.is_empty() {
-            return vec![Directory {
-                mount: MountEntry::WHOLE,
-                id: dir,
-            }];
-        }
-        self.config
-            .chosen
-            .iter()
-            .map(|chosen| Directory {
-                mount: MountEntry(chosen.folder.id.0),
-                id: dir,
-            })
-            .collect()
-    }
-
-    fn directory_ino(&self, directory: Directory) -> InodeNo {
-        match directory.id {
-            DirId::Root => ROOT,
-            DirId::Folder(_) => {
-                self.inodes
-                    .resolve(directory, Target::Directory(directory, None))
-                    .ino
-            }
-        }
-    }
-
-    fn resolve(&self, directory: Directory, row: &Row) -> Arc<Inode> {
-        let target = match (&*row.entry, row.tag) {
-            (Entry::Document(_), Some(tag)) => Target::File(row.entry.clone(), tag),
-            (Entry::Folder(folder), _) => {
-                let mount = match directory.id {
-                    DirId::Root if !self.config.chosen.is_empty() => MountEntry(folder.id.0),
-                    DirId::Root => MountEntry::WHOLE,
-                    DirId::Folder(_) => directory.mount,
-                };
-                let below = Directory {
-                    mount,
-                    id: DirId::Folder(folder.id),
-                };
-                Target::Directory(below, Some(row.entry.clone()))
-            }
-            (Entry::Document(document), None) => Target::File(row.entry.clone(), document.content_tag(0)),
-        };
-        self.inodes.resolve(directory, target)
-    }
-
-    /// The content tag of a document: what its listing says, unless a download knew better.
-    fn tag(&self, document: &Document) -> ContentTag {
-        let listed = document.content_tag(0);
-        let mut amendments = self.amendments.lock();
-        match amendments.get(&document.id) {
-            Some(amendment) if amendment.listed == listed => amendment.actual,
-            Some(_) => {
-                amendments.remove(&document.id);
-                listed
-            }
-            None => listed,
-        }
-    }
-
-    fn refuse(&self, id: ObjectId, refusal: RemoteError) {
-        let until = self.clock.now().plus(self.config.permission_ttl);
-        self.denials.lock().insert(id, (until, refusal));
-    }
-
-    /// What the parent's listing says of a directory that was never listed itself.
-    fn unlisted_mtime(&self, dir: DirId) -> Option<Timestamp> {
-        if dir == DirId::Root {
-            return Some(self.started);
-        }
-        self.reached(dir).into_iter().find_map(|directory| {
-            let inode = self.inodes.get(self.directory_ino(directory))?;
-            inode.folder().map(unlisted_mtime)
-        })
-    }
-
-    /// Tells the kernel of the listings it holds that got too old; returns when the next one does.
-    fn drop_lapsed(&self) -> Option<Moment> {
-        let now = self.clock.now();
-        for lapse in self.lapses.due(now) {
-            let refreshed = self.store.get(lapse.directory.id).and_then(|stored| {
-                let until = stored.fetched.plus(self.config.metadata_ttl?);
-                (until > now).then_some(until)
-            });
-            match refreshed {
-                Some(at) => self.lapses.note(Lapse { at, ..lapse }),
-                None => {
-                    if self.inodes.holds(lapse.ino) {
-                        self.invalidations.add(lapse.ino, |drops| drops.listing = true);
-                    }
-                }
-            }
-        }
-        self.lapses.next()
+        flight.wait(end, config.deadline).await
     }
 }
 

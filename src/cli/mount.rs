@@ -191,10 +191,19 @@ fn announce(daemon: &Daemon, printer: &Printer) -> Result<(), CliError> {
 pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
     daemon.until_asked_to_stop().await;
     let mountpoint = daemon.mountpoint().clone();
+    let again = daemon.asked_again();
+    let stop = daemon.stop();
+    tokio::pin!(stop);
     let stopped = tokio::select! {
-        stopped = daemon.stop() => stopped,
-        // Whoever asks twice does not want to wait.
-        _ = tokio::signal::ctrl_c() => Ok(Unmounted::Lazily),
+        stopped = &mut stop => stopped,
+        () = again => {
+            // Whoever asks twice does not want to wait for those who use it.
+            let path = mountpoint.clone();
+            if let Err(error) = blocking(move || session::detach(&path)).await {
+                tracing::debug!(%error, "it was unmounted meanwhile");
+            }
+            stop.await.map(|_| Unmounted::Lazily)
+        }
     };
     let failed = |error: std::io::Error| {
         CliError::of(ErrorKind::Failure, &error)
@@ -239,7 +248,7 @@ pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliErr
                 })?;
             if outcome == Unmounted::Lazily {
                 printer.warn(&format!(
-                    "{} was still in use; whoever holds its files gets errors from now on",
+                    "{} was still in use; its process ends when the last file is closed",
                     escape_path(&path)
                 ));
             }
@@ -313,10 +322,9 @@ fn folder_choices(args: &MountArgs, account: &Account) -> Result<Vec<FolderChoic
             .collect::<Result<_, _>>()?);
     }
     let chosen = account.profile.folders.iter().map(|choice| {
-        let parsed = FolderChoice::parse(&choice.folder)?;
         Ok(FolderChoice {
+            place: FolderPlace::parse(&choice.folder)?,
             alias: choice.alias.clone(),
-            ..parsed
         })
     });
     chosen.collect()

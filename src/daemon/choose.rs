@@ -55,27 +55,35 @@ pub enum ChooseError {
 }
 
 impl FolderChoice {
-    /// Parses `PATH|GUID[=ALIAS]`. The path is split at `/`; a folder whose own name has one is chosen by GUID.
+    /// Parses `PATH|GUID[=ALIAS]`, as the command line has it. A folder whose own name has a `=` is chosen by GUID.
     pub fn parse(text: &str) -> Result<Self, ChooseError> {
         let (place, alias) = match text.rsplit_once('=') {
             Some((place, alias)) if !alias.is_empty() => (place, Some(alias.to_owned())),
             Some(_) | None => (text, None),
         };
-        let place = match place.parse::<Guid>() {
-            Ok(guid) => FolderPlace::Id(FolderId(guid)),
-            Err(_) => {
-                let names: Vec<String> = place
-                    .split('/')
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect();
-                if names.is_empty() {
-                    return Err(ChooseError::Empty);
-                }
-                FolderPlace::Path(names)
-            }
-        };
-        Ok(Self { place, alias })
+        Ok(Self {
+            place: FolderPlace::parse(place)?,
+            alias,
+        })
+    }
+}
+
+impl FolderPlace {
+    /// Parses a path or a GUID. The path is split at `/`; a folder whose own name has one is chosen by GUID.
+    pub fn parse(text: &str) -> Result<Self, ChooseError> {
+        if let Ok(guid) = text.parse::<Guid>() {
+            return Ok(Self::Id(FolderId(guid)));
+        }
+        let names: Vec<String> = text
+            .split('/')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if names.is_empty() {
+            Err(ChooseError::Empty)
+        } else {
+            Ok(Self::Path(names))
+        }
     }
 }
 

@@ -86,9 +86,7 @@ fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Opt
                 Attribute::FolderGuid => Some(folder?.parent?.to_string()),
                 Attribute::Name => Some(folder?.name.clone()),
                 Attribute::Description => present(&folder?.description),
-                Attribute::Url | Attribute::OriginUrl => {
-                    Some(format!("pw://{location}/Documents/P{{{}}}/", folder?.id))
-                }
+                Attribute::Url | Attribute::OriginUrl => link(location, &format!("P{{{}}}/", folder?.id)),
                 Attribute::Etag => folder?.etag.clone(),
                 Attribute::FetchedAt => Some(tree.age(*directory)?.1.to_string()),
                 Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
@@ -108,11 +106,13 @@ fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Opt
                 Attribute::Name => Some(document.name.clone()),
                 Attribute::Description => present(&document.description),
                 Attribute::Version => present(&document.version),
-                Attribute::IsActive => Some(flag(document.active && tree.is_current(inode) == Some(true))),
-                Attribute::State => document.state.clone(),
-                Attribute::Url | Attribute::OriginUrl => {
-                    Some(format!("pw://{location}/Documents/D{{{}}}", document.id))
+                Attribute::IsActive => {
+                    // Without a listing nobody knows.
+                    tree.held(inode.parent)?;
+                    Some(flag(document.active && tree.is_current(inode) == Some(true)))
                 }
+                Attribute::State => document.state.clone(),
+                Attribute::Url | Attribute::OriginUrl => link(location, &format!("D{{{}}}", document.id)),
                 Attribute::Etag => document.etag.clone(),
                 Attribute::FetchedAt => Some(fetched_at(tree, inode)?.to_string()),
                 Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
@@ -122,6 +122,11 @@ fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Opt
             }
         }
     }
+}
+
+/// A link ProjectWise's own programs open; none where the server's name in them is not known.
+fn link(location: &str, object: &str) -> Option<String> {
+    (!location.is_empty()).then(|| format!("pw://{location}/Documents/{object}"))
 }
 
 fn present(text: &str) -> Option<String> {

@@ -67,6 +67,8 @@ pub struct Mounted {
     pub kind: String,
     /// What is mounted.
     pub source: String,
+    /// Its device number (`major:minor`): no two mounts at a time share one.
+    pub device: String,
 }
 
 impl Mounted {
@@ -172,11 +174,17 @@ fn parse(text: &[u8]) -> Vec<Mounted> {
     lines
         .filter_map(|line| {
             let mut fields = line.split(|&byte| byte == b' ');
-            let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(4)?)));
+            let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+            let path = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(1)?)));
             fields.find(|field| *field == b"-")?;
             let kind = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
             let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
-            Some(Mounted { path, kind, source })
+            Some(Mounted {
+                path,
+                kind,
+                source,
+                device,
+            })
         })
         .collect()
 }
@@ -202,23 +210,35 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The absolute path of a directory that may be a dead mount: `canonicalize` of the whole would fail on one.
+/// The absolute path of a directory, links followed, without asking what is mounted on it: that may be dead, or hang.
 pub fn absolute(dir: &Path) -> Result<PathBuf, MountpointError> {
-    if let Ok(path) = dir.canonicalize() {
-        return Ok(path);
-    }
+    /// As many as the kernel follows in one path.
+    const LINKS: usize = 40;
     let io = |source| MountpointError::Io {
         path: dir.to_owned(),
         source,
     };
-    let path = std::path::absolute(dir).map_err(io)?;
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(path);
-    };
-    match parent.canonicalize() {
-        Ok(parent) => Ok(parent.join(name)),
-        Err(_) => Err(MountpointError::Missing(path)),
+    let mut path = std::path::absolute(dir).map_err(io)?;
+    for _ in 0..LINKS {
+        // `a/b/` and `a/b/.` are `a/b`; what ends in `..` has no name to keep.
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.canonicalize().map_err(io);
+        };
+        let parent = parent.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => MountpointError::Missing(path.clone()),
+            _ => MountpointError::Io {
+                path: path.clone(),
+                source: error,
+            },
+        })?;
+        path = parent.join(name);
+        match fs::read_link(&path) {
+            Ok(target) => path = parent.join(target),
+            // Not a link, or not there, which is found out later.
+            Err(_) => return Ok(path),
+        }
     }
+    Err(io(io::Error::other("too many links")))
 }
 
 /// Whether the setuid helper is where fuser looks for it.
@@ -241,6 +261,7 @@ mod tests {
         assert_eq!(mounts[0].path, Path::new("/mnt/a b"));
         assert!(mounts[0].is_ours());
         assert_eq!(mounts[0].source, "projectwise:h");
+        assert_eq!(mounts[0].device, "98:0");
         assert_eq!(mounts[1].kind, "ext4");
         assert!(!mounts[1].is_ours());
     }
@@ -258,6 +279,20 @@ mod tests {
         assert!(matches!(
             prepare(Path::new("/proc")),
             Err(MountpointError::Foreign { .. })
+        ));
+    }
+
+    #[test]
+    fn a_link_leads_to_the_directory_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        assert_eq!(absolute(&root.join("link/")).unwrap(), root.join("real"));
+        std::os::unix::fs::symlink("circle", root.join("circle")).unwrap();
+        assert!(matches!(
+            absolute(&root.join("circle")),
+            Err(MountpointError::Io { .. })
         ));
     }
 

@@ -1,8 +1,8 @@
 //! Tells the kernel what became stale, from threads that hold no lock and answer nobody.
 //!
-//! The kernel may hold a notification back while a lookup in the same directory is in flight, for as long as that
-//! takes. Two threads, so that one slow directory does not silence the others; and since nothing waits for them, a
-//! notification that hangs costs freshness and never an answer.
+//! The kernel may hold a notification about a name back while a lookup in the same directory is in flight, for as long
+//! as that takes. So what concerns an inode goes first, there are a few threads, that slow directories do not silence
+//! the others, and since nothing waits for them, a notification that hangs costs freshness and never an answer.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,7 +14,8 @@ use fuser::{INodeNo, Notifier};
 use crate::tree::inodes::InodeNo;
 use crate::tree::invalidation::{Drops, Invalidations};
 
-const THREADS: usize = 2;
+/// A directory that holds one up must be slow and change at once; four such at a time are not to be expected.
+const THREADS: usize = 4;
 
 /// The notifying threads; they end when the set is closed.
 pub(super) struct KernelNotifier {
@@ -50,18 +51,17 @@ impl KernelNotifier {
     }
 }
 
-/// Names first: once the listing is dropped, whoever reads it anew finds the names gone too.
 fn tell(notifier: &Notifier, ino: InodeNo, drops: &Drops) {
     let node = INodeNo(ino.0);
-    for name in &drops.names {
-        report(notifier.inval_entry(node, OsStr::new(name.as_str())));
-    }
     if drops.listing {
         report(notifier.inval_inode(node, 0, 0));
     }
     if drops.attributes {
         // A negative offset leaves the pages alone.
         report(notifier.inval_inode(node, -1, 0));
+    }
+    for name in &drops.names {
+        report(notifier.inval_entry(node, OsStr::new(name.as_str())));
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::mount::UnmountFlags;
@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Adaptor;
+use super::mountpoint::{self, Mounted};
 use super::notify::KernelNotifier;
 use crate::fs::Filesystem;
 use crate::tree::invalidation::Invalidations;
@@ -23,6 +24,9 @@ pub const SUBTYPE: &str = "projectwise";
 
 /// Session threads: a `pread` of cached bytes holds one, so there are as many as reads that may hit the disk at once.
 const THREADS: usize = 8;
+
+/// How long fusermount3 may take: it makes one system call.
+const HELPER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who may use the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,9 +52,12 @@ pub struct SessionOptions {
 /// A mount that answers.
 pub struct FuseSession {
     mountpoint: PathBuf,
-    session: JoinHandle<()>,
+    /// The device number the kernel gave the mount; tells it from a later one at the same place.
+    device: Option<String>,
+    /// Taken when the mount is ended in order.
+    session: Option<JoinHandle<()>>,
     ended: watch::Receiver<bool>,
-    notifier: KernelNotifier,
+    notifier: Option<KernelNotifier>,
     invalidations: Arc<Invalidations>,
 }
 
@@ -59,7 +66,7 @@ pub struct FuseSession {
 pub enum Unmounted {
     /// Nobody used it.
     Cleanly,
-    /// Someone still had it open: it is gone from the tree, and whoever holds a file gets errors.
+    /// Someone still had it open: it is gone from the tree, and served until they close it or the process ends.
     Lazily,
 }
 
@@ -85,7 +92,8 @@ impl FuseSession {
         config.n_threads = Some(THREADS);
         let invalidations = fs.tree().invalidations().clone();
         let session = Session::new(Adaptor::new(fs, runtime), &options.mountpoint, &config)?;
-        let notifier = KernelNotifier::start(&session.notifier(), &invalidations)?;
+        let notifier = session.notifier();
+        // From here on an error drops what was made, which unmounts.
         let background = session.spawn()?;
         let (end, ended) = watch::channel(false);
         let session = std::thread::Builder::new()
@@ -96,14 +104,30 @@ impl FuseSession {
                 }
                 end.send_replace(true);
             })?;
-        let mountpoint = options.mountpoint.clone();
-        Ok(Self {
-            mountpoint,
-            session,
+        let mut mounted = Self {
+            mountpoint: options.mountpoint.clone(),
+            device: None,
+            session: Some(session),
             ended,
-            notifier,
+            notifier: None,
             invalidations,
-        })
+        };
+        mounted.notifier = Some(KernelNotifier::start(&notifier, &mounted.invalidations)?);
+        mounted.device = mounted.on_top().map(|on_top| on_top.device);
+        Ok(mounted)
+    }
+
+    /// What is mounted at the place of this mount now.
+    fn on_top(&self) -> Option<Mounted> {
+        mountpoint::at(&self.mountpoint).ok().flatten()
+    }
+
+    /// True if this very mount is still there, and not another one that took its place meanwhile.
+    fn is_there(&self) -> bool {
+        !*self.ended.borrow()
+            && self
+                .on_top()
+                .is_some_and(|on_top| Some(on_top.device) == self.device)
     }
 
     /// Turns true when the mount is gone, whoever unmounted it.
@@ -112,29 +136,48 @@ impl FuseSession {
     }
 
     /// Unmounts and waits for the session's end. Blocks for at most about three seconds.
-    pub fn unmount(self) -> io::Result<Unmounted> {
+    pub fn unmount(mut self) -> io::Result<Unmounted> {
         // First of all: a notification in flight must not hold the last lookups.
         self.invalidations.close();
-        let outcome = if *self.ended.borrow() {
-            Ok(Unmounted::Cleanly)
-        } else {
+        let outcome = if self.is_there() {
             unmount(&self.mountpoint)
+        } else {
+            Ok(Unmounted::Cleanly)
+        };
+        let (session, notifier) = (self.session.take(), self.notifier.take());
+        let Some(session) = session else {
+            return outcome;
         };
         // After a lazy unmount the session lives until the last file is closed; nobody must wait for that.
         for _ in 0..50 {
-            if self.session.is_finished() {
+            if session.is_finished() {
                 break;
             }
             pause(Duration::from_millis(10));
         }
-        if !self.session.is_finished() {
+        if !session.is_finished() {
             return outcome;
         }
-        if self.session.join().is_err() {
+        if session.join().is_err() {
             tracing::error!("the session thread panicked");
         }
-        self.notifier.join();
+        if let Some(notifier) = notifier {
+            notifier.join();
+        }
         outcome
+    }
+}
+
+impl Drop for FuseSession {
+    /// Whatever way it is left, no dead mount stays behind.
+    fn drop(&mut self) {
+        self.invalidations.close();
+        if self.session.is_some()
+            && self.is_there()
+            && let Err(error) = detach(&self.mountpoint)
+        {
+            tracing::warn!(%error, "the mount stays behind");
+        }
     }
 }
 
@@ -170,7 +213,7 @@ fn unmount_once(mountpoint: &Path, flags: UnmountFlags) -> io::Result<()> {
             } else {
                 "-u"
             });
-            let done = helper.arg("--").arg(mountpoint).stdin(Stdio::null()).output()?;
+            let done = bounded(helper.arg("--").arg(mountpoint))?;
             if done.status.success() {
                 return Ok(());
             }
@@ -184,6 +227,24 @@ fn unmount_once(mountpoint: &Path, flags: UnmountFlags) -> io::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Runs the helper, and gives it up after [`HELPER_PATIENCE`]: it may be made to wait by the very mount it removes.
+fn bounded(helper: &mut Command) -> io::Result<Output> {
+    let mut child = helper
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let deadline = Instant::now() + HELPER_PATIENCE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= deadline {
+            child.kill()?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "fusermount3 did not end"));
+        }
+        pause(Duration::from_millis(10));
+    }
+    child.wait_with_output()
 }
 
 /// The source as `mount` shows it: fuser joins options unescaped, so whatever could be taken for another option

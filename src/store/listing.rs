@@ -13,6 +13,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::Residue;
 use crate::model::{ContentTag, Document, DocumentKind, Entry, ObjectId, Timestamp};
 use crate::names::{self, Candidate, FileName, Place};
 
@@ -123,6 +124,8 @@ pub struct Draft<'a> {
     pub entries: Vec<Arc<Entry>>,
     /// The listing before, if one is held: slots and the generation follow from it.
     pub previous: Option<&'a Listing>,
+    /// What is left of a listing before that is held no more.
+    pub residue: Option<Residue>,
     /// The content tag of a document, with what only downloads could tell.
     pub tag: &'a dyn Fn(&Document) -> ContentTag,
     /// How to show what has no file.
@@ -162,7 +165,8 @@ impl Listing {
                 }
             })
             .collect();
-        let next_slot = assign_slots(&mut rows, draft.previous);
+        let first_slot = draft.residue.map_or(FIRST_SLOT, |residue| residue.next_slot);
+        let next_slot = assign_slots(&mut rows, draft.previous, first_slot);
         rows.sort_unstable_by_key(|row| row.slot);
 
         let (generation, changed) = match draft.previous {
@@ -171,8 +175,12 @@ impl Listing {
             }
             // Strictly increasing: the kernel drops its cached listing only when the mtime moves.
             Some(previous) => (draft.generation, draft.now.max(just_after(previous.changed))),
-            // Not "now": having been looked at is no change, and `tar` would call it one.
-            None => (draft.generation, draft.unlisted_mtime),
+            None => match draft.residue {
+                // Nobody knows whether it changed, so it did: the kernel may hold the one before.
+                Some(residue) => (draft.generation, draft.now.max(just_after(residue.changed))),
+                // Not "now": having been looked at is no change, and `tar` would call it one.
+                None => (draft.generation, draft.unlisted_mtime),
+            },
         };
         let by_name = rows
             .iter()
@@ -205,6 +213,14 @@ impl Listing {
     /// The row of this folder or document, whatever its version.
     pub fn find(&self, id: ObjectId) -> Option<&Row> {
         self.by_id.get(&id).map(|&at| &self.rows[at])
+    }
+
+    /// What is to be kept of it when it must make room.
+    pub const fn residue(&self) -> Residue {
+        Residue {
+            changed: self.changed,
+            next_slot: self.next_slot,
+        }
     }
 
     /// All rows, ascending by slot.
@@ -312,8 +328,8 @@ fn shown_tag(document: &Document, tag: &dyn Fn(&Document) -> ContentTag) -> Cont
 ///
 /// What was there keeps its slot. What takes over the name of something gone takes over its slot too, so that a new
 /// version under a new GUID is never read a second time by someone who has passed it. The rest follows in name order.
-fn assign_slots(rows: &mut [Row], previous: Option<&Listing>) -> u64 {
-    let mut next = previous.map_or(FIRST_SLOT, |previous| previous.next_slot);
+fn assign_slots(rows: &mut [Row], previous: Option<&Listing>, first: u64) -> u64 {
+    let mut next = previous.map_or(first, |previous| previous.next_slot);
     let present: HashSet<ObjectId> = rows.iter().map(|row| row.entry.id()).collect();
     let mut fresh: Vec<&mut Row> = Vec::new();
     for row in rows {

@@ -4,7 +4,7 @@
 //! gateway with a bad day. So what was there and is not now is asked for by id, and an answer that empties or
 //! decimates a folder must be given twice. Until then the last proved listing stands.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::model::{DirId, Entry, ObjectId};
@@ -134,10 +134,15 @@ async fn departures(
     if missing.is_empty() {
         return Ok(Ok(Vec::new()));
     }
-    let answered = remote.find(missing).await?;
+    let answered: HashMap<ObjectId, Entry> = remote
+        .find(missing)
+        .await?
+        .into_iter()
+        .map(|entry| (entry.id(), entry))
+        .collect();
     let mut departed = Vec::with_capacity(missing.len());
     for &id in missing {
-        let departure = match answered.iter().find(|entry| entry.id() == id) {
+        let departure = match answered.get(&id) {
             None => Departure::Gone,
             Some(Entry::Document(document)) if !document.active => Departure::Superseded,
             Some(entry) if is_in(entry, dir) => return Ok(Err(id)),

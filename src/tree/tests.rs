@@ -1,9 +1,10 @@
 //! The tree against a server that plays every trick, in simulated time.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::inodes::MountEntry;
 use super::*;
 use crate::model::{ByteRange, Datasource, DocumentKind};
 use crate::remote::{Capabilities, Content};

@@ -1011,19 +1011,19 @@ async fn a_caller_that_leaves_takes_nothing_with_it() {
             .server
             .inject(Fault::on(kind, Effect::HangAfterAccept).about(subject))
     };
-    bench.expire();
     bench.server.reset_counters();
     let held = [
         hold(RequestKind::ListDocuments, scene.guid),
         hold(RequestKind::File, scene.documents[0]),
     ];
     tokio::select! {
-        _ = scene.list() => panic!("the server is silent"),
-        () = bench.server.wait_for(RequestKind::ListDocuments, 1) => {}
-    }
-    tokio::select! {
         _ = bench.read(&attr) => panic!("the server is silent"),
         () = bench.server.wait_for(RequestKind::File, 1) => {}
+    }
+    bench.expire();
+    tokio::select! {
+        _ = scene.list() => panic!("the server is silent"),
+        () = bench.server.wait_for(RequestKind::ListDocuments, 1) => {}
     }
     for fault in held {
         bench.server.clear_fault(fault);

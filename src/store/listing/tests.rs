@@ -49,6 +49,7 @@ fn build(entries: Vec<Arc<Entry>>, previous: Option<&Listing>, generation: u16) 
         place: Place::Folder,
         entries,
         previous,
+        residue: None,
         tag: &|document| document.content_tag(0),
         placeholders: Placeholders::Hide,
         now: time(100 + i64::from(generation)),
@@ -77,6 +78,24 @@ fn slots_follow_names_when_first_listed_and_stay_after() {
 #[test]
 fn a_first_listing_is_no_change() {
     assert_eq!(build(vec![document(1, "a", 1)], None, 0).changed, time(50));
+}
+
+#[test]
+fn a_listing_that_had_to_make_room_leaves_mtime_and_slots_going_forward() {
+    let first = build(vec![document(1, "a", 1)], None, 0);
+    let again = Listing::build(Draft {
+        place: Place::Folder,
+        entries: vec![document(1, "a", 1)],
+        previous: None,
+        residue: Some(first.residue()),
+        tag: &|document| document.content_tag(0),
+        placeholders: Placeholders::Hide,
+        now: time(1),
+        unlisted_mtime: time(50),
+        generation: 1,
+    });
+    assert!(again.changed > first.changed);
+    assert!(again.get("a").unwrap().slot > first.get("a").unwrap().slot);
 }
 
 #[test]
