@@ -132,6 +132,8 @@ struct State {
     /// Identities that lost their first number to another one. A clash of 63-bit hashes is not to be expected in the
     /// life of the product; two live inodes of one number would mix their bytes, so it is ruled out all the same.
     salts: HashMap<Identity, u32>,
+    /// References given back that were never counted.
+    overdrawn: u64,
 }
 
 #[derive(Debug)]
@@ -181,13 +183,24 @@ impl InodeTable {
 
     /// Takes back `count` references.
     pub fn forget(&self, ino: InodeNo, count: u64) {
-        let mut state = self.state.lock();
-        if let Some(held) = state.held.get_mut(&ino) {
-            held.lookups = held.lookups.saturating_sub(count);
-            if held.lookups == 0 {
-                state.held.remove(&ino);
-            }
+        if ino == ROOT {
+            return;
         }
+        let state = &mut *self.state.lock();
+        let held = state.held.get_mut(&ino);
+        let counted = held.as_ref().map_or(0, |held| held.lookups);
+        state.overdrawn += count.saturating_sub(counted);
+        if count >= counted {
+            state.held.remove(&ino);
+        } else if let Some(held) = held {
+            held.lookups -= count;
+        }
+    }
+
+    /// References the kernel gave back and nobody had counted. More than none means that an inode may be forgotten
+    /// here while the kernel still holds it.
+    pub fn overdrawn(&self) -> u64 {
+        self.state.lock().overdrawn
     }
 
     /// The inode of this number, if the kernel may still ask about it.

@@ -1,5 +1,6 @@
 //! What the kernel answers by itself, what it is told, and the system calls programs read with.
 
+use pwfs::demo::{DemoOptions, Sizes};
 use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,7 +15,9 @@ use rustix::mount::MountFlags;
 use rustix::process::Signal;
 
 use super::process::{Demo, mountinfo};
-use super::{PROJECT, Settings, blocking, fuse_is_here, has_programs, is_root, mount, quiet};
+use super::{
+    PATIENCE, PROJECT, Settings, blocking, fuse_is_here, has_programs, is_root, mount, quiet, small,
+};
 
 /// The demo's one large document: 8 MiB and a last block that is not full.
 const LARGE: &str = "00 General/LEC-GEN-RPT-0001.pdf";
@@ -352,5 +355,44 @@ async fn after_a_remount_for_writing_every_change_is_still_refused() {
     }
     assert_eq!(mounted.requests(), before, "refusing costs no request");
     assert_eq!(blocking(move || fs::read(file).unwrap()).await, truth);
+    mounted.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reference_the_kernel_took_is_counted_and_given_back() {
+    if !fuse_is_here() || !is_root() {
+        return;
+    }
+    // One document without a length is given to the kernel by each listing, and measured by each look.
+    let options = DemoOptions {
+        sizes: Sizes::AbsentForOne,
+        ..small()
+    };
+    let mounted = mount(Settings {
+        options,
+        ..Settings::default()
+    })
+    .await;
+    let folder = mounted.path("00 General");
+    quiet(
+        "find \"$1\" -ls > /dev/null; ls -l \"$1\" > /dev/null; cat \"$1\"/*.pdf > /dev/null",
+        &[&folder],
+    )
+    .await;
+    let tree = mounted.daemon.filesystem().tree().clone();
+    assert!(!tree.inodes().is_empty());
+    let forgotten = async {
+        while !tree.inodes().is_empty() {
+            blocking(|| std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap()).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, forgotten).await;
+    assert!(
+        in_time.is_ok(),
+        "{} inodes are held for nothing",
+        tree.inodes().len()
+    );
+    assert_eq!(tree.inodes().overdrawn(), 0, "given back and never counted");
+    quiet("cat \"$1\"/*.pdf > /dev/null", &[&folder]).await;
     mounted.stop().await;
 }
