@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,13 +102,17 @@ pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start")
     })?;
     let place = Place::make(&args.dir)?;
-    let started = start(&server, &place).await;
+    let started = tokio::select! {
+        started = start(&server, &place) => started,
+        // Until there is a mount, nobody else takes it, and the directories must go.
+        _ = tokio::signal::ctrl_c() => Err(CliError::new(ErrorKind::Failure, "interrupted")),
+    };
     let result = match started {
         Ok((daemon, _)) if args.check => check(&server, daemon, printer).await,
         Ok((daemon, who)) => look_around(&server, daemon, &who, printer).await,
         Err(error) => Err(error),
     };
-    place.clear();
+    drop(place);
     server.stop().await;
     result
 }
@@ -133,15 +138,21 @@ impl Place {
             Err(error) => return Err(failed(mountpoint, &error)),
         };
         let private = std::env::temp_dir().join(format!("pwfs-demo-{}", std::process::id()));
-        crate::config::create_private_dir(&private)?;
-        Ok(Self {
+        let place = Self {
             mountpoint: mountpoint.to_owned(),
             made,
             private,
-        })
+        };
+        // New, or not at all: somebody else may have put something there under this name.
+        match fs::DirBuilder::new().mode(0o700).create(&place.private) {
+            Ok(()) => Ok(place),
+            Err(error) => Err(failed(&place.private, &error)),
+        }
     }
+}
 
-    fn clear(self) {
+impl Drop for Place {
+    fn drop(&mut self) {
         if self.made
             && let Err(error) = fs::remove_dir(&self.mountpoint)
         {

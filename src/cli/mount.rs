@@ -134,15 +134,17 @@ pub async fn mount(
     printer: &Printer,
 ) -> Result<(), CliError> {
     let source = args.source.as_deref().or(args.server.datasource.as_deref());
-    let mut choices = folder_choices(args, account)?;
-    if let Some(id) = account.folder(source)?
-        && choices.is_empty()
-    {
-        choices.push(FolderChoice {
+    let choices = match account.folder(source)? {
+        Some(id) if args.folders.is_empty() => vec![FolderChoice {
             place: FolderPlace::Id(id),
             alias: None,
-        });
-    }
+        }],
+        Some(_) if source.is_some() => {
+            let clash = "the datasource URL leads to a folder, and --folder names another";
+            return Err(CliError::new(ErrorKind::Usage, clash).hint("leave out one of them"));
+        }
+        Some(_) | None => folder_choices(args, account)?,
+    };
     let remote = account.connect(source).await?;
     let chosen = choose(&*remote, &choices).await?;
     let plan = MountPlan {

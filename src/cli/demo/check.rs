@@ -39,7 +39,8 @@ pub struct Findings {
 impl Findings {
     /// True if nothing differed.
     pub fn passed(&self) -> bool {
-        self.mismatches.is_empty() && self.erofs == self.attempts && self.documents > 0
+        let tried = self.attempts > 0 && self.erofs == self.attempts;
+        self.mismatches.is_empty() && tried && self.documents > 0
     }
 
     /// The one line that sums it up.
