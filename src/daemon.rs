@@ -135,7 +135,7 @@ impl Daemon {
         async move {
             if asked.wait_for(|asked| *asked > 1).await.is_err() {
                 // Nobody can ask any more.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
