@@ -687,6 +687,8 @@ async fn wrong_ranges_short_bodies_and_compressed_files_are_errors() {
             .to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n012".to_owned(),
         reply("416 Range Not Satisfiable", "", ""),
+        reply("204 No Content", "", ""),
+        format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nConnection: close\r\n\r\n{TEXT}"),
         failure("404 Not Found", "FileNotFound"),
         failure("403 Forbidden", "NotEnoughRights"),
     ] {
@@ -720,7 +722,6 @@ async fn a_login_page_is_no_file_and_a_stored_page_is_one() {
             format!("{html}Content-Disposition: attachment; filename=\"a.html\"\r\n"),
             page,
         ),
-        (html.to_owned(), "<html>Please log in to the site office</html>"),
     ] {
         let bench = Bench::start(move |_: &Seen| reply("200 OK", &headers, body)).await;
         let content = bench
@@ -730,5 +731,52 @@ async fn a_login_page_is_no_file_and_a_stored_page_is_one() {
             .unwrap();
         assert_eq!(bytes_of(content).await.unwrap(), body.as_bytes());
         assert_eq!(bench.refreshes(), 0);
+    }
+    let bench = Bench::start(move |_: &Seen| reply("200 OK", html, "<html>Your proxy is tired</html>")).await;
+    let read = bench
+        .remote(WsgOptions::default())
+        .read(document_id(), whole, None)
+        .await;
+    assert!(matches!(read.err(), Some(RemoteError::Protocol(_))));
+}
+
+#[tokio::test]
+async fn only_an_answer_that_says_so_is_an_empty_file() {
+    let first = part(0, 1);
+    for (headers, proved) in [
+        ("", false),
+        ("Content-Range: bytes */10\r\n", false),
+        ("Content-Range: items */0\r\n", false),
+        ("Content-Range: bytes */0\r\n", true),
+    ] {
+        let bench = Bench::start(move |_: &Seen| reply("416 Range Not Satisfiable", headers, "")).await;
+        let remote = bench.remote(WsgOptions::default());
+        match remote.read(document_id(), first, None).await {
+            Ok(content) => assert_eq!((content.total, proved), (Some(0), true), "{headers}"),
+            Err(error) => assert!(
+                matches!(error, RemoteError::Protocol(_)) && !proved,
+                "{headers}: {error}"
+            ),
+        }
+        assert_eq!(remote.capabilities().ranges, proved.then_some(true), "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_chunks_is_whole_at_their_end_only() {
+    for (end, whole) in [("0\r\n\r\n", true), ("", false)] {
+        let bench = Bench::start(move |_: &Seen| {
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\na\r\n{TEXT}\r\n{end}"
+            )
+        })
+        .await;
+        let remote = bench.remote(WsgOptions::default());
+        let content = remote
+            .read(document_id(), ByteRange { start: 0, end: None }, None)
+            .await
+            .unwrap();
+        assert_eq!(content.total, None);
+        assert_eq!(bytes_of(content).await.is_ok(), whole);
     }
 }
