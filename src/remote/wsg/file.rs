@@ -6,8 +6,9 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use url::Url;
 
-use crate::http::{HttpError, Streaming};
+use crate::http::{HttpError, SafeUrl, Streaming};
 use crate::model::ByteRange;
 use crate::remote::{Content, RemoteError};
 
@@ -23,6 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) range: ByteRange,
     /// False for the whole file, asked for without a Range.
     pub(super) ranged: bool,
+    /// Where it was asked for.
+    pub(super) url: &'a Url,
     pub(super) what: &'a str,
 }
 
@@ -75,6 +78,16 @@ pub(super) async fn judge(
             )));
         }
         416 => return beyond_the_end(&streaming, wanted, etag),
+        // Not the gateway's words: a blob store that refuses its signature says nothing about this account's rights,
+        // nor about the document. Nor would another token help.
+        _ if streaming.url.origin() != wanted.url.origin() => {
+            return Err(Failure::server(format!(
+                "its file store at {} answers {} for {}",
+                SafeUrl(&streaming.url),
+                streaming.status,
+                wanted.what
+            )));
+        }
         _ => return Err(failure_of(streaming, wanted.what).await),
     }
     if let Some(encoding) = streaming.header("Content-Encoding")
@@ -316,6 +329,7 @@ mod tests {
         let wanted = Wanted {
             range: ByteRange { start, end },
             ranged: true,
+            url: &Url::parse("https://h/").unwrap(),
             what: "document X",
         };
         part_of(header, length, &wanted).ok()

@@ -407,6 +407,84 @@ async fn many_denied_folders_cost_one_refresh() {
 }
 
 #[tokio::test]
+async fn a_login_refused_with_a_fresh_token_is_not_tried_again_with_it() {
+    let bench = Bench::start(|_: &Seen| failure("401 Unauthorized", "LoginFailed")).await;
+    let remote = bench.remote(WsgOptions::default());
+    for _ in 0..5 {
+        let error = remote.folder(folder_id()).await.unwrap_err();
+        assert!(matches!(error, RemoteError::LoginRequired(_)), "{error}");
+    }
+    assert_eq!((bench.refreshes(), bench.targets().len()), (1, 2));
+    tokio::time::pause();
+    tokio::time::advance(gateway::REFUSED_PAUSE).await;
+    tokio::time::resume();
+    remote.folder(folder_id()).await.unwrap_err();
+    assert!(bench.targets().len() > 2, "after a while it is tried again");
+}
+
+#[tokio::test]
+async fn a_file_store_that_refuses_is_a_failing_server_and_asked_only_where_allowed() {
+    let store =
+        Bench::start(|_: &Seen| reply("403 Forbidden", "", "<Error>AuthenticationFailed</Error>")).await;
+    let location = format!("Location: {}/blob\r\n", store.base);
+    let bench = Bench::start(move |_: &Seen| reply("307 Over There", &location, "")).await;
+    for (blob_redirect, asked) in [(BlobRedirect::Refuse, 0), (BlobRedirect::Allow, 1)] {
+        let remote = bench.remote(WsgOptions {
+            blob_redirect,
+            ..WsgOptions::default()
+        });
+        let whole = ByteRange { start: 0, end: None };
+        let error = remote.read(document_id(), whole, None).await.err().unwrap();
+        assert_eq!(matches!(error, RemoteError::Server(_)), asked == 1, "{error}");
+        assert!(!matches!(error, RemoteError::Denied { .. }), "{error}");
+        assert_eq!(store.seen.lock().len(), asked);
+    }
+    assert_eq!(bench.refreshes(), 0);
+}
+
+#[tokio::test]
+async fn a_child_of_another_folder_fails_the_listing_by_name() {
+    let bench = Bench::start(|seen: &Seen| {
+        if seen.target.starts_with("PW_WSG/Project?") {
+            return instances(&[]);
+        }
+        let parent = format!(r#","ParentGuid":"{}""#, guid(9));
+        instances(&[document_row(1, &parent)])
+    })
+    .await;
+    let remote = bench.remote(WsgOptions::default());
+    let error = remote.list(folder_id(), &Progress::new()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Protocol(_)), "{error}");
+    assert!(
+        error.to_string().contains("d0001") && error.to_string().contains(&guid(9)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_class_paged_without_tokens_is_whole_though_another_has_them() {
+    let documents = paged(45, 7, false);
+    let bench = Bench::start(move |seen: &Seen| {
+        if seen.target.starts_with("PW_WSG/Project!poly") {
+            let row = format!(r#"{{"instanceId":"{FOLDER}","className":"Project"}}"#);
+            let body = format!(r#"{{"instances":[{row}]}}"#);
+            return reply(
+                "200 OK",
+                "Content-Type: application/json\r\nSkipToken: 1\r\n",
+                &body,
+            );
+        }
+        documents(seen)
+    })
+    .await;
+    let path = format!("/ws/v2.8/Repositories/{REPOSITORY}");
+    let remote = bench.connect(&path).await.unwrap();
+    assert_eq!(remote.capabilities().skip_token, Some(true));
+    let entries = remote.list(folder_id(), &Progress::new()).await.unwrap();
+    assert_eq!(entries.len(), 1 + 45 - 1);
+}
+
+#[tokio::test]
 async fn a_locked_account_stops_everything_at_once() {
     let bench = Bench::start(|_: &Seen| failure("401 Unauthorized", "TooManyBadLoginAttempts")).await;
     let remote = bench.remote(WsgOptions::default());
@@ -497,17 +575,38 @@ async fn roots_without_a_navigation_tree_are_the_folders_without_a_parent() {
             row(1, ""),
             row(2, &format!(r#","ParentGuid":"{}""#, guid(1))),
             row(3, r#","ParentGuid":"00000000-0000-0000-0000-000000000000""#),
+            row(4, &format!(r#","ParentGuid":"{}""#, guid(99))),
         ];
         let skip = number_after(&seen.target, "$skip=").unwrap_or(0);
-        instances(&all[skip.min(3)..])
+        instances(&all[skip.min(4)..])
     })
     .await;
     let remote = bench.remote(WsgOptions::default());
     let roots = remote.roots(&Progress::new()).await.unwrap();
     assert_eq!(
         roots.iter().map(|root| root.name.as_str()).collect::<Vec<_>>(),
-        ["f1", "f3"]
+        ["f1", "f3", "f4"],
+        "and those whose parent may not be seen"
     );
+}
+
+#[tokio::test]
+async fn nodes_of_which_none_is_a_folder_are_no_empty_root() {
+    let bench = Bench::start(|seen: &Seen| {
+        if number_after(&seen.target, "$skip=").is_some_and(|skip| skip > 0) {
+            return instances(&[]);
+        }
+        if seen.target.starts_with("Navigation/") {
+            let node = r#"{"instanceId":"n","className":"NavNode","properties":{"Key_ClassName":"Group"}}"#;
+            return instances(&[node.to_owned()]);
+        }
+        instances(&[format!(
+            r#"{{"instanceId":"{FOLDER}","className":"Project","properties":{{"Name":"A"}}}}"#
+        )])
+    })
+    .await;
+    let remote = bench.remote(WsgOptions::default());
+    assert_eq!(remote.roots(&Progress::new()).await.unwrap()[0].name, "A");
 }
 
 #[tokio::test]
@@ -542,12 +641,18 @@ async fn the_account_comes_from_the_server_or_the_token() {
         bench.remote(WsgOptions::default()).account().await.unwrap(),
         "user 42"
     );
-    let bench = Bench::start(|_: &Seen| failure("404 Not Found", "ClassNotFound")).await;
-    let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
-    assert!(
-        matches!(error, RemoteError::Protocol(_)),
-        "an opaque token names nobody: {error}"
-    );
+    for refusal in [
+        failure("404 Not Found", "ClassNotFound"),
+        failure("404 Not Found", "InstanceNotFound"),
+        failure("403 Forbidden", "NotEnoughRights"),
+    ] {
+        let bench = Bench::start(move |_: &Seen| refusal.clone()).await;
+        let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
+        assert!(
+            matches!(error, RemoteError::Protocol(_)),
+            "the token is asked, and an opaque one names nobody: {error}"
+        );
+    }
     let bench = Bench::start(|_: &Seen| failure("500 Oops", "")).await;
     let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
     assert!(
