@@ -79,30 +79,22 @@ impl Listings {
             .await
     }
 
-    /// Asks for one folder, to see whether the answer brings a SkipToken; if so, for one object of the other
-    /// classes.
+    /// Asks for one folder, to see whether the answer brings a SkipToken; if so, for one document, too.
     ///
     /// # Errors
-    /// Those of the first request. The others only spare later ones.
+    /// Those of the first request. The other only spares later ones.
     pub(super) async fn try_paging(&self, remote: &WsgRemote) -> Result<(), Failure> {
-        /// What is asked of all documents, or of a tree that may know no paging, may take long to answer.
+        /// What is asked of all documents may take long to answer.
         const PATIENCE: Duration = Duration::from_secs(5);
         self.try_paging_of(remote, &Query::all_folders()).await?;
         if self.projects.tokens.known() == Some(true) {
-            let (documents, nodes) = (Query::all_documents(), Query::root_nodes());
-            let both = async {
-                tokio::join!(
-                    self.try_paging_of(remote, &documents),
-                    self.try_paging_of(remote, &nodes)
-                )
-            };
-            match tokio::time::timeout(PATIENCE, both).await {
-                Ok((documents, nodes)) => {
-                    for failure in [documents.err(), nodes.err()].into_iter().flatten() {
-                        tracing::debug!(error = %failure.error, "whether pages come by token is left open");
-                    }
+            let documents = Query::all_documents();
+            match tokio::time::timeout(PATIENCE, self.try_paging_of(remote, &documents)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    tracing::debug!(error = %failure.error, "whether documents come by token is left open");
                 }
-                Err(_) => tracing::debug!("whether pages come by token is left open: no answer in time"),
+                Err(_) => tracing::debug!("whether documents come by token is left open: no answer in time"),
             }
         }
         Ok(())
