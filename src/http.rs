@@ -227,6 +227,15 @@ struct Inner {
     options: Options,
 }
 
+/// Whether a file may come from where its server points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// No: a redirect is an answer.
+    Refuse,
+    /// By 307 and 308, as far as `http/redirect.rs` finds it safe.
+    Follow,
+}
+
 /// Which repeats a call allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeats {
@@ -266,14 +275,25 @@ impl HttpClient {
         self.exchange(&request, Repeats::Never).await
     }
 
-    /// Sends `request` and hands over the body as it arrives.
+    /// Sends `request` and hands over the body as it arrives. A redirect is an answer.
     ///
     /// Retries until the head of an answer is here, never after.
     pub async fn open(&self, request: Request) -> Result<Streaming, HttpError> {
+        self.open_following(request, Redirects::Refuse).await
+    }
+
+    /// As [`HttpClient::open`], and goes where a server points if `redirects` allow it.
+    ///
+    /// Whoever answers then need not be the server asked: look at [`Streaming::url`].
+    pub async fn open_following(
+        &self,
+        request: Request,
+        redirects: Redirects,
+    ) -> Result<Streaming, HttpError> {
         let deadline = Instant::now() + self.inner.options.total_timeout;
         let mut attempt = 1;
         loop {
-            let outcome = self.head(&request).await;
+            let outcome = self.head(&request, redirects).await;
             let Some(pause) = self.pause(&request, &outcome, attempt, deadline, Repeats::WhereSafe) else {
                 let answer = outcome.map_err(|failure| failure.error)?;
                 return Ok(answer.into_streaming(self.inner.options.idle_timeout));
@@ -344,9 +364,9 @@ impl HttpClient {
     }
 
     /// One attempt, up to the head of the answer; of a failure that may be repeated, the body too.
-    async fn head(&self, request: &Request) -> Result<Answer, Failure> {
+    async fn head(&self, request: &Request, redirects: Redirects) -> Result<Answer, Failure> {
         let idle = self.inner.options.idle_timeout;
-        let response = redirect::follow(&self.inner.pool, request).await?;
+        let response = redirect::follow(&self.inner.pool, request, redirects).await?;
         let answer = Answer::new(response);
         if retry::is_temporary(answer.status) {
             return answer.read(FAILURE_BODY_LIMIT, idle).await;
@@ -357,7 +377,7 @@ impl HttpClient {
     /// One attempt with its whole body.
     async fn whole(&self, request: &Request) -> Result<Answer, Failure> {
         let options = &self.inner.options;
-        self.head(request)
+        self.head(request, Redirects::Refuse)
             .await?
             .read(options.body_limit, options.idle_timeout)
             .await

@@ -70,7 +70,8 @@ impl ContentCache {
     /// Costs the same however much is cached. Downloads and slow disk work run on `handle`.
     ///
     /// # Errors
-    /// [`ContentError::Cache`] where a directory can neither be found nor made.
+    /// [`ContentError::Cache`] where a directory can neither be found nor made, is somebody else's, or is open to
+    /// others and stays so: who can write there could put words into anybody's documents.
     pub fn open(dir: &Path, handle: Handle, options: CacheOptions) -> Result<Self, ContentError> {
         let cache = Self {
             entries: dir.join("content-v1"),
@@ -344,15 +345,48 @@ fn private_file() -> OpenOptions {
 
 /// Makes a directory of ours, and its parents, that only its owner may enter.
 fn make_private(path: &Path) -> io::Result<()> {
-    if let Ok(found) = fs::metadata(path)
-        && found.is_dir()
-    {
-        if found.permissions().mode() & 0o077 != 0
-            && let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-        {
-            tracing::debug!(%error, path = %path.display(), "the cache directory is open to others");
-        }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = fs::metadata(path)?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the directory belongs to somebody else",
+        ));
+    }
+    if found.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    // Some file systems accept the change and know no modes.
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the directory cannot be closed to other users",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_somebody_else_is_refused_and_an_open_one_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("a/b");
+        fs::create_dir_all(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        make_private(&open).unwrap();
+        assert_eq!(fs::metadata(&open).unwrap().permissions().mode() & 0o777, 0o700);
+        // The system's own directory: not ours, or, for root, given away first.
+        let theirs = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&open, Some(65534), None).unwrap();
+            open
+        } else {
+            PathBuf::from("/proc")
+        };
+        let error = make_private(&theirs).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
 }

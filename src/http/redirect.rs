@@ -1,6 +1,6 @@
 //! Which redirects are followed, and where they may lead.
 //!
-//! Only for file contents, and only 307 and 308: that is how WSG hands a file over to blob storage (projectwise-api 1.9).
+//! Only where the caller allows it, which is for file contents, and only 307 and 308: that is how WSG hands a file over to blob storage (projectwise-api 1.9).
 //! A 302 is as often the way to a login page, whose HTML must never pass for a file, so it goes back to the caller.
 //!
 //! A server must not make this machine fetch from places that only this machine can reach. Names are resolved before
@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 use super::failure::{Failure, Stage};
 use super::pool::{self, Hop, Pool};
-use super::{HttpError, Lane, Request, SafeUrl, authority};
+use super::{HttpError, Redirects, Request, SafeUrl, authority};
 
 /// One hop to the blob store, and one for a store that has moved.
 const MOST_HOPS: usize = 2;
@@ -23,7 +23,11 @@ const MOST_HOPS: usize = 2;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends `request`, going where the server points as far as that is allowed.
-pub(super) async fn follow(pool: &Pool, request: &Request) -> Result<reqwest::Response, Failure> {
+pub(super) async fn follow(
+    pool: &Pool,
+    request: &Request,
+    redirects: Redirects,
+) -> Result<reqwest::Response, Failure> {
     let mut url = request.url.clone();
     if !matches!(url.scheme(), "http" | "https") {
         let text = format!("{} is not an http or https address", SafeUrl(&url));
@@ -33,7 +37,7 @@ pub(super) async fn follow(pool: &Pool, request: &Request) -> Result<reqwest::Re
     for _ in 0..=MOST_HOPS {
         let response = pool.execute(request, &url, hop).await?;
         let handed_over = matches!(response.status().as_u16(), 307 | 308);
-        if request.lane != Lane::Content || !handed_over {
+        if redirects == Redirects::Refuse || !handed_over {
             return Ok(response);
         }
         let Some(location) = response.headers().get("location") else {

@@ -357,7 +357,7 @@ async fn a_file_handed_over_to_a_blob_store_is_fetched_without_the_login() {
         ("Range", "bytes=0-1".to_owned()),
         ("Mas-Uuid", "device".to_owned()),
     ];
-    let opened = client().open(request).await.unwrap();
+    let opened = client().open_following(request, Redirects::Follow).await.unwrap();
     assert_eq!((opened.status, opened.url.path()), (206, "/blob"));
     let requests: Vec<_> = server.requests().iter().map(|text| text.to_lowercase()).collect();
     assert!(requests[0].contains("authorization: bearer s3cret") && requests[0].contains("mas-uuid"));
@@ -366,10 +366,23 @@ async fn a_file_handed_over_to_a_blob_store_is_fetched_without_the_login() {
 }
 
 #[tokio::test]
+async fn a_file_is_handed_over_only_where_that_is_allowed() {
+    let server = Server::start(|_| answer("307 Over there\r\nLocation: /blob", "")).await;
+    let opened = client()
+        .open(Request::get(Lane::Content, server.url("$file")))
+        .await
+        .unwrap();
+    assert_eq!((opened.status, server.requests().len()), (307, 1));
+}
+
+#[tokio::test]
 async fn a_login_page_never_passes_for_a_file() {
     let server = Server::start(|_| answer("302 Found\r\nLocation: /IMS/Account/Login", "")).await;
     let opened = client()
-        .open(Request::get(Lane::Content, server.url("$file")))
+        .open_following(
+            Request::get(Lane::Content, server.url("$file")),
+            Redirects::Follow,
+        )
         .await
         .unwrap();
     assert_eq!((opened.status, server.requests().len()), (302, 1));
@@ -379,14 +392,14 @@ async fn a_login_page_never_passes_for_a_file() {
 async fn redirects_do_not_go_on_for_ever_nor_leave_http() {
     let server = Server::start(|_| answer("307 Round\r\nLocation: /again", "")).await;
     let error = client()
-        .open(Request::get(Lane::Content, server.url("")))
+        .open_following(Request::get(Lane::Content, server.url("")), Redirects::Follow)
         .await
         .unwrap_err();
     assert!(matches!(error, HttpError::Redirect(_)), "{error}");
     assert_eq!(server.requests().len(), 3);
     let server = Server::start(|_| answer("307 Out\r\nLocation: file:///etc/passwd", "")).await;
     let error = client()
-        .open(Request::get(Lane::Content, server.url("")))
+        .open_following(Request::get(Lane::Content, server.url("")), Redirects::Follow)
         .await
         .unwrap_err();
     assert!(matches!(error, HttpError::Redirect(_)), "{error}");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::auth::TokenSource;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, Redirects};
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
 
@@ -214,7 +214,7 @@ impl WsgRemote {
         let rows: Vec<Instance<ObjectProperties>> = listing::read_rows(&response, what)?;
         for row in rows {
             match row.into_entry(asked, None) {
-                Ok(Some(entry)) if entry.id() == id => return Ok(entry),
+                Ok(entry) if entry.id() == id => return Ok(entry),
                 Ok(_) => {}
                 Err(error) => return Err(Failure::protocol(error.to_string())),
             }
@@ -252,8 +252,15 @@ impl WsgRemote {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    async fn roots_from_nodes(&self, progress: &Progress) -> Result<Vec<Folder>, Failure> {
-        let nodes: Vec<Folder> = self.listings.nodes(self, progress).await?;
+    /// `None` where the navigation tree has nodes at its top and none of them is a folder: they are groups that
+    /// hold the folders, or are named as nobody knows.
+    async fn roots_from_nodes(&self, progress: &Progress) -> Result<Option<Vec<Folder>>, Failure> {
+        let nodes = self.listings.nodes(self, progress).await?;
+        let is_strange = !nodes.is_empty();
+        let nodes: Vec<Folder> = nodes.into_iter().flatten().collect();
+        if is_strange && nodes.is_empty() {
+            return Ok(None);
+        }
         let ids: Vec<Guid> = nodes.iter().map(|node| node.id.0).collect();
         let mut known = std::collections::HashMap::new();
         for entry in self.folders_by_id(&ids).await? {
@@ -262,10 +269,10 @@ impl WsgRemote {
             }
         }
         // A folder the query does not give is listed as far as its node tells: it is there.
-        Ok(nodes
+        let roots = nodes
             .into_iter()
-            .map(|node| known.remove(&node.id).unwrap_or(node))
-            .collect())
+            .map(|node| known.remove(&node.id).unwrap_or(node));
+        Ok(Some(roots.collect()))
     }
 
     async fn roots_from_all_folders(&self, progress: &Progress) -> Result<Vec<Folder>, Failure> {
@@ -273,13 +280,17 @@ impl WsgRemote {
             .listings
             .entries(self, &Query::all_folders(), Asked::Folders, None, None, progress)
             .await?;
-        Ok(all
+        let folders: Vec<Folder> = all
             .into_iter()
             .filter_map(|entry| match entry {
-                Entry::Folder(folder) if folder.parent.is_none() => Some(folder),
-                Entry::Folder(_) | Entry::Document(_) => None,
+                Entry::Folder(folder) => Some(folder),
+                Entry::Document(_) => None,
             })
-            .collect())
+            .collect();
+        let seen: std::collections::HashSet<FolderId> = folders.iter().map(|folder| folder.id).collect();
+        // A folder whose parent this account may not see can be reached from nowhere but the root.
+        let is_root = |folder: &Folder| folder.parent.is_none_or(|parent| !seen.contains(&parent));
+        Ok(folders.into_iter().filter(is_root).collect())
     }
 }
 
@@ -323,7 +334,7 @@ impl Remote for WsgRemote {
                 RangeMode::WholeFiles => Some(false),
             },
             skip_token: match self.options.page_mode {
-                PageMode::Auto => self.listings.tokens.known(),
+                PageMode::Auto => self.listings.tokens(),
                 PageMode::SkipToken => Some(true),
                 PageMode::Skip => Some(false),
             },
@@ -343,7 +354,11 @@ impl Remote for WsgRemote {
                 }
             }
             Err(failure) if failure.is_unknown_class() || failure.is_bad_query() => None,
-            Err(failure) => return Err(failure.into()),
+            Err(failure) => match failure.error {
+                // Who one is, is not for everybody to ask. What may be read is asked elsewhere.
+                RemoteError::Denied { .. } | RemoteError::NotFound { .. } => None,
+                error => return Err(error),
+            },
         };
         if let Some(id) = by_server {
             return Ok(format!("user {id}"));
@@ -363,7 +378,12 @@ impl Remote for WsgRemote {
     async fn roots(&self, progress: &Progress) -> Result<Vec<Folder>, RemoteError> {
         if !self.without_nodes.load(Ordering::Relaxed) {
             match self.roots_from_nodes(progress).await {
-                Ok(roots) => return Ok(roots),
+                Ok(Some(roots)) => return Ok(roots),
+                Ok(None) => {
+                    tracing::debug!(
+                        "no folder at the top of the navigation tree; listing all folders for the roots"
+                    );
+                }
                 Err(failure) if failure.is_unknown_class() => {
                     tracing::debug!(error = %failure.error, "no navigation tree; listing all folders for the roots");
                     self.without_nodes.store(true, Ordering::Relaxed);
@@ -457,17 +477,24 @@ impl Remote for WsgRemote {
             // A weak tag may not stand in If-Range (RFC 9110 13.1.5); servers then send the whole file.
             headers.extend(if_range.map(|tag| ("If-Range", tag.to_owned())));
         }
-        if self.options.blob_redirect == BlobRedirect::Allow {
-            headers.push(("Mas-Allow-Redirect", "true".to_owned()));
-        }
+        let redirects = match self.options.blob_redirect {
+            BlobRedirect::Refuse => Redirects::Refuse,
+            BlobRedirect::Allow => {
+                headers.push(("Mas-Allow-Redirect", "true".to_owned()));
+                Redirects::Follow
+            }
+        };
         let wanted = &Wanted {
             range,
             ranged,
+            url: &url,
             what: &what,
         };
         let (content, seen) = self
             .gateway
-            .open(&url, &headers, |streaming| file::judge(streaming, wanted))
+            .open(&url, &headers, redirects, |streaming| {
+                file::judge(streaming, wanted)
+            })
             .await?;
         match seen {
             RangeSeen::Honoured => self.ranges.proved(),

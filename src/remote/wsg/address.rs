@@ -56,7 +56,7 @@ pub enum AddressError {
     /// It is no URL at all.
     #[error("{text:?} is not a URL ({reason})")]
     NotAUrl {
-        /// What was given.
+        /// What was given, without what may be secret.
         text: String,
         /// What the parser says.
         reason: String,
@@ -85,7 +85,7 @@ impl WsgAddress {
             format!("https://{text}")
         };
         let url = Url::parse(&with_scheme).map_err(|error| AddressError::NotAUrl {
-            text: text.to_owned(),
+            text: shown(text),
             reason: error.to_string(),
         })?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -94,8 +94,8 @@ impl WsgAddress {
         match url.scheme() {
             "https" => {}
             "http" if is_this_machine(&url) => {}
-            "http" => return Err(AddressError::Insecure(text.to_owned())),
-            _ => return Err(AddressError::Scheme(text.to_owned())),
+            "http" => return Err(AddressError::Insecure(shown(text))),
+            _ => return Err(AddressError::Scheme(shown(text))),
         }
 
         let segments: Vec<&str> = url
@@ -332,6 +332,18 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
+/// What was given, as far as it may be shown: a pasted URL may hold a password, or a token in its query.
+fn shown(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    match text.rsplit_once('@') {
+        Some((secret, rest)) => {
+            let scheme = secret.find("://").map_or("", |end| &secret[..end + 3]);
+            format!("{scheme}…@{rest}")
+        }
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,5 +484,21 @@ mod tests {
         let address = WsgAddress::parse(&text).unwrap();
         assert_eq!(address.to_string(), text);
         assert_eq!(WsgAddress::parse(&address.to_string()), Ok(address));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_without_its_secrets() {
+        for text in [
+            "https://me:s3cret@ho st/ws",
+            "https://me:s3/cr@s3cret@host:port/ws",
+            "http://example.com/ws?token=s3cret",
+            "ftp://example.com/ws#s3cret",
+            "me:s3cret@ho st",
+        ] {
+            let error = WsgAddress::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        }
+        let error = WsgAddress::parse("http://example.com/ws").unwrap_err();
+        assert!(error.to_string().contains("example.com/ws"), "{error}");
     }
 }

@@ -89,6 +89,11 @@ impl Failure {
         Self::new(RemoteError::Protocol(detail.into()))
     }
 
+    /// Somebody the gateway relies on failed.
+    pub(super) fn server(detail: impl Into<String>) -> Self {
+        Self::new(RemoteError::Server(detail.into()))
+    }
+
     /// The account is locked; nothing was sent.
     pub(super) fn locked_out(words: String) -> Self {
         Self::new(RemoteError::LockedOut(words))

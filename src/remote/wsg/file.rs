@@ -6,8 +6,9 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use url::Url;
 
-use crate::http::{HttpError, Streaming};
+use crate::http::{HttpError, SafeUrl, Streaming};
 use crate::model::ByteRange;
 use crate::remote::{Content, RemoteError};
 
@@ -23,6 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) range: ByteRange,
     /// False for the whole file, asked for without a Range.
     pub(super) ranged: bool,
+    /// Where it was asked for.
+    pub(super) url: &'a Url,
     pub(super) what: &'a str,
 }
 
@@ -67,9 +70,24 @@ pub(super) async fn judge(
         .map(str::to_owned);
     match streaming.status {
         200 | 206 => {}
-        // An empty file, as ASP.NET says it.
-        204 => return Ok((empty(0, Some(0), etag), RangeSeen::Nothing)),
+        // ASP.NET says so of an action without a result: of no file as well as of an empty one.
+        204 => {
+            return Err(Failure::protocol(format!(
+                "the server answers without any content for {}",
+                wanted.what
+            )));
+        }
         416 => return beyond_the_end(&streaming, wanted, etag),
+        // Not the gateway's words: a blob store that refuses its signature says nothing about this account's rights,
+        // nor about the document. Nor would another token help.
+        _ if streaming.url.origin() != wanted.url.origin() => {
+            return Err(Failure::server(format!(
+                "its file store at {} answers {} for {}",
+                SafeUrl(&streaming.url),
+                streaming.status,
+                wanted.what
+            )));
+        }
         _ => return Err(failure_of(streaming, wanted.what).await),
     }
     if let Some(encoding) = streaming.header("Content-Encoding")
@@ -98,7 +116,17 @@ pub(super) async fn judge(
         };
         return Ok((content, RangeSeen::Honoured));
     }
-    let streaming = refuse_login_page(streaming, etag.as_ref(), wanted.what).await?;
+    // The end of a body without either is the end of its connection, which anybody on the way can bring about.
+    let chunked = streaming
+        .header("Transfer-Encoding")
+        .is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"));
+    if length.is_none() && !chunked {
+        return Err(Failure::protocol(format!(
+            "the server does not say where {} ends",
+            wanted.what
+        )));
+    }
+    let streaming = refuse_page(streaming, etag.as_ref(), wanted.what).await?;
     let chunks = streaming.stream.map(from_http).boxed();
     let content = Content {
         range: ByteRange {
@@ -109,6 +137,7 @@ pub(super) async fn judge(
         etag,
         stream: match length {
             Some(length) => exactly(length, chunks),
+            // Chunks: their end is marked.
             None => chunks,
         },
     };
@@ -177,7 +206,9 @@ fn parse_content_range(header: &str) -> Option<Part> {
     })
 }
 
-/// A 416: the file ends before the range begins.
+/// A 416: the file ends before the range begins, if the answer says where it ends.
+///
+/// Without that nothing is proved: a gateway may refuse any range, and a file it refuses is not an empty one.
 fn beyond_the_end(
     streaming: &Streaming,
     wanted: &Wanted<'_>,
@@ -185,10 +216,10 @@ fn beyond_the_end(
 ) -> Result<(Content, RangeSeen), Failure> {
     let total: Option<u64> = streaming
         .header("Content-Range")
-        .and_then(|header| header.trim().split_once("*/").map(|(_, total)| total.to_owned()))
-        .and_then(|total| total.trim().parse().ok())
-        // Any file but an empty one has a byte 0.
-        .or((wanted.range.start == 0).then_some(0));
+        .and_then(|header| header.trim().split_once(' '))
+        .filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes"))
+        .and_then(|(_, range)| range.trim().strip_prefix("*/"))
+        .and_then(|total| total.trim().parse().ok());
     match total {
         Some(total) if total <= wanted.range.start => {
             Ok((empty(wanted.range.start, Some(total), etag), RangeSeen::Honoured))
@@ -202,12 +233,12 @@ fn beyond_the_end(
 
 /// Fails with the words of an error answer.
 async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
-    let (body, _) = match read_head(&mut streaming.stream, FAILURE_BODY).await {
+    let body = match read_head(&mut streaming.stream, FAILURE_BODY).await {
         Ok(read) => read,
         // The status alone tells most of it.
         Err(error) => {
             tracing::debug!(%error, "the words of a refusal broke off");
-            (Bytes::new(), Vec::new())
+            BytesMut::new()
         }
     };
     refusal(&streaming, &body, what)
@@ -224,11 +255,12 @@ fn refusal(streaming: &Streaming, body: &[u8], what: &str) -> Failure {
     })
 }
 
-/// A login page must never pass for a file, and a page somebody stored is a file like any other.
+/// A page of a login or a proxy must never pass for a file, and a page somebody stored is a file like any other.
 ///
-/// So only the marks of Bentley's login count (projectwise-api 1.8): its address, or, in a page without the tag or
-/// the name that every `$file` answer has, a link to it.
-async fn refuse_login_page(
+/// A stored one comes from WSG with a tag or a name (`ETag`, `Content-Disposition`), like every `$file` answer. HTML
+/// with neither is a page about something else, whatever it says: another token may help, as with a page where JSON
+/// belongs.
+async fn refuse_page(
     mut streaming: Streaming,
     etag: Option<&String>,
     what: &str,
@@ -242,38 +274,23 @@ async fn refuse_login_page(
     if !is_page || etag.is_some() || streaming.header("Content-Disposition").is_some() {
         return Ok(streaming);
     }
-    // A short page is read to its end here, and again by the reader.
-    streaming.stream = streaming.stream.fuse().boxed();
-    let (head, read) = read_head(&mut streaming.stream, PAGE_HEAD).await?;
-    if String::from_utf8_lossy(&head)
-        .to_ascii_lowercase()
-        .contains("/ims/account/login")
-    {
-        return Err(refusal(&streaming, &head, what));
-    }
-    let read = stream::iter(read.into_iter().map(Ok));
-    streaming.stream = read.chain(streaming.stream).boxed();
-    Ok(streaming)
+    let head = read_head(&mut streaming.stream, PAGE_HEAD).await?;
+    Err(refusal(&streaming, &head, what))
 }
 
-/// Reads until `limit` bytes are here or the body ends: joined, and in the pieces they came in.
+/// Reads until `limit` bytes are here or the body ends.
 async fn read_head(
     stream: &mut BoxStream<'static, Result<Bytes, HttpError>>,
     limit: usize,
-) -> Result<(Bytes, Vec<Bytes>), HttpError> {
-    let mut joined = BytesMut::new();
-    let mut pieces = Vec::new();
-    while joined.len() < limit {
+) -> Result<BytesMut, HttpError> {
+    let mut head = BytesMut::new();
+    while head.len() < limit {
         match stream.next().await {
-            Some(piece) => {
-                let piece = piece?;
-                joined.extend_from_slice(&piece);
-                pieces.push(piece);
-            }
+            Some(piece) => head.extend_from_slice(&piece?),
             None => break,
         }
     }
-    Ok((joined.freeze(), pieces))
+    Ok(head)
 }
 
 fn from_http(chunk: Result<Bytes, HttpError>) -> Result<Bytes, RemoteError> {
@@ -312,6 +329,7 @@ mod tests {
         let wanted = Wanted {
             range: ByteRange { start, end },
             ranged: true,
+            url: &Url::parse("https://h/").unwrap(),
             what: "document X",
         };
         part_of(header, length, &wanted).ok()

@@ -3,12 +3,15 @@
 //! The one place that repeats a request with another token, once (projectwise-api 1.8): `http` repeats what failed
 //! for other reasons. An account locked by too many bad logins stops everything here, before anything is sent.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::{Bearer, TokenSource};
-use crate::http::{HttpClient, Lane, Request, Response, Secret, Streaming};
+use crate::http::{HttpClient, Lane, Redirects, Request, Response, Secret, Streaming};
 use crate::remote::RemoteError;
 
 use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
@@ -33,7 +36,21 @@ pub(super) struct Gateway {
     locked: Mutex<Option<String>>,
     /// A token that was fetched because of a 403 and met one again: rights, not the token, are missing.
     proved_token: Mutex<Option<Secret>>,
+    /// A token fetched because of a refused login, which was refused as well.
+    refused_token: Mutex<Option<RefusedToken>>,
 }
+
+/// A token that is as good as the login has, and is not accepted here: a wrong audience, an app the server does not
+/// know.
+struct RefusedToken {
+    token: Secret,
+    failure: Failure,
+    at: Instant,
+}
+
+/// For so long a refused token is not tried again: servers lock accounts that are refused again and again
+/// (`TooManyBadLoginAttempts`), and a person who mends the server's settings sees it work soon.
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// How the server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +81,7 @@ impl Gateway {
             version: OnceCell::new(),
             locked: Mutex::new(None),
             proved_token: Mutex::new(None),
+            refused_token: Mutex::new(None),
         }
     }
 
@@ -110,6 +128,7 @@ impl Gateway {
         &self,
         url: &Url,
         headers: &[(&'static str, String)],
+        redirects: Redirects,
         judge: F,
     ) -> Result<T, Failure>
     where
@@ -120,11 +139,14 @@ impl Gateway {
         self.with_login(|authorization| async move {
             let streaming = self
                 .http
-                .open(Request {
-                    headers: headers.to_vec(),
-                    authorization: Some(authorization),
-                    ..Request::get(Lane::Content, url.clone())
-                })
+                .open_following(
+                    Request {
+                        headers: headers.to_vec(),
+                        authorization: Some(authorization),
+                        ..Request::get(Lane::Content, url.clone())
+                    },
+                    redirects,
+                )
                 .await?;
             judge(streaming).await
         })
@@ -162,6 +184,7 @@ impl Gateway {
     {
         self.check_lock()?;
         let bearer = self.tokens.bearer().await?;
+        self.check_refused(&bearer)?;
         let refused = match self.remember_lock(attempt(bearer.header()).await) {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
@@ -181,13 +204,36 @@ impl Gateway {
             Err(_) if refused.refusal == Refusal::Rights => return Err(refused),
             Err(error) => return Err(error.into()),
         };
+        // Somebody else may have tried this one meanwhile.
+        self.check_refused(&bearer)?;
         let outcome = self.remember_lock(attempt(bearer.header()).await);
-        if let Err(failure) = &outcome
-            && failure.refusal == Refusal::Rights
-        {
-            *self.proved_token.lock() = Some(bearer.header());
+        if let Err(failure) = &outcome {
+            // A page under a good status may be about this one object only, and locks no account.
+            let refuses_login =
+                matches!(failure.error, RemoteError::LoginRequired(_)) && failure.status >= 300;
+            if failure.refusal == Refusal::Rights {
+                *self.proved_token.lock() = Some(bearer.header());
+            } else if refuses_login {
+                *self.refused_token.lock() = Some(RefusedToken {
+                    token: bearer.header(),
+                    failure: failure.clone(),
+                    at: Instant::now(),
+                });
+            }
         }
         outcome
+    }
+
+    fn check_refused(&self, bearer: &Bearer) -> Result<(), Failure> {
+        match self.refused_token.lock().as_ref() {
+            Some(refused)
+                if refused.at.elapsed() < REFUSED_PAUSE
+                    && refused.token.expose() == bearer.header().expose() =>
+            {
+                Err(refused.failure.clone())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn wants_another_token(&self, refusal: Refusal, bearer: &Bearer) -> bool {

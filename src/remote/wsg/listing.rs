@@ -1,6 +1,7 @@
 //! Queries whose answers come in pages, turned into entries.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -10,11 +11,10 @@ use crate::remote::Progress;
 
 use super::WsgRemote;
 use super::address::ApiVersion;
-use super::error::Failure;
+use super::error::{Failure, bounded};
 use super::gateway::failure_of;
 use super::paging::{Ask, Learnt, Page, PageMode, Pager, Paging, Row};
 use super::query::{Class, Query};
-use super::support::Support;
 use super::wire::{self, Asked, Instance, NoProperties, NodeProperties, ObjectProperties, UnusableRow};
 
 /// Servers page by SkipToken from this version on (projectwise-api 1.1).
@@ -23,7 +23,6 @@ const TOKENS_SINCE: ApiVersion = ApiVersion { major: 2, minor: 5 };
 /// What was learnt of how this server answers long queries.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    pub(super) tokens: Support,
     projects: Learnt,
     documents: Learnt,
     nodes: Learnt,
@@ -40,7 +39,8 @@ struct Style {
 }
 
 impl Listings {
-    /// All rows of `query` as entries; a row of a strange class is left out, one without an id is an error.
+    /// All rows of `query` as entries; one without an id is an error, and so is a child of another folder than
+    /// `folder`, where one is given.
     pub(super) async fn entries(
         &self,
         remote: &WsgRemote,
@@ -50,24 +50,58 @@ impl Listings {
         at_most: Option<usize>,
         progress: &Progress,
     ) -> Result<Vec<Entry>, Failure> {
-        let convert = |row: Instance<ObjectProperties>| row.into_entry(asked, folder);
+        let convert = |row: Instance<ObjectProperties>| {
+            let entry = row.into_entry(asked, folder).map_err(unusable)?;
+            match (folder, entry.parent()) {
+                // Left out, it would hide that the rest may be short: the server pages what it was not asked for.
+                (Some(folder), Some(parent)) if parent != folder => Err(Failure::protocol(format!(
+                    "the server does not honour the filter: among the children of folder {folder} it lists {:?} of \
+                     folder {parent}; another query style may help",
+                    bounded(match &entry {
+                        Entry::Folder(folder) => &folder.name,
+                        Entry::Document(document) => &document.name,
+                    })
+                ))),
+                _ => Ok(Some(entry)),
+            }
+        };
         self.collect(remote, query, at_most, progress, convert).await
     }
 
-    /// The folders among the nodes at the top of the navigation tree.
+    /// The nodes at the top of the navigation tree; `None` for those that are no folders.
     pub(super) async fn nodes(
         &self,
         remote: &WsgRemote,
         progress: &Progress,
-    ) -> Result<Vec<Folder>, Failure> {
-        let convert = |row: Instance<NodeProperties>| row.into_folder();
+    ) -> Result<Vec<Option<Folder>>, Failure> {
+        let convert = |row: Instance<NodeProperties>| row.into_folder().map(Some).map_err(unusable);
         self.collect(remote, &Query::root_nodes(), None, progress, convert)
             .await
     }
 
-    /// Asks for one folder, to see whether the answer brings a SkipToken.
+    /// Asks for one folder, to see whether the answer brings a SkipToken; if so, for one document, too.
+    ///
+    /// # Errors
+    /// Those of the first request. The other only spares later ones.
     pub(super) async fn try_paging(&self, remote: &WsgRemote) -> Result<(), Failure> {
-        let style = self.style(remote, &Query::all_folders()).await?;
+        /// What is asked of all documents may take long to answer.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.try_paging_of(remote, &Query::all_folders()).await?;
+        if self.projects.tokens.known() == Some(true) {
+            let documents = Query::all_documents();
+            match tokio::time::timeout(PATIENCE, self.try_paging_of(remote, &documents)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => {
+                    tracing::debug!(error = %failure.error, "whether documents come by token is left open");
+                }
+                Err(_) => tracing::debug!("whether documents come by token is left open: no answer in time"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_paging_of(&self, remote: &WsgRemote, query: &Query) -> Result<(), Failure> {
+        let style = self.style(remote, query).await?;
         let ask = Ask {
             token: (style.mode != PageMode::Skip).then(|| "0".to_owned()),
             top: Some(1),
@@ -78,17 +112,28 @@ impl Listings {
             ..style
         };
         let page: Page<Option<()>> = self
-            .page(remote, &Query::all_folders(), &style, &ask, &|_: Instance<
-                NoProperties,
-            >| {
-                Ok(None)
-            })
+            .page(remote, query, &style, &ask, &|_: Instance<NoProperties>| Ok(None))
             .await?;
-        // A lone folder without a token shows nothing.
+        // A lone row without a token shows nothing, and one page of all rows is none of several.
         if page.token.is_some_and(|token| !token.is_empty()) {
-            self.tokens.proved();
+            self.learnt(query).tokens.proved();
         }
         Ok(())
+    }
+
+    const fn learnt(&self, query: &Query) -> &Learnt {
+        match query.class {
+            Class::Project => &self.projects,
+            Class::Document => &self.documents,
+            Class::NavNode => &self.nodes,
+        }
+    }
+
+    /// Whether pages come by token, of whatever class.
+    pub(super) fn tokens(&self) -> Option<bool> {
+        let known = [&self.documents, &self.projects, &self.nodes].map(|learnt| learnt.tokens.known());
+        // One that was seen weighs more than those that were missed.
+        known.into_iter().flatten().max()
     }
 
     async fn collect<P, T>(
@@ -97,25 +142,23 @@ impl Listings {
         query: &Query,
         at_most: Option<usize>,
         progress: &Progress,
-        convert: impl Fn(Instance<P>) -> Result<Option<T>, UnusableRow> + Send + Sync,
+        convert: impl Fn(Instance<P>) -> Result<Option<T>, Failure> + Send + Sync,
     ) -> Result<Vec<T>, Failure>
     where
         P: for<'de> Deserialize<'de> + Send,
         T: Send,
     {
         let style = self.style(remote, query).await?;
-        let (learnt, paging) = match query.class {
-            Class::Project => (&self.projects, Paging::Honoured),
-            Class::Document => (&self.documents, Paging::Honoured),
-            Class::NavNode => (&self.nodes, Paging::Optional),
+        let paging = match query.class {
+            Class::Project | Class::Document => Paging::Honoured,
+            Class::NavNode => Paging::Optional,
         };
         let pager = Pager {
             mode: style.mode,
             size: style.size,
             paging,
             at_most,
-            learnt,
-            tokens: &self.tokens,
+            learnt: self.learnt(query),
         };
         let (style, convert) = (&style, &convert);
         let rows = pager
@@ -135,7 +178,7 @@ impl Listings {
         // A token is the server's own bookmark; only counted pages need an order to be counted in.
         let by_token = match mode {
             PageMode::SkipToken => true,
-            PageMode::Auto => self.tokens.known() == Some(true),
+            PageMode::Auto => self.learnt(query).tokens.known() == Some(true),
             PageMode::Skip => false,
         };
         let ordered = !by_token && query.can_be_ordered() && !self.refuses_order.load(Ordering::Relaxed);
@@ -152,7 +195,7 @@ impl Listings {
         query: &Query,
         style: &Style,
         ask: &Ask,
-        convert: &(impl Fn(Instance<P>) -> Result<Option<T>, UnusableRow> + Send + Sync),
+        convert: &(impl Fn(Instance<P>) -> Result<Option<T>, Failure> + Send + Sync),
     ) -> Result<Page<Option<T>>, Failure>
     where
         P: for<'de> Deserialize<'de> + Send,
@@ -182,13 +225,15 @@ impl Listings {
             .into_iter()
             .map(|instance| {
                 let key = instance.id.text();
-                convert(instance)
-                    .map(|value| Row { key, value })
-                    .map_err(|error| Failure::protocol(error.to_string()))
+                convert(instance).map(|value| Row { key, value })
             })
             .collect::<Result<_, _>>()?;
         Ok(Page { rows, token })
     }
+}
+
+fn unusable(row: UnusableRow) -> Failure {
+    Failure::protocol(row.to_string())
 }
 
 /// The instances of an answer; an error body under a good status is the error it says it is.

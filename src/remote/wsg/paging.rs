@@ -77,6 +77,8 @@ pub(super) struct Learnt {
     largest: AtomicUsize,
     /// It sends everything at once, whatever `$skip` says. Only for [`Paging::Optional`].
     unpaged: AtomicBool,
+    /// Whether it pages this class by SkipToken. What it does with another one proves nothing.
+    pub(super) tokens: Support,
 }
 
 /// Whether a query is known to page.
@@ -97,7 +99,6 @@ pub(super) struct Pager<'a> {
     /// As many distinct rows cannot be exceeded: the ids asked for.
     pub(super) at_most: Option<usize>,
     pub(super) learnt: &'a Learnt,
-    pub(super) tokens: &'a Support,
 }
 
 /// Why a round of pages came to nothing.
@@ -156,10 +157,13 @@ impl Pager<'_> {
         let has_token = first.token.as_ref().is_some_and(|token| !token.is_empty());
         match self.mode {
             PageMode::Auto | PageMode::SkipToken if has_token => {
-                self.tokens.proved();
+                self.learnt.tokens.proved();
                 self.by_token(progress, fetch, first, first_top).await
             }
-            PageMode::Auto | PageMode::SkipToken if self.tokens.known() == Some(true) => {
+            // A full page without a token may be the last, or one of a query the server does not page by token.
+            PageMode::Auto | PageMode::SkipToken
+                if self.learnt.tokens.known() == Some(true) && first.rows.len() < self.size =>
+            {
                 Ok(Rows::from_page(first))
             }
             // Trusted with a short page; a full one from a server that never sent a token proves nothing.
@@ -314,7 +318,7 @@ impl Pager<'_> {
     fn is_last(&self, rows: usize, top: usize) -> bool {
         let largest = self.learnt.largest.fetch_max(rows, Ordering::Relaxed);
         if rows >= top.min(self.size) {
-            self.tokens.missed();
+            self.learnt.tokens.missed();
         }
         rows == 0 || (rows < top && rows < largest)
     }

@@ -140,6 +140,17 @@ impl Query {
         }
     }
 
+    /// Every document of the datasource. Only for its first page.
+    pub(super) fn all_documents() -> Self {
+        Self {
+            class: Class::Document,
+            path: "PW_WSG/Document!poly".to_owned(),
+            options: vec![("$select", "*".to_owned())],
+            order: Some(STABLE_ORDER),
+            what: "the list of all documents".to_owned(),
+        }
+    }
+
     pub(super) fn what(&self) -> &str {
         &self.what
     }

@@ -407,6 +407,84 @@ async fn many_denied_folders_cost_one_refresh() {
 }
 
 #[tokio::test]
+async fn a_login_refused_with_a_fresh_token_is_not_tried_again_with_it() {
+    let bench = Bench::start(|_: &Seen| failure("401 Unauthorized", "LoginFailed")).await;
+    let remote = bench.remote(WsgOptions::default());
+    for _ in 0..5 {
+        let error = remote.folder(folder_id()).await.unwrap_err();
+        assert!(matches!(error, RemoteError::LoginRequired(_)), "{error}");
+    }
+    assert_eq!((bench.refreshes(), bench.targets().len()), (1, 2));
+    tokio::time::pause();
+    tokio::time::advance(gateway::REFUSED_PAUSE).await;
+    tokio::time::resume();
+    remote.folder(folder_id()).await.unwrap_err();
+    assert!(bench.targets().len() > 2, "after a while it is tried again");
+}
+
+#[tokio::test]
+async fn a_file_store_that_refuses_is_a_failing_server_and_asked_only_where_allowed() {
+    let store =
+        Bench::start(|_: &Seen| reply("403 Forbidden", "", "<Error>AuthenticationFailed</Error>")).await;
+    let location = format!("Location: {}/blob\r\n", store.base);
+    let bench = Bench::start(move |_: &Seen| reply("307 Over There", &location, "")).await;
+    for (blob_redirect, asked) in [(BlobRedirect::Refuse, 0), (BlobRedirect::Allow, 1)] {
+        let remote = bench.remote(WsgOptions {
+            blob_redirect,
+            ..WsgOptions::default()
+        });
+        let whole = ByteRange { start: 0, end: None };
+        let error = remote.read(document_id(), whole, None).await.err().unwrap();
+        assert_eq!(matches!(error, RemoteError::Server(_)), asked == 1, "{error}");
+        assert!(!matches!(error, RemoteError::Denied { .. }), "{error}");
+        assert_eq!(store.seen.lock().len(), asked);
+    }
+    assert_eq!(bench.refreshes(), 0);
+}
+
+#[tokio::test]
+async fn a_child_of_another_folder_fails_the_listing_by_name() {
+    let bench = Bench::start(|seen: &Seen| {
+        if seen.target.starts_with("PW_WSG/Project?") {
+            return instances(&[]);
+        }
+        let parent = format!(r#","ParentGuid":"{}""#, guid(9));
+        instances(&[document_row(1, &parent)])
+    })
+    .await;
+    let remote = bench.remote(WsgOptions::default());
+    let error = remote.list(folder_id(), &Progress::new()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Protocol(_)), "{error}");
+    assert!(
+        error.to_string().contains("d0001") && error.to_string().contains(&guid(9)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_class_paged_without_tokens_is_whole_though_another_has_them() {
+    let documents = paged(45, 7, false);
+    let bench = Bench::start(move |seen: &Seen| {
+        if seen.target.starts_with("PW_WSG/Project!poly") {
+            let row = format!(r#"{{"instanceId":"{FOLDER}","className":"Project"}}"#);
+            let body = format!(r#"{{"instances":[{row}]}}"#);
+            return reply(
+                "200 OK",
+                "Content-Type: application/json\r\nSkipToken: 1\r\n",
+                &body,
+            );
+        }
+        documents(seen)
+    })
+    .await;
+    let path = format!("/ws/v2.8/Repositories/{REPOSITORY}");
+    let remote = bench.connect(&path).await.unwrap();
+    assert_eq!(remote.capabilities().skip_token, Some(true));
+    let entries = remote.list(folder_id(), &Progress::new()).await.unwrap();
+    assert_eq!(entries.len(), 1 + 45 - 1);
+}
+
+#[tokio::test]
 async fn a_locked_account_stops_everything_at_once() {
     let bench = Bench::start(|_: &Seen| failure("401 Unauthorized", "TooManyBadLoginAttempts")).await;
     let remote = bench.remote(WsgOptions::default());
@@ -497,17 +575,38 @@ async fn roots_without_a_navigation_tree_are_the_folders_without_a_parent() {
             row(1, ""),
             row(2, &format!(r#","ParentGuid":"{}""#, guid(1))),
             row(3, r#","ParentGuid":"00000000-0000-0000-0000-000000000000""#),
+            row(4, &format!(r#","ParentGuid":"{}""#, guid(99))),
         ];
         let skip = number_after(&seen.target, "$skip=").unwrap_or(0);
-        instances(&all[skip.min(3)..])
+        instances(&all[skip.min(4)..])
     })
     .await;
     let remote = bench.remote(WsgOptions::default());
     let roots = remote.roots(&Progress::new()).await.unwrap();
     assert_eq!(
         roots.iter().map(|root| root.name.as_str()).collect::<Vec<_>>(),
-        ["f1", "f3"]
+        ["f1", "f3", "f4"],
+        "and those whose parent may not be seen"
     );
+}
+
+#[tokio::test]
+async fn nodes_of_which_none_is_a_folder_are_no_empty_root() {
+    let bench = Bench::start(|seen: &Seen| {
+        if number_after(&seen.target, "$skip=").is_some_and(|skip| skip > 0) {
+            return instances(&[]);
+        }
+        if seen.target.starts_with("Navigation/") {
+            let node = r#"{"instanceId":"n","className":"NavNode","properties":{"Key_ClassName":"Group"}}"#;
+            return instances(&[node.to_owned()]);
+        }
+        instances(&[format!(
+            r#"{{"instanceId":"{FOLDER}","className":"Project","properties":{{"Name":"A"}}}}"#
+        )])
+    })
+    .await;
+    let remote = bench.remote(WsgOptions::default());
+    assert_eq!(remote.roots(&Progress::new()).await.unwrap()[0].name, "A");
 }
 
 #[tokio::test]
@@ -542,12 +641,18 @@ async fn the_account_comes_from_the_server_or_the_token() {
         bench.remote(WsgOptions::default()).account().await.unwrap(),
         "user 42"
     );
-    let bench = Bench::start(|_: &Seen| failure("404 Not Found", "ClassNotFound")).await;
-    let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
-    assert!(
-        matches!(error, RemoteError::Protocol(_)),
-        "an opaque token names nobody: {error}"
-    );
+    for refusal in [
+        failure("404 Not Found", "ClassNotFound"),
+        failure("404 Not Found", "InstanceNotFound"),
+        failure("403 Forbidden", "NotEnoughRights"),
+    ] {
+        let bench = Bench::start(move |_: &Seen| refusal.clone()).await;
+        let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
+        assert!(
+            matches!(error, RemoteError::Protocol(_)),
+            "the token is asked, and an opaque one names nobody: {error}"
+        );
+    }
     let bench = Bench::start(|_: &Seen| failure("500 Oops", "")).await;
     let error = bench.remote(WsgOptions::default()).account().await.unwrap_err();
     assert!(
@@ -687,6 +792,8 @@ async fn wrong_ranges_short_bodies_and_compressed_files_are_errors() {
             .to_owned(),
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n012".to_owned(),
         reply("416 Range Not Satisfiable", "", ""),
+        reply("204 No Content", "", ""),
+        format!("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nConnection: close\r\n\r\n{TEXT}"),
         failure("404 Not Found", "FileNotFound"),
         failure("403 Forbidden", "NotEnoughRights"),
     ] {
@@ -720,7 +827,6 @@ async fn a_login_page_is_no_file_and_a_stored_page_is_one() {
             format!("{html}Content-Disposition: attachment; filename=\"a.html\"\r\n"),
             page,
         ),
-        (html.to_owned(), "<html>Please log in to the site office</html>"),
     ] {
         let bench = Bench::start(move |_: &Seen| reply("200 OK", &headers, body)).await;
         let content = bench
@@ -730,5 +836,52 @@ async fn a_login_page_is_no_file_and_a_stored_page_is_one() {
             .unwrap();
         assert_eq!(bytes_of(content).await.unwrap(), body.as_bytes());
         assert_eq!(bench.refreshes(), 0);
+    }
+    let bench = Bench::start(move |_: &Seen| reply("200 OK", html, "<html>Your proxy is tired</html>")).await;
+    let read = bench
+        .remote(WsgOptions::default())
+        .read(document_id(), whole, None)
+        .await;
+    assert!(matches!(read.err(), Some(RemoteError::Protocol(_))));
+}
+
+#[tokio::test]
+async fn only_an_answer_that_says_so_is_an_empty_file() {
+    let first = part(0, 1);
+    for (headers, proved) in [
+        ("", false),
+        ("Content-Range: bytes */10\r\n", false),
+        ("Content-Range: items */0\r\n", false),
+        ("Content-Range: bytes */0\r\n", true),
+    ] {
+        let bench = Bench::start(move |_: &Seen| reply("416 Range Not Satisfiable", headers, "")).await;
+        let remote = bench.remote(WsgOptions::default());
+        match remote.read(document_id(), first, None).await {
+            Ok(content) => assert_eq!((content.total, proved), (Some(0), true), "{headers}"),
+            Err(error) => assert!(
+                matches!(error, RemoteError::Protocol(_)) && !proved,
+                "{headers}: {error}"
+            ),
+        }
+        assert_eq!(remote.capabilities().ranges, proved.then_some(true), "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_chunks_is_whole_at_their_end_only() {
+    for (end, whole) in [("0\r\n\r\n", true), ("", false)] {
+        let bench = Bench::start(move |_: &Seen| {
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\na\r\n{TEXT}\r\n{end}"
+            )
+        })
+        .await;
+        let remote = bench.remote(WsgOptions::default());
+        let content = remote
+            .read(document_id(), ByteRange { start: 0, end: None }, None)
+            .await
+            .unwrap();
+        assert_eq!(content.total, None);
+        assert_eq!(bytes_of(content).await.is_ok(), whole);
     }
 }

@@ -123,20 +123,13 @@ pub(super) fn parse<P: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<Vec<Ins
 }
 
 impl Instance<ObjectProperties> {
-    /// The folder or document in this row; `None` for an object of quite another class.
+    /// The folder or document in this row.
     ///
     /// `folder` is the one whose children were asked for: it stands in where the row does not name its parent.
-    pub(super) fn into_entry(
-        self,
-        asked: Asked,
-        folder: Option<FolderId>,
-    ) -> Result<Option<Entry>, UnusableRow> {
+    pub(super) fn into_entry(self, asked: Asked, folder: Option<FolderId>) -> Result<Entry, UnusableRow> {
         let properties = self.properties.unwrap_or_default();
         let class = self.class.text().unwrap_or_default();
-        let Some(shape) = Shape::of(&class, asked) else {
-            tracing::debug!(class = %bounded(&class), "skipped an object that is neither folder nor document");
-            return Ok(None);
-        };
+        let shape = Shape::of(&class, asked);
         let name = properties
             .name
             .text()
@@ -157,7 +150,7 @@ impl Instance<ObjectProperties> {
         let etag = self.etag.text();
         let kind = match shape {
             Shape::Folder => {
-                return Ok(Some(Entry::Folder(Folder {
+                return Ok(Entry::Folder(Folder {
                     id: FolderId(guid),
                     parent,
                     name,
@@ -166,7 +159,7 @@ impl Instance<ObjectProperties> {
                     created,
                     updated,
                     etag,
-                })));
+                }));
             }
             Shape::Set => DocumentKind::Set,
             Shape::Document => DocumentKind::File,
@@ -181,7 +174,7 @@ impl Instance<ObjectProperties> {
             (_, None) => (DocumentKind::Placeholder, None),
             (kind, file_name) => (kind, file_name),
         };
-        Ok(Some(Entry::Document(Document {
+        Ok(Entry::Document(Document {
             id: DocumentId(guid),
             folder: parent,
             name,
@@ -198,7 +191,7 @@ impl Instance<ObjectProperties> {
             state: properties.state.text().filter(|state| !state.is_empty()),
             mime_type: properties.mime_type.text().filter(|kind| !kind.is_empty()),
             etag,
-        })))
+        }))
     }
 }
 
@@ -211,16 +204,16 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(class: &str, asked: Asked) -> Option<Self> {
+    fn of(class: &str, asked: Asked) -> Self {
         match class.to_ascii_lowercase().as_str() {
-            "project" => Some(Self::Folder),
-            "document" => Some(Self::Document),
-            "logicalset" | "flatset" | "set" => Some(Self::Set),
-            "" => Some(match asked {
+            "project" => Self::Folder,
+            "document" => Self::Document,
+            "logicalset" | "flatset" | "set" => Self::Set,
+            // None, or one derived from the class asked for: `!poly` brings those, and a datasource may define any.
+            _ => match asked {
                 Asked::Folders => Self::Folder,
                 Asked::Documents => Self::Document,
-            }),
-            _ => None,
+            },
         }
     }
 

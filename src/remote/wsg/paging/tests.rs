@@ -95,19 +95,13 @@ fn row(number: u32) -> Row<u32> {
     }
 }
 
-#[derive(Default)]
-struct Known {
-    learnt: Learnt,
-    tokens: Support,
-}
-
-fn list(server: &RefCell<Server>, known: &Known, mode: PageMode, size: usize) -> Result<Vec<u32>, Failure> {
+fn list(server: &RefCell<Server>, known: &Learnt, mode: PageMode, size: usize) -> Result<Vec<u32>, Failure> {
     list_as(server, known, mode, size, Paging::Honoured, None)
 }
 
 fn list_as(
     server: &RefCell<Server>,
-    known: &Known,
+    known: &Learnt,
     mode: PageMode,
     size: usize,
     paging: Paging,
@@ -118,8 +112,7 @@ fn list_as(
         size,
         paging,
         at_most,
-        learnt: &known.learnt,
-        tokens: &known.tokens,
+        learnt: known,
     };
     now(pager.collect(&Progress::new(), |ask| {
         let page = server.borrow_mut().answer(&ask);
@@ -143,7 +136,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 fn check_requests(server: Server, mode: PageMode, size: usize, requests: usize) {
     let expected = server.rows.clone();
     let server = RefCell::new(server);
-    assert_eq!(list(&server, &Known::default(), mode, size).unwrap(), expected);
+    assert_eq!(list(&server, &Learnt::default(), mode, size).unwrap(), expected);
     assert_eq!(server.borrow().requests, requests, "{:?}", server.borrow().asked);
 }
 
@@ -173,7 +166,7 @@ fn requests_are_no_more_than_proof_needs() {
 
 #[test]
 fn a_cap_once_learnt_spares_the_extra_request() {
-    let known = Known::default();
+    let known = Learnt::default();
     let big = RefCell::new(Server::new(25, 8));
     assert_eq!(list(&big, &known, PageMode::Auto, 10).unwrap().len(), 25);
     assert_eq!(known.tokens.known(), None, "no page was as long as asked for");
@@ -184,7 +177,7 @@ fn a_cap_once_learnt_spares_the_extra_request() {
 
 #[test]
 fn a_server_that_once_sent_a_token_needs_no_second_proof() {
-    let known = Known::default();
+    let known = Learnt::default();
     let big = RefCell::new(Server::new(25, 99).with_tokens());
     list(&big, &known, PageMode::Auto, 10).unwrap();
     assert_eq!(known.tokens.known(), Some(true));
@@ -194,8 +187,16 @@ fn a_server_that_once_sent_a_token_needs_no_second_proof() {
 }
 
 #[test]
+fn a_full_page_without_a_token_goes_on_by_skip_whatever_was_seen_before() {
+    let known = Learnt::default();
+    known.tokens.proved();
+    let server = RefCell::new(Server::new(25, 99));
+    assert_eq!(list(&server, &known, PageMode::Auto, 10).unwrap().len(), 25);
+}
+
+#[test]
 fn a_full_page_without_a_token_goes_on_by_skip() {
-    let known = Known::default();
+    let known = Learnt::default();
     let server = RefCell::new(Server::new(25, 99));
     assert_eq!(list(&server, &known, PageMode::Auto, 10).unwrap().len(), 25);
     assert_eq!(known.tokens.known(), Some(false));
@@ -210,7 +211,7 @@ fn a_full_page_without_a_token_goes_on_by_skip() {
 #[test]
 fn the_lone_row_of_a_server_with_one_row_pages_is_not_taken_for_the_end() {
     let server = RefCell::new(Server::new(5, 1));
-    assert!(list(&server, &Known::default(), PageMode::Skip, 10).is_err());
+    assert!(list(&server, &Learnt::default(), PageMode::Skip, 10).is_err());
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn a_row_deleted_between_pages_restarts_the_listing() {
     let expected: Vec<u32> = (0..30).filter(|row| *row != 2).map(|row| row * 1000).collect();
     let server = RefCell::new(server);
     assert_eq!(
-        list(&server, &Known::default(), PageMode::Skip, 10).unwrap(),
+        list(&server, &Learnt::default(), PageMode::Skip, 10).unwrap(),
         expected
     );
 }
@@ -230,7 +231,7 @@ fn rows_that_never_rest_are_an_error_after_three_restarts() {
     let mut server = Server::new(30, 99);
     server.edits = (0..100).map(|at| (at, Edit::Delete(0))).collect();
     let server = RefCell::new(server);
-    let failure = list(&server, &Known::default(), PageMode::Skip, 10).unwrap_err();
+    let failure = list(&server, &Learnt::default(), PageMode::Skip, 10).unwrap_err();
     assert!(matches!(failure.error, RemoteError::Protocol(_)));
     assert_eq!(server.borrow().requests, 8);
 }
@@ -242,8 +243,8 @@ fn a_server_that_ignores_skip_is_an_error_unless_paging_is_optional() {
         server.honours_skip = false;
         RefCell::new(server)
     };
-    assert!(list(&ignoring(), &Known::default(), PageMode::Skip, 5).is_err());
-    let known = Known::default();
+    assert!(list(&ignoring(), &Learnt::default(), PageMode::Skip, 5).is_err());
+    let known = Learnt::default();
     for requests in [2, 1] {
         let server = ignoring();
         let rows = list_as(&server, &known, PageMode::Auto, 5, Paging::Optional, None).unwrap();
@@ -252,7 +253,7 @@ fn a_server_that_ignores_skip_is_an_error_unless_paging_is_optional() {
     let capped = RefCell::new(Server::new(7, 3));
     let rows = list_as(
         &capped,
-        &Known::default(),
+        &Learnt::default(),
         PageMode::Auto,
         5,
         Paging::Optional,
@@ -267,7 +268,7 @@ fn as_many_rows_as_ids_need_no_further_proof() {
     let server = RefCell::new(Server::new(3, 99));
     let rows = list_as(
         &server,
-        &Known::default(),
+        &Learnt::default(),
         PageMode::Skip,
         10,
         Paging::Honoured,
@@ -278,15 +279,14 @@ fn as_many_rows_as_ids_need_no_further_proof() {
 }
 
 fn scripted(mode: PageMode, mut script: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32>, Failure> {
-    let known = Known::default();
+    let known = Learnt::default();
     script.reverse();
     let pager = Pager {
         mode,
         size: 2,
         paging: Paging::Honoured,
         at_most: None,
-        learnt: &known.learnt,
-        tokens: &known.tokens,
+        learnt: &known,
     };
     now(pager.collect(&Progress::new(), |_| {
         let (rows, token) = script.pop().expect("the pager asks for no page after the last");
@@ -320,14 +320,13 @@ fn an_empty_token_ends_and_repeated_rows_are_kept_once() {
 
 #[test]
 fn a_failing_page_fails_the_listing() {
-    let known = Known::default();
+    let known = Learnt::default();
     let pager = Pager {
         mode: PageMode::Skip,
         size: 2,
         paging: Paging::Honoured,
         at_most: None,
-        learnt: &known.learnt,
-        tokens: &known.tokens,
+        learnt: &known,
     };
     let result = now(pager.collect(&Progress::new(), |ask| async move {
         match ask.skip {
@@ -343,15 +342,14 @@ fn a_failing_page_fails_the_listing() {
 
 #[test]
 fn every_page_is_told_to_the_waiters() {
-    let known = Known::default();
+    let known = Learnt::default();
     let server = RefCell::new(Server::new(25, 99));
     let pager = Pager {
         mode: PageMode::Skip,
         size: 10,
         paging: Paging::Honoured,
         at_most: None,
-        learnt: &known.learnt,
-        tokens: &known.tokens,
+        learnt: &known,
     };
     let progress = Progress::new();
     let mut seen = progress.subscribe();
@@ -384,7 +382,7 @@ proptest! {
         edits in edits(),
         warm: bool,
     ) {
-        let known = Known::default();
+        let known = Learnt::default();
         if warm {
             let mut earlier = Server::new(30, cap);
             earlier.does_tokens = does_tokens;
