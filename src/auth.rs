@@ -118,6 +118,10 @@ enum AtHand {
 /// For so long a failure is the answer to all: the kernel repeats a failed call at once, up to three times (design 2.7).
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(2);
 
+/// A provider that refuses the refresh itself (`unauthorized_client`, say) waits for its administrator, not for us. Short
+/// enough that a mount is back a minute after the app was mended, long enough that a busy one is no nuisance meanwhile.
+const REFUSAL_REMEMBERED: Duration = Duration::from_secs(60);
+
 /// A server that refuses every token (a wrong audience, say) must not cost a refresh for each request.
 const REPLACED_PAUSE: Duration = Duration::from_secs(5);
 
@@ -171,12 +175,16 @@ impl TokenSource {
 
     /// Says that a server refused `bearer`: the next [`TokenSource::bearer`] gets another one, once for all callers.
     ///
-    /// Without effect for a token that is no longer the current one, and within 5 s of such a replacement: a server that
-    /// refuses brand-new tokens is not healed by more of them.
+    /// Without effect for a token that is no longer the current one, within 5 s of such a replacement (a server that
+    /// refuses brand-new tokens is not healed by more of them), and while a failed renewal rests.
     pub fn reject(&self, bearer: &Bearer) {
         let Source::Login(login) = &*self.0 else { return };
         let mut state = login.state.lock();
-        if state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
+        let resting = state
+            .failure
+            .as_ref()
+            .is_some_and(|failed| failed.rests(&login.store));
+        if resting || state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
             return;
         }
         if let Some(held) = &mut state.current
@@ -283,13 +291,11 @@ impl Login {
             Err(error) => {
                 if let Some(held) = &mut state.current
                     && held.rejected
-                    && held.record.refresh.is_none()
                     && Timestamp::now() < held.record.expires
                 {
-                    // It cannot be replaced, and one refusal does not prove it dead: the next call may try it again.
+                    // It cannot be replaced now, and one refusal does not prove it dead: the next call may try it again.
                     held.rejected = false;
                     state.replaced = Some(Instant::now());
-                    return Err(error);
                 }
                 tracing::warn!(profile = self.store.profile(), %error, "no new token");
                 state.failure = Some(Failed {
@@ -394,9 +400,9 @@ impl Failed {
         match &self.error {
             // Only a person mends these, and they do it by writing to the store.
             AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
-            AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_) => {
-                self.at.elapsed() < FAILURE_REMEMBERED
-            }
+            // A new login may be one of another app, which the provider does not refuse.
+            AuthError::Protocol(_) => self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp(),
+            AuthError::Unreachable(_) | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Mood {
     WantsSecret,
     /// Refreshes give no new refresh token.
     KeepsRefresh,
+    /// `unauthorized_client`, whatever is asked.
+    Refuses,
 }
 
 pub(crate) struct State {
@@ -188,6 +190,7 @@ impl State {
             {
                 return error("invalid_client");
             }
+            Mood::Refuses => return error("unauthorized_client"),
             Mood::Fine | Mood::WantsSecret | Mood::KeepsRefresh => {}
         }
         let proven = match form["grant_type"].as_str() {
@@ -696,6 +699,66 @@ async fn a_rejected_token_is_replaced_once() {
     tokens.reject(&second);
     assert!(!tokens.bearer().await.unwrap().is(&second));
     assert_eq!(idp.posts("/token"), 2);
+}
+
+#[tokio::test]
+async fn a_rejected_token_that_cannot_be_replaced_goes_on_until_it_ends() {
+    for (mood, refresh, asked) in [
+        // Asked again at most every five seconds.
+        (Mood::Down, "refresh-s3cret-0", 2),
+        // A dead refresh token and a refused secret are not asked about again.
+        (Mood::Fine, "used-up", 1),
+        (Mood::WantsSecret, "refresh-s3cret-0", 1),
+        (Mood::Refuses, "refresh-s3cret-0", 1),
+    ] {
+        let idp = Idp::start().await;
+        idp.mood(mood);
+        let dir = tempfile::tempdir().unwrap();
+        let store = stored(dir.path(), &record(&idp, FRESH, Some(refresh))).await;
+        let tokens = source(&idp, &store);
+        let first = tokens.bearer().await.unwrap();
+        for _ in 0..2 {
+            for _ in 0..5 {
+                tokens.reject(&first);
+                // Whoever finds out that there is no other is told so; the next may try this one again.
+                let _ = tokens.bearer().await;
+                assert!(tokens.bearer().await.unwrap().is(&first), "{mood:?}");
+            }
+            a_while().await;
+        }
+        assert_eq!(idp.posts("/token"), asked, "{mood:?}");
+        // When it has really ended, there is no going on.
+        let Source::Login(login) = &*tokens.0 else {
+            panic!("a login")
+        };
+        login.state.lock().current.as_mut().unwrap().record.expires = Timestamp::now();
+        if mood == Mood::Down {
+            stored(dir.path(), &record(&idp, ENDED, Some(refresh))).await;
+        }
+        tokens.bearer().await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_refresh_rests_for_a_minute_or_until_a_login() {
+    let idp = Idp::start().await;
+    idp.mood(Mood::Refuses);
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    for _ in 0..3 {
+        let error = tokens.bearer().await.unwrap_err();
+        assert!(matches!(error, AuthError::Protocol(_)), "{error}");
+        a_while().await;
+    }
+    assert_eq!(idp.posts("/token"), 1);
+    tokio::time::pause();
+    tokio::time::advance(REFUSAL_REMEMBERED).await;
+    tokio::time::resume();
+    tokens.bearer().await.unwrap_err();
+    assert_eq!(idp.posts("/token"), 2);
+    stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
+    tokens.bearer().await.unwrap();
 }
 
 #[tokio::test]
