@@ -26,6 +26,7 @@ pub mod credentials;
 mod keyring;
 pub mod login;
 pub mod oauth;
+pub mod renewals;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,8 +34,9 @@ pub(crate) mod tests;
 pub use credentials::{AppId, Credentials, Identity};
 pub use store::{CredentialStore, StoreKind};
 
-use oauth::{App, Provider};
-use store::Stamp;
+use oauth::{App, Endpoints, Provider};
+use renewals::UnderWay;
+use store::{Stamp, StoreLock};
 
 /// Hands out the login's access token; cheap to clone.
 #[derive(Clone)]
@@ -85,9 +87,11 @@ struct State {
     current: Option<Held>,
     /// The account this source has handed out tokens of; it never changes.
     account: Option<String>,
+    /// The login whose tokens were handed out last; tells it from a new one where no token names an account.
+    login: Option<String>,
     failure: Option<Failed>,
     /// A renewed login that could not be stored: the only copy of its refresh token.
-    unsaved: Option<Credentials>,
+    unsaved: Option<Arc<Unsaved>>,
     /// When a rejected token was last replaced.
     replaced: Option<Instant>,
 }
@@ -96,6 +100,14 @@ struct Held {
     bearer: Bearer,
     record: Credentials,
     rejected: bool,
+}
+
+struct Unsaved {
+    record: Credentials,
+    /// The access token of the stored login it continues. Another one there is a newer login, and stays.
+    continues: Secret,
+    /// Until it is stored, nobody else may use the old refresh token, which is dead.
+    lock: StoreLock,
 }
 
 struct Failed {
@@ -118,8 +130,16 @@ enum AtHand {
 /// For so long a failure is the answer to all: the kernel repeats a failed call at once, up to three times (design 2.7).
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(2);
 
+/// A provider that refuses the refresh itself (`unauthorized_client`, say) waits for its administrator, not for us. Short
+/// enough that a mount is back a minute after the app was mended, long enough that a busy one is no nuisance meanwhile.
+const REFUSAL_REMEMBERED: Duration = Duration::from_secs(60);
+
 /// A server that refuses every token (a wrong audience, say) must not cost a refresh for each request.
 const REPLACED_PAUSE: Duration = Duration::from_secs(5);
+
+/// Between two tries to store a renewed login that nobody asks for. Shorter than a `pwfs login` waits for the lock, and
+/// long enough that a keyring that asks for its password each time is no nuisance.
+const SAVE_PAUSE: Duration = Duration::from_secs(30);
 
 impl TokenSource {
     /// Hands out the tokens of the login in `store`, which must be one of `app`.
@@ -171,12 +191,16 @@ impl TokenSource {
 
     /// Says that a server refused `bearer`: the next [`TokenSource::bearer`] gets another one, once for all callers.
     ///
-    /// Without effect for a token that is no longer the current one, and within 5 s of such a replacement: a server that
-    /// refuses brand-new tokens is not healed by more of them.
+    /// Without effect for a token that is no longer the current one, within 5 s of such a replacement (a server that
+    /// refuses brand-new tokens is not healed by more of them), and while a failed renewal rests.
     pub fn reject(&self, bearer: &Bearer) {
         let Source::Login(login) = &*self.0 else { return };
         let mut state = login.state.lock();
-        if state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
+        let resting = state
+            .failure
+            .as_ref()
+            .is_some_and(|failed| failed.rests(&login.store));
+        if resting || state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
             return;
         }
         if let Some(held) = &mut state.current
@@ -199,15 +223,36 @@ impl TokenSource {
     }
 
     fn spawn_renewal(&self, turn: OwnedMutexGuard<()>) -> tokio::task::JoinHandle<Result<Bearer, AuthError>> {
-        let source = Arc::clone(&self.0);
+        let (source, under_way) = (Arc::clone(&self.0), UnderWay::begin());
         Handle::current().spawn(async move {
-            let result = match &*source {
-                Source::Fixed(bearer) => Ok(bearer.clone()),
-                Source::Login(login) => login.renew().await,
+            let login = match &*source {
+                Source::Fixed(bearer) => return Ok(bearer.clone()),
+                Source::Login(login) => login,
             };
-            drop(turn);
+            let owed = login.owes_a_save();
+            let result = login.renew().await;
+            drop((turn, under_way));
+            if !owed && login.owes_a_save() {
+                // Ends when it is stored, at the latest with the runtime.
+                drop(Handle::current().spawn(keep_saving(Arc::clone(&source))));
+            }
             result
         })
+    }
+}
+
+/// Tries again until the renewed login is stored, whether or not anybody asks for a token: the store's lock is held, and
+/// the only live refresh token is in memory.
+async fn keep_saving(source: Arc<Source>) {
+    let Source::Login(login) = &*source else { return };
+    while login.owes_a_save() {
+        tokio::time::sleep(SAVE_PAUSE).await;
+        let _turn = login.renewing.lock().await;
+        if login.owes_a_save() {
+            let _under_way = UnderWay::begin();
+            // How it went is found in the state.
+            drop(login.renew().await);
+        }
     }
 }
 
@@ -256,13 +301,7 @@ impl Login {
         let stamp = self.store.stamp();
         let outcome = self.renewed().await;
         let mut state = self.state.lock();
-        let outcome = outcome.and_then(|record| match (&state.account, record.identity.account()) {
-            (Some(ours), Some(theirs)) if ours != theirs => Err(AuthError::LoginRequired(format!(
-                "the profile is now logged in as another account ({}); mount again to see its files, or log in as before",
-                record.identity.email.as_deref().unwrap_or(theirs)
-            ))),
-            _ => Ok(record),
-        });
+        let outcome = outcome.and_then(|record| state.admit(record));
         match outcome {
             Ok(record) => {
                 let bearer = Bearer(Arc::new(record.access.clone()));
@@ -272,6 +311,7 @@ impl Login {
                 if state.account.is_none() {
                     state.account = record.identity.account().map(str::to_owned);
                 }
+                state.login = Some(record.login.clone());
                 state.failure = None;
                 state.current = Some(Held {
                     bearer: bearer.clone(),
@@ -283,13 +323,11 @@ impl Login {
             Err(error) => {
                 if let Some(held) = &mut state.current
                     && held.rejected
-                    && held.record.refresh.is_none()
                     && Timestamp::now() < held.record.expires
                 {
-                    // It cannot be replaced, and one refusal does not prove it dead: the next call may try it again.
+                    // It cannot be replaced now, and one refusal does not prove it dead: the next call may try it again.
                     held.rejected = false;
                     state.replaced = Some(Instant::now());
-                    return Err(error);
                 }
                 tracing::warn!(profile = self.store.profile(), %error, "no new token");
                 state.failure = Some(Failed {
@@ -318,19 +356,32 @@ impl Login {
         };
         let is_fresh = |record: &Credentials| Timestamp::now() < record.due() && !is_refused(record);
 
-        // A login that is fine as it is needs no lock: the start of every command.
-        if self.state.lock().unsaved.is_none() {
-            let record = self.stored().await?;
-            if is_fresh(&record) {
-                return Ok(record);
-            }
-        }
-        let lock = self.store.lock().await?;
         let unsaved = self.state.lock().unsaved.clone();
-        if let Some(record) = unsaved {
-            lock.save(&record).await?;
+        if let Some(unsaved) = unsaved {
+            self.save(&unsaved).await?;
             self.state.lock().unsaved = None;
         }
+        // A login that is fine as it is needs no lock: the start of every command.
+        let record = self.stored().await?;
+        if is_fresh(&record) {
+            return Ok(record);
+        }
+        let unrenewable = |record: Credentials| {
+            if Timestamp::now() < record.expires && !is_refused(&record) {
+                return Ok(record);
+            }
+            Err(AuthError::LoginRequired(
+                "the login has ended, and cannot be renewed without a person because the app was not given \
+                 offline_access"
+                    .to_owned(),
+            ))
+        };
+        if record.refresh.is_none() {
+            return unrenewable(record);
+        }
+        // Before the lock: a provider that does not answer must not hold up other processes longer than they wait.
+        let endpoints = Endpoints::find(&self.http, &self.issuer()?).await?;
+        let lock = self.store.lock().await?;
         // Another process may have been faster.
         let mut record = self.stored().await?;
         if is_fresh(&record) {
@@ -338,53 +389,104 @@ impl Login {
         }
         let now = Timestamp::now();
         let Some(refresh) = &record.refresh else {
-            if now < record.expires && !is_refused(&record) {
-                return Ok(record);
-            }
-            return Err(AuthError::LoginRequired(
-                "the login has ended, and cannot be renewed without a person because the app was not given \
-                 offline_access"
-                    .to_owned(),
-            ));
+            return unrenewable(record);
         };
-        let tokens = self.provider(&record).await?.refresh(refresh).await?;
+        let provider = Provider::new(&self.http, endpoints, self.registered(&record)?)?;
+        let tokens = provider.refresh(refresh).await?;
+        let continues = record.access.clone();
         record.renew(tokens, now);
         // The old refresh token may be dead by now: the new one is safe before anything relies on it.
         if let Err(error) = lock.save(&record).await {
-            self.state.lock().unsaved = Some(record);
+            self.state.lock().unsaved = Some(Arc::new(Unsaved {
+                record,
+                continues,
+                lock,
+            }));
             return Err(error);
         }
         Ok(record)
+    }
+
+    fn owes_a_save(&self) -> bool {
+        self.state.lock().unsaved.is_some()
+    }
+
+    /// Stores what could not be stored before, unless somebody logged in or out meanwhile.
+    async fn save(&self, unsaved: &Unsaved) -> Result<(), AuthError> {
+        let continued = match self.store.load().await {
+            Ok(Some(kept)) => [&unsaved.continues, &unsaved.record.access]
+                .iter()
+                .any(|access| access.expose() == kept.access.expose()),
+            Ok(None) => false,
+            // What cannot be read is no newer login.
+            Err(_) => true,
+        };
+        if continued {
+            return unsaved.lock.save(&unsaved.record).await;
+        }
+        tracing::warn!(
+            profile = self.store.profile(),
+            "the login was changed while its renewal could not be stored; the renewal is dropped"
+        );
+        Ok(())
     }
 
     /// The stored login, if it is one of our app.
     async fn stored(&self) -> Result<Credentials, AuthError> {
         let profile = self.store.profile();
         let Some(record) = self.store.load().await? else {
+            let ran = self.state.lock().current.is_some();
+            let elsewhere = if ran {
+                "; after a login that is kept elsewhere, mount again"
+            } else {
+                ""
+            };
             return Err(AuthError::LoginRequired(format!(
-                "profile {profile:?} is not logged in"
+                "profile {profile:?} is not logged in{elsewhere}"
             )));
         };
         if self.app.matches(&record.app) {
             Ok(record)
         } else {
             Err(AuthError::LoginRequired(format!(
-                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes"
+                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes; log in \
+                 again, or mount again if it was changed under a mount"
             )))
         }
     }
 
-    async fn provider(&self, record: &Credentials) -> Result<Provider, AuthError> {
-        let issuer = Url::parse(&record.app.issuer).map_err(|error| {
-            AuthError::Store(format!("the stored login names no identity provider: {error}"))
-        })?;
-        let app = App {
-            issuer,
+    fn issuer(&self) -> Result<Url, AuthError> {
+        Url::parse(&self.app.issuer)
+            .map_err(|error| AuthError::Protocol(format!("the issuer {:?}: {error}", self.app.issuer)))
+    }
+
+    /// The app as it was registered when `record` was made, which must be one of ours.
+    fn registered(&self, record: &Credentials) -> Result<App, AuthError> {
+        Ok(App {
+            issuer: self.issuer()?,
             client_id: record.app.client_id.clone(),
             client_secret: record.client_secret.clone(),
             redirect_uri: record.redirect_uri.clone(),
+        })
+    }
+}
+
+impl State {
+    /// Refuses a login of somebody else than whose tokens were handed out so far: their files must not mix.
+    fn admit(&self, record: Credentials) -> Result<Credentials, AuthError> {
+        let Some(login) = &self.login else {
+            return Ok(record);
         };
-        Provider::discover(&self.http, app).await
+        let who = match (&self.account, record.identity.account()) {
+            (Some(ours), Some(theirs)) if ours == theirs => return Ok(record),
+            (Some(_), Some(theirs)) => record.identity.email.as_deref().unwrap_or(theirs),
+            // Nobody is named: then only the very same login, renewed, is certainly the same account.
+            (Some(_) | None, None) | (None, Some(_)) if *login == record.login => return Ok(record),
+            (Some(_) | None, None) | (None, Some(_)) => "its tokens do not tell which",
+        };
+        Err(AuthError::LoginRequired(format!(
+            "the profile is now logged in as another account ({who}); mount again to see its files, or log in as before"
+        )))
     }
 }
 
@@ -394,9 +496,9 @@ impl Failed {
         match &self.error {
             // Only a person mends these, and they do it by writing to the store.
             AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
-            AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_) => {
-                self.at.elapsed() < FAILURE_REMEMBERED
-            }
+            // A new login may be one of another app, which the provider does not refuse.
+            AuthError::Protocol(_) => self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp(),
+            AuthError::Unreachable(_) | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
         }
     }
 }

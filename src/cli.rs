@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,6 +15,8 @@ pub mod login;
 pub mod mount;
 pub mod output;
 pub mod session;
+
+use crate::auth::renewals;
 
 use failure::{CliError, ErrorKind, exit};
 use output::{Format, Printer};
@@ -195,13 +198,29 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
     }
 }
 
+/// An identity provider that answers does so in a second or two; one that is silent must not hold up the end for the 30 s
+/// a request may take.
+const LAST_RENEWAL: Duration = Duration::from_secs(10);
+
 /// Runs a command on the one runtime of this process.
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("cannot start"))?;
-    let result = runtime.block_on(command);
+    let result = runtime.block_on(async {
+        let result = command.await;
+        // A renewal begun ahead of time, or by a reader of a mount that is gone, is not cut off before it is stored.
+        if tokio::time::timeout(LAST_RENEWAL, renewals::settled())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the login's renewal got no answer in time; the next command may need a new login"
+            );
+        }
+        result
+    });
     // A keyring that does not answer must not hold up the end.
     runtime.shutdown_background();
     result

@@ -98,6 +98,8 @@ pub struct Tokens {
 /// The record of one login, as kept in the credential store.
 #[derive(Debug, Clone)]
 pub struct Credentials {
+    /// Tells this login from every other, and stays through its renewals; empty in records from before it was kept.
+    pub login: String,
     /// The app and scopes it is for.
     pub app: AppId,
     /// The redirect URI that was registered.
@@ -119,6 +121,10 @@ pub struct Credentials {
 /// Used where neither the answer nor the token states a lifetime; IMS gives 3600 s (projectwise-api 3).
 const USUAL_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
+/// A token that is said to have ended when it is given (`expires_in` 0, or a clock that goes wrong) would cost a refresh
+/// for each request. A server that agrees says 401, and the token is replaced then.
+const LEAST_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+
 /// A refresh starts that long before the end, or at four fifths of a life too short for it.
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
@@ -132,6 +138,8 @@ impl Credentials {
         now: Timestamp,
     ) -> Self {
         let mut record = Self {
+            // To be different is all it has to be; nobody gains by guessing it.
+            login: format!("{:032x}", fastrand::u128(..)),
             app,
             redirect_uri: redirect_uri.to_owned(),
             access: tokens.access.clone(),
@@ -156,13 +164,16 @@ impl Credentials {
             (None, Some(exp)) => Timestamp::from_second(exp).ok(),
             (None, None) => None,
         };
+        let least = now.saturating_add(LEAST_LIFETIME).unwrap_or(now);
         let identity = identity(&tokens.access);
         if identity.account().is_some() {
             self.identity = identity;
         }
         self.access = tokens.access;
         self.obtained = now;
-        self.expires = ends.unwrap_or_else(|| now.saturating_add(USUAL_LIFETIME).unwrap_or(now));
+        self.expires = ends
+            .unwrap_or_else(|| now.saturating_add(USUAL_LIFETIME).unwrap_or(now))
+            .max(least);
         if tokens.refresh.is_some() {
             self.refresh = tokens.refresh;
         }
@@ -182,6 +193,7 @@ impl Credentials {
     pub(super) fn to_json(&self) -> Result<Zeroizing<String>, AuthError> {
         let wire = Wire {
             version: VERSION,
+            login: self.login.clone(),
             issuer: self.app.issuer.clone(),
             client_id: self.app.client_id.clone(),
             scopes: self.app.scopes.clone(),
@@ -217,6 +229,7 @@ impl Credentials {
         }
         let wire: Wire = serde_json::from_slice(json).map_err(|error| unreadable(&place_of(&error)))?;
         Ok(Self {
+            login: wire.login,
             app: AppId {
                 issuer: wire.issuer,
                 client_id: wire.client_id,
@@ -250,6 +263,8 @@ struct Version {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
+    #[serde(default)]
+    login: String,
     issuer: String,
     client_id: String,
     scopes: String,

@@ -47,7 +47,8 @@ type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointN
 
 /// A login that has begun: what the browser is sent to, and what proves that the answer belongs to it.
 pub struct Attempt {
-    /// What the person opens. It holds no secret: the state and the challenge are worth nothing without us.
+    /// What the person opens. The state is in it: whoever reads the address while the login waits could answer in the
+    /// person's place, with a code of their own account. No tokens can be had with it: the verifier stays here.
     pub url: Url,
     state: CsrfToken,
     verifier: PkceCodeVerifier,
@@ -68,6 +69,14 @@ pub enum Reply {
     },
 }
 
+/// Where the endpoints of an identity provider are.
+pub struct Endpoints {
+    authorization: Url,
+    token: Url,
+    revocation: Option<Url>,
+    auth_type: AuthType,
+}
+
 /// The part of a discovery document that is used (OpenID Connect Discovery 1.0, 3).
 #[derive(Deserialize)]
 struct Discovery {
@@ -78,14 +87,14 @@ struct Discovery {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
-impl Provider {
-    /// Asks `app`'s issuer where its endpoints are.
-    pub async fn discover(http: &HttpClient, app: App) -> Result<Self, AuthError> {
-        safe(&app.issuer)?;
+impl Endpoints {
+    /// Asks `issuer`. May take as long as one call of the client, 120 s: hold nothing meanwhile.
+    pub async fn find(http: &HttpClient, issuer: &Url) -> Result<Self, AuthError> {
+        safe(issuer)?;
         // The path is appended, not joined: an issuer may have a path of its own.
         let text = format!(
             "{}/.well-known/openid-configuration",
-            app.issuer.as_str().trim_end_matches('/')
+            issuer.as_str().trim_end_matches('/')
         );
         let url = Url::parse(&text)
             .map_err(|error| AuthError::Protocol(format!("the issuer's address: {error}")))?;
@@ -108,14 +117,11 @@ impl Provider {
         let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
         for endpoint in endpoints.into_iter().chain(&found.revocation_endpoint) {
             safe(endpoint)?;
-            if is_loopback(endpoint) && !is_loopback(&app.issuer) {
+            if is_loopback(endpoint) && !is_loopback(issuer) {
                 let text = format!("{shown} names an endpoint on this machine");
                 return Err(AuthError::Protocol(text));
             }
         }
-        let redirect = RedirectUrl::new(app.redirect_uri.clone()).map_err(|error| {
-            AuthError::Protocol(format!("the redirect URI {:?}: {error}", app.redirect_uri))
-        })?;
         // Both forms are seen with Bentley (projectwise-api 3). Basic only where the provider takes nothing else.
         let methods = &found.token_endpoint_auth_methods_supported;
         let has = |name: &str| methods.iter().any(|method| method == name);
@@ -124,11 +130,32 @@ impl Provider {
         } else {
             AuthType::RequestBody
         };
+        Ok(Self {
+            authorization: found.authorization_endpoint,
+            token: found.token_endpoint,
+            revocation: found.revocation_endpoint,
+            auth_type,
+        })
+    }
+}
+
+impl Provider {
+    /// Asks `app`'s issuer where its endpoints are.
+    pub async fn discover(http: &HttpClient, app: App) -> Result<Self, AuthError> {
+        let endpoints = Endpoints::find(http, &app.issuer).await?;
+        Self::new(http, endpoints, app)
+    }
+
+    /// The provider at `endpoints`, which must be those of `app`'s issuer. Sends nothing.
+    pub fn new(http: &HttpClient, endpoints: Endpoints, app: App) -> Result<Self, AuthError> {
+        let redirect = RedirectUrl::new(app.redirect_uri.clone()).map_err(|error| {
+            AuthError::Protocol(format!("the redirect URI {:?}: {error}", app.redirect_uri))
+        })?;
         let mut client = BasicClient::new(ClientId::new(app.client_id.clone()))
-            .set_auth_uri(AuthUrl::from_url(found.authorization_endpoint))
-            .set_token_uri(TokenUrl::from_url(found.token_endpoint))
+            .set_auth_uri(AuthUrl::from_url(endpoints.authorization))
+            .set_token_uri(TokenUrl::from_url(endpoints.token))
             .set_redirect_uri(redirect)
-            .set_auth_type(auth_type);
+            .set_auth_type(endpoints.auth_type);
         if let Some(secret) = &app.client_secret {
             client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
         }
@@ -136,7 +163,7 @@ impl Provider {
             http: http.clone(),
             app,
             client,
-            revocation: found.revocation_endpoint,
+            revocation: endpoints.revocation,
         })
     }
 

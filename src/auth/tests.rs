@@ -29,6 +29,8 @@ pub(crate) enum Mood {
     WantsSecret,
     /// Refreshes give no new refresh token.
     KeepsRefresh,
+    /// `unauthorized_client`, whatever is asked.
+    Refuses,
 }
 
 pub(crate) struct State {
@@ -188,6 +190,7 @@ impl State {
             {
                 return error("invalid_client");
             }
+            Mood::Refuses => return error("unauthorized_client"),
             Mood::Fine | Mood::WantsSecret | Mood::KeepsRefresh => {}
         }
         let proven = match form["grant_type"].as_str() {
@@ -570,14 +573,159 @@ async fn a_renewed_login_that_cannot_be_stored_is_neither_used_nor_lost() {
     std::fs::create_dir(&obstacle).unwrap();
     let error = tokens.bearer().await.unwrap_err();
     assert!(matches!(error, AuthError::Store(_)), "{error}");
+    // Nobody else gets at the refresh token that is dead by now.
+    let mut other = Box::pin(store.lock());
+    assert!(futures_util::poll!(&mut other).is_pending());
+    tokio::time::timeout(Duration::from_millis(60), &mut other)
+        .await
+        .unwrap_err();
     std::fs::remove_dir(&obstacle).unwrap();
     a_while().await;
     tokens.bearer().await.unwrap();
+    drop(other.await.unwrap());
     assert_eq!(idp.posts("/token"), 1, "the refresh token is not used twice");
     assert_eq!(
         store.load().await.unwrap().unwrap().refresh.unwrap().expose(),
         "refresh-s3cret-1"
     );
+}
+
+#[tokio::test]
+async fn a_renewed_login_is_stored_in_the_end_even_if_nobody_asks() {
+    let idp = Idp::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    let obstacle = dir.path().join("credentials/test.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    tokens.bearer().await.unwrap_err();
+    std::fs::remove_dir(&obstacle).unwrap();
+    // The task that tries again has begun to wait when its spawner is done with this thread.
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(SAVE_PAUSE).await;
+    tokio::time::resume();
+    drop(store.lock().await.unwrap());
+    let kept = store.load().await.unwrap().unwrap();
+    assert_eq!(kept.refresh.unwrap().expose(), "refresh-s3cret-1");
+}
+
+#[tokio::test]
+async fn a_renewal_that_could_not_be_stored_never_replaces_a_newer_login() {
+    let idp = Idp::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    let obstacle = dir.path().join("credentials/test.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    tokens.bearer().await.unwrap_err();
+    std::fs::remove_dir(&obstacle).unwrap();
+    // Put there by someone who knows no lock.
+    let mut newer = record(&idp, FRESH, Some("newer-s3cret"));
+    newer.access = Secret::new(jwt("anna", 77));
+    let json = newer.to_json().unwrap();
+    std::fs::write(dir.path().join("credentials/test.json"), json.as_bytes()).unwrap();
+    a_while().await;
+    let bearer = tokens.bearer().await.unwrap();
+    assert_eq!(bearer.header().expose(), format!("Bearer {}", jwt("anna", 77)));
+    let kept = store.load().await.unwrap().unwrap();
+    assert_eq!(kept.refresh.unwrap().expose(), "newer-s3cret");
+    drop(store.lock().await.unwrap());
+}
+
+#[tokio::test]
+async fn the_end_of_a_process_waits_for_a_renewal_under_way() {
+    let idp = Idp::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    let mut impatient = Box::pin(tokens.bearer());
+    assert!(futures_util::poll!(&mut impatient).is_pending());
+    drop(impatient);
+    renewals::settled().await;
+    let kept = store.load().await.unwrap().unwrap();
+    assert_eq!(kept.refresh.unwrap().expose(), "refresh-s3cret-1");
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_holds_up_no_other_process() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut idp = Idp::start().await;
+    idp.issuer = Url::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    let (asked, bearer) = (silent.accept(), tokens.bearer());
+    tokio::select! {
+        socket = asked => {
+            // It has the question of where its endpoints are, and keeps it.
+            let _socket = socket.unwrap();
+            tokio::time::timeout(Duration::from_secs(5), store.lock()).await.unwrap().unwrap();
+        }
+        _ = bearer => panic!("nobody answers"),
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_name_nobody_are_followed_through_renewals_only() {
+    let idp = Idp::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let opaque = |access: &str| Tokens {
+        access: Secret::new(access),
+        refresh: Some(Secret::new("refresh-s3cret-0")),
+        lifetime: Some(Duration::from_secs(3600)),
+        scopes: None,
+    };
+    let login = |access: &str| {
+        Credentials::new(
+            app_id(&idp),
+            "http://localhost:3301/signin-callback",
+            None,
+            opaque(access),
+            Timestamp::now(),
+        )
+    };
+    let mut ours = login("first");
+    let store = stored(dir.path(), &ours).await;
+    let tokens = source(&idp, &store);
+    let first = tokens.bearer().await.unwrap();
+    // Another process renews the same login.
+    ours.renew(opaque("second"), Timestamp::now());
+    stored(dir.path(), &ours).await;
+    tokens.reject(&first);
+    let second = tokens.bearer().await.unwrap();
+    assert_eq!(second.header().expose(), "Bearer second");
+    // Somebody logs in; nobody knows who.
+    stored(dir.path(), &login("third")).await;
+    a_while().await;
+    tokens.reject(&second);
+    let error = tokens.bearer().await.unwrap_err();
+    assert!(
+        matches!(&error, AuthError::LoginRequired(text) if text.contains("mount again")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_ends_at_once_costs_no_refresh_for_each_request() {
+    let idp = Idp::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = Tokens {
+        access: Secret::new(jwt("anna", 0)),
+        refresh: Some(Secret::new("refresh-s3cret-0")),
+        lifetime: Some(Duration::ZERO),
+        scopes: None,
+    };
+    let login = Credentials::new(
+        app_id(&idp),
+        "http://localhost:3301/signin-callback",
+        None,
+        tokens,
+        Timestamp::now(),
+    );
+    let store = stored(dir.path(), &login).await;
+    source(&idp, &store).bearer().await.unwrap();
+    assert_eq!(idp.posts("/token"), 0);
 }
 
 #[tokio::test]
@@ -696,6 +844,66 @@ async fn a_rejected_token_is_replaced_once() {
     tokens.reject(&second);
     assert!(!tokens.bearer().await.unwrap().is(&second));
     assert_eq!(idp.posts("/token"), 2);
+}
+
+#[tokio::test]
+async fn a_rejected_token_that_cannot_be_replaced_goes_on_until_it_ends() {
+    for (mood, refresh, asked) in [
+        // Asked again at most every five seconds.
+        (Mood::Down, "refresh-s3cret-0", 2),
+        // A dead refresh token and a refused secret are not asked about again.
+        (Mood::Fine, "used-up", 1),
+        (Mood::WantsSecret, "refresh-s3cret-0", 1),
+        (Mood::Refuses, "refresh-s3cret-0", 1),
+    ] {
+        let idp = Idp::start().await;
+        idp.mood(mood);
+        let dir = tempfile::tempdir().unwrap();
+        let store = stored(dir.path(), &record(&idp, FRESH, Some(refresh))).await;
+        let tokens = source(&idp, &store);
+        let first = tokens.bearer().await.unwrap();
+        for _ in 0..2 {
+            for _ in 0..5 {
+                tokens.reject(&first);
+                // Whoever finds out that there is no other is told so; the next may try this one again.
+                let _ = tokens.bearer().await;
+                assert!(tokens.bearer().await.unwrap().is(&first), "{mood:?}");
+            }
+            a_while().await;
+        }
+        assert_eq!(idp.posts("/token"), asked, "{mood:?}");
+        // When it has really ended, there is no going on.
+        let Source::Login(login) = &*tokens.0 else {
+            panic!("a login")
+        };
+        login.state.lock().current.as_mut().unwrap().record.expires = Timestamp::now();
+        if mood == Mood::Down {
+            stored(dir.path(), &record(&idp, ENDED, Some(refresh))).await;
+        }
+        tokens.bearer().await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_refresh_rests_for_a_minute_or_until_a_login() {
+    let idp = Idp::start().await;
+    idp.mood(Mood::Refuses);
+    let dir = tempfile::tempdir().unwrap();
+    let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
+    let tokens = source(&idp, &store);
+    for _ in 0..3 {
+        let error = tokens.bearer().await.unwrap_err();
+        assert!(matches!(error, AuthError::Protocol(_)), "{error}");
+        a_while().await;
+    }
+    assert_eq!(idp.posts("/token"), 1);
+    tokio::time::pause();
+    tokio::time::advance(REFUSAL_REMEMBERED).await;
+    tokio::time::resume();
+    tokens.bearer().await.unwrap_err();
+    assert_eq!(idp.posts("/token"), 2);
+    stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
+    tokens.bearer().await.unwrap();
 }
 
 #[tokio::test]
