@@ -353,12 +353,13 @@ fn make_private(path: &Path) -> io::Result<()> {
             "the directory belongs to somebody else",
         ));
     }
-    if found.permissions().mode() & 0o077 == 0 {
+    let is_open = |found: &fs::Metadata| found.permissions().mode() & 0o077 != 0;
+    if !is_open(&found) {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     // Some file systems accept the change and know no modes.
-    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+    if is_open(&fs::metadata(path)?) {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "the directory cannot be closed to other users",

@@ -51,7 +51,7 @@ impl Listings {
         progress: &Progress,
     ) -> Result<Vec<Entry>, Failure> {
         let convert = |row: Instance<ObjectProperties>| {
-            let entry = row.into_entry(asked, folder).map_err(unusable)?;
+            let entry = row.into_entry(asked, folder).map_err(|row| unusable(&row))?;
             match (folder, entry.parent()) {
                 // Left out, it would hide that the rest may be short: the server pages what it was not asked for.
                 (Some(folder), Some(parent)) if parent != folder => Err(Failure::protocol(format!(
@@ -74,7 +74,8 @@ impl Listings {
         remote: &WsgRemote,
         progress: &Progress,
     ) -> Result<Vec<Option<Folder>>, Failure> {
-        let convert = |row: Instance<NodeProperties>| row.into_folder().map(Some).map_err(unusable);
+        let convert =
+            |row: Instance<NodeProperties>| row.into_folder().map(Some).map_err(|row| unusable(&row));
         self.collect(remote, &Query::root_nodes(), None, progress, convert)
             .await
     }
@@ -232,7 +233,7 @@ impl Listings {
     }
 }
 
-fn unusable(row: UnusableRow) -> Failure {
+fn unusable(row: &UnusableRow) -> Failure {
     Failure::protocol(row.to_string())
 }
 

@@ -15,7 +15,7 @@ fn document(properties: &str) -> Document {
     ));
     match rows.remove(0).into_entry(Asked::Documents, None).unwrap() {
         Entry::Document(document) => document,
-        other => panic!("{other:?}"),
+        other @ Entry::Folder(_) => panic!("{other:?}"),
     }
 }
 
