@@ -32,6 +32,7 @@ mod tests;
 use answer::{Answer, Body};
 use failure::Failure;
 use pool::Pool;
+pub use pool::is_loopback;
 
 /// Text that is never printed, logged or formatted, and wiped from memory when dropped.
 #[derive(Clone)]
