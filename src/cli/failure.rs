@@ -256,7 +256,8 @@ impl From<RemoteError> for CliError {
             }
             RemoteError::Server(_) => Self::of(ErrorKind::TryAgain, &error)
                 .hint(TRY_LATER)
-                .hint("if it stays, check the datasource URL, or give the request id to the ProjectWise administrator"),
+                .hint("if it stays, check the datasource URL, or give the request id to the ProjectWise administrator")
+                .hint("if the credential store fails, unlock the keyring or make room on the disk"),
             RemoteError::Protocol(_) => Self::of(ErrorKind::Failure, &error)
                 .hint("check the datasource URL; a proxy or a login page may have answered in the server's place"),
         }

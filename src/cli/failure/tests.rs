@@ -70,7 +70,11 @@ fn every_remote_error_has_its_status_and_the_words_of_the_guide() {
         &["firewall", "contact IT"],
     );
     check(RemoteError::TimedOut("x".into()), 75, &["firewall"]);
-    check(RemoteError::Server("x".into()), 75, &["request id"]);
+    check(
+        RemoteError::Server("x".into()),
+        75,
+        &["request id", "unlock the keyring"],
+    );
     check(RemoteError::Protocol("x".into()), 1, &["datasource URL"]);
 }
 
