@@ -123,7 +123,7 @@ fn make(lane: Lane, way: Way, options: &Options) -> Result<reqwest::Client, Http
     };
     built.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        HttpError::Unreachable(format!("TLS cannot be set up on this machine: {cause}"))
+        HttpError::Tls(format!("TLS cannot be set up on this machine: {cause}"))
     })
 }
 

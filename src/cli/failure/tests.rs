@@ -102,6 +102,11 @@ fn a_choice_of_datasources_is_listed() {
 #[test]
 fn logins_and_configuration_have_their_statuses() {
     check(AuthError::LoginRequired("x".into()), 77, &["pwfs login"]);
+    check(
+        AuthError::Unreachable(HttpError::Tls("no certificates".into())),
+        1,
+        &["ca-certificates"],
+    );
     check(AuthError::Store("locked".into()), 1, &["--credentials file"]);
     check(
         LoginError::InvalidScope {
