@@ -276,8 +276,14 @@ impl Login {
             .failure
             .as_ref()
             .is_some_and(|failed| failed.rests(&self.store));
+        // What failed may have been mended by a person: a login stored since then goes before the token in hand.
+        let is_mended = state
+            .failure
+            .as_ref()
+            .is_some_and(|failed| failed.is_past(&self.store));
         if let Some(held) = &state.current
             && !held.rejected
+            && !is_mended
             && now < held.record.expires
         {
             let bearer = held.bearer.clone();
@@ -491,6 +497,16 @@ impl State {
 }
 
 impl Failed {
+    /// True if somebody logged in or out since: what failed may not fail any more.
+    fn is_past(&self, store: &CredentialStore) -> bool {
+        match &self.error {
+            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) | AuthError::Protocol(_) => {
+                self.stamp != store.stamp()
+            }
+            AuthError::Unreachable(_) | AuthError::Store(_) => false,
+        }
+    }
+
     /// True while a new attempt would fail in the same way, or has no right to be made yet.
     fn rests(&self, store: &CredentialStore) -> bool {
         match &self.error {

@@ -32,6 +32,7 @@ mod tests;
 use answer::{Answer, Body};
 use failure::Failure;
 use pool::Pool;
+pub use pool::is_loopback;
 
 /// Text that is never printed, logged or formatted, and wiped from memory when dropped.
 #[derive(Clone)]
@@ -163,6 +164,9 @@ pub enum HttpError {
     /// Name resolution, connection, TLS, or a connection lost in the middle.
     #[error("{0}")]
     Unreachable(String),
+    /// This machine cannot make secure connections at all: it has no CA certificates, above all.
+    #[error("{0}")]
+    Tls(String),
     /// Nothing arrived in time.
     #[error("{0}")]
     TimedOut(String),

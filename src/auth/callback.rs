@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::login::LoginError;
-use super::oauth::{Attempt, Reply, is_loopback};
+use super::oauth::{Attempt, Reply};
+use crate::http::is_loopback;
 
 /// The sockets of a loopback redirect URI, taken before the browser opens.
 pub struct Callback {

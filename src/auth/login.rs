@@ -184,9 +184,9 @@ async fn conclude(
         .exchange(&attempt, code)
         .await
         .map_err(|error| match error {
-            AuthError::LoginRequired(_) => LoginError::Denied(
-                "its one-time code was not accepted, or came too late; log in again".to_owned(),
-            ),
+            AuthError::LoginRequired(_) => LoginError::Auth(AuthError::LoginRequired(
+                "the one-time code was not accepted, or came too late".to_owned(),
+            )),
             AuthError::SecretRequired(_)
             | AuthError::Unreachable(_)
             | AuthError::Protocol(_)

@@ -16,11 +16,11 @@ use oauth2::{
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
-use url::{Host, Url};
+use url::Url;
 
 use super::AuthError;
 use super::credentials::Tokens;
-use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret};
+use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret, is_loopback};
 
 /// An app as registered in the iTwin portal.
 #[derive(Debug, Clone)]
@@ -332,16 +332,6 @@ fn safe(url: &Url) -> Result<(), AuthError> {
     } else {
         let text = format!("{} is not a secure (https) address", SafeUrl(url));
         Err(AuthError::Protocol(text))
-    }
-}
-
-/// True for `localhost` and the loopback addresses.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

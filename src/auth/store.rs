@@ -127,15 +127,24 @@ impl CredentialStore {
 
     /// Reads the login; `None` where there is none.
     pub async fn load(&self) -> Result<Option<Credentials>, AuthError> {
-        let json = match &self.place {
-            Place::Keyring(keyring) => keyring.load().await?,
-            Place::File => {
-                let path = self.record();
-                blocking(move || read_record(&path)).await?
-            }
-        };
+        let json = self.bytes().await?;
         json.map(|json| Credentials::from_json(&json, &self.describe()))
             .transpose()
+    }
+
+    /// Finds out whether the store can be read. What it holds may be damaged: a new login replaces that.
+    pub async fn reach(&self) -> Result<(), AuthError> {
+        self.bytes().await.map(drop)
+    }
+
+    async fn bytes(&self) -> Result<Option<Zeroizing<Vec<u8>>>, AuthError> {
+        match &self.place {
+            Place::Keyring(keyring) => keyring.load().await,
+            Place::File => {
+                let path = self.record();
+                blocking(move || read_record(&path)).await
+            }
+        }
     }
 
     /// Waits for the right to write, at most 40 s.
@@ -457,6 +466,8 @@ mod tests {
             let error = store.load().await.unwrap_err();
             assert!(matches!(error, AuthError::Store(_)), "{error}");
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            // … and no obstacle to the login that replaces it.
+            store.reach().await.unwrap();
         }
     }
 

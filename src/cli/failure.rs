@@ -221,6 +221,7 @@ const NOT_WHITELISTED: &str = "if the app is not whitelisted yet, send its Clien
                                ProjectWise administrator";
 const NOT_REACHABLE: &str = "on-premises server not reachable: firewall rules must let this machine's outbound \
                              address through; contact IT";
+const CERTIFICATES: &str = "if the system has no certificates, install them (package ca-certificates)";
 const PORTAL_ACCESS: &str = "if the account does not have developer portal access: the portal is free and needs no \
                              Bentley subscription; register a personal account and create the app there";
 
@@ -249,14 +250,15 @@ impl From<RemoteError> for CliError {
                 Self::of(ErrorKind::TryAgain, &error).hint(wait)
             }
             RemoteError::Unreachable(_) => {
-                Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE)
+                Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE).hint(CERTIFICATES)
             }
             RemoteError::TimedOut(_) => {
                 Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER).hint(NOT_REACHABLE)
             }
             RemoteError::Server(_) => Self::of(ErrorKind::TryAgain, &error)
                 .hint(TRY_LATER)
-                .hint("if it stays, check the datasource URL, or give the request id to the ProjectWise administrator"),
+                .hint("if it stays, check the datasource URL, or give the request id to the ProjectWise administrator")
+                .hint("if the credential store fails, unlock the keyring or make room on the disk"),
             RemoteError::Protocol(_) => Self::of(ErrorKind::Failure, &error)
                 .hint("check the datasource URL; a proxy or a login page may have answered in the server's place"),
         }
@@ -297,6 +299,7 @@ impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         match &error {
             HttpError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE),
+            HttpError::Tls(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
             HttpError::TimedOut(_) => Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER),
             HttpError::TooLarge(_) | HttpError::Redirect(_) | HttpError::Protocol(_) => {
                 Self::of(ErrorKind::Failure, &error)
@@ -313,6 +316,9 @@ impl From<AuthError> for CliError {
                 .hint("give the new Client Secret with `pwfs login --client-secret-file FILE`"),
             AuthError::Unreachable(HttpError::TimedOut(_)) => {
                 Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER)
+            }
+            AuthError::Unreachable(HttpError::Tls(_)) => {
+                Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES)
             }
             AuthError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error)
                 .hint("check the network, the proxy and the issuer's address"),
@@ -378,8 +384,7 @@ impl From<ConnectionError> for CliError {
             ConnectionError::NoDatasource(_) => Self::of(ErrorKind::Config, &error)
                 .hint("give the datasource URL on the command line, or keep it in the profile (config.toml)"),
             ConnectionError::Address(error) => error.into(),
-            ConnectionError::Http(_) => Self::of(ErrorKind::Failure, &error)
-                .hint("install the system's certificates (package ca-certificates)"),
+            ConnectionError::Http(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
             ConnectionError::Connect(error) => error.into(),
             ConnectionError::Remote(error) => error.into(),
         }

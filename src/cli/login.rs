@@ -16,7 +16,7 @@ use crate::auth::callback::Callback;
 use crate::auth::login::{
     DEFAULT_ISSUER, DEFAULT_REDIRECT_URI, DEFAULT_SCOPES, LoginError, LoginNotice, PORTAL, Return, sign_in,
 };
-use crate::auth::oauth::{App, Provider};
+use crate::auth::oauth::{App, Endpoints, Provider};
 use crate::auth::{AppId, AuthError, CredentialStore, Credentials, StoreKind};
 use crate::http::{HttpClient, Secret};
 
@@ -488,13 +488,13 @@ async fn choose_store(
         (Some(CredentialsChoice::Keyring), _) | (None, Some(StoreKind::Keyring)) => {
             let store = make(StoreKind::Keyring);
             // Before the browser opens rather than after.
-            store.load().await?;
+            store.reach().await?;
             Ok((store, false))
         }
         (Some(CredentialsChoice::Auto), _) | (None, None) => {
             let store = make(StoreKind::Keyring);
-            match store.load().await {
-                Ok(_) => Ok((store, true)),
+            match store.reach().await {
+                Ok(()) => Ok((store, true)),
                 Err(error) => {
                     notes.push(format!("{error}; the login is kept in a file instead"));
                     Ok((make(StoreKind::File), true))
@@ -510,6 +510,8 @@ async fn with_new_secret(
     store: &CredentialStore,
     app: &App,
 ) -> Result<Option<Credentials>, LoginCommandError> {
+    // Before the lock: others do not wait for a provider that is slow to say where its endpoints are.
+    let endpoints = Endpoints::find(context.http, &app.issuer).await?;
     let lock = store.lock().await?;
     let Some(mut record) = store.load().await? else {
         return Ok(None);
@@ -517,15 +519,20 @@ async fn with_new_secret(
     let Some(refresh) = &record.refresh else {
         return Ok(None);
     };
+    // The refresh may use up the token that is stored: a store that takes nothing must be known before.
+    lock.save(&record).await?;
     let mut app = app.clone();
     app.redirect_uri.clone_from(&record.redirect_uri);
-    let provider = Provider::discover(context.http, app).await?;
+    let provider = Provider::new(context.http, endpoints, app)?;
     let now = Timestamp::now();
     match provider.refresh(refresh).await {
         Ok(tokens) => {
             record.client_secret.clone_from(&provider.app().client_secret);
             record.renew(tokens, now);
-            lock.save(&record).await?;
+            if let Err(error) = lock.save(&record).await {
+                tracing::warn!(%error, "the renewed login could not be stored; trying once more");
+                lock.save(&record).await?;
+            }
             Ok(Some(record))
         }
         Err(AuthError::LoginRequired(_)) => Ok(None),

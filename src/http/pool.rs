@@ -123,7 +123,7 @@ fn make(lane: Lane, way: Way, options: &Options) -> Result<reqwest::Client, Http
     };
     built.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        HttpError::Unreachable(format!("TLS cannot be set up on this machine: {cause}"))
+        HttpError::Tls(format!("TLS cannot be set up on this machine: {cause}"))
     })
 }
 
@@ -173,11 +173,11 @@ fn build(request: &Request, url: &Url, hop: Hop) -> Result<reqwest::Request, &'s
     Ok(built)
 }
 
-/// True for a URL that names this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+/// True for a URL that names this machine: `localhost` itself and the loopback addresses. Not what ends in `.localhost`,
+/// which a resolver may send anywhere.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        // RFC 6761, 6.3: `localhost` and all below it.
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,

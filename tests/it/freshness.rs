@@ -65,6 +65,7 @@ async fn a_change_is_seen_when_metadata_ttl_is_over_and_not_before() {
 async fn the_age_counts_from_the_question_and_not_from_the_answer() {
     let bench = Bench::new().await;
     let (folder, guid, _) = bench.stock("Fresh", 2).await;
+    bench.server.reset_counters();
     bench
         .server
         .inject(Fault::everywhere(Effect::HangAfterAccept).about(guid));

@@ -70,7 +70,11 @@ fn every_remote_error_has_its_status_and_the_words_of_the_guide() {
         &["firewall", "contact IT"],
     );
     check(RemoteError::TimedOut("x".into()), 75, &["firewall"]);
-    check(RemoteError::Server("x".into()), 75, &["request id"]);
+    check(
+        RemoteError::Server("x".into()),
+        75,
+        &["request id", "unlock the keyring"],
+    );
     check(RemoteError::Protocol("x".into()), 1, &["datasource URL"]);
 }
 
@@ -98,6 +102,11 @@ fn a_choice_of_datasources_is_listed() {
 #[test]
 fn logins_and_configuration_have_their_statuses() {
     check(AuthError::LoginRequired("x".into()), 77, &["pwfs login"]);
+    check(
+        AuthError::Unreachable(HttpError::Tls("no certificates".into())),
+        1,
+        &["ca-certificates"],
+    );
     check(AuthError::Store("locked".into()), 1, &["--credentials file"]);
     check(
         LoginError::InvalidScope {

@@ -171,6 +171,19 @@ async fn a_renewed_client_secret_needs_no_browser() {
 }
 
 #[tokio::test]
+async fn a_store_that_takes_nothing_costs_no_refresh_token() {
+    let bench = Bench::new().await;
+    let mut args = bench.args();
+    args.client_secret_file = Some(bench.secret_file("first-s3cret"));
+    bench.login(&args).await.0.unwrap();
+    let asked = bench.idp.posts("/token");
+    std::fs::create_dir(bench.dir.path().join("credentials/work.new")).unwrap();
+    args.client_secret_file = Some(bench.secret_file("newer-s3cret"));
+    bench.login(&args).await.0.unwrap_err();
+    assert_eq!(bench.idp.posts("/token"), asked);
+}
+
+#[tokio::test]
 async fn a_logout_without_a_network_forgets_the_login_and_says_so() {
     let bench = Bench::new().await;
     bench.login(&bench.args()).await.0.unwrap();

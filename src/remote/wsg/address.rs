@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::model::FolderId;
 
@@ -93,7 +93,7 @@ impl WsgAddress {
         }
         match url.scheme() {
             "https" => {}
-            "http" if is_this_machine(&url) => {}
+            "http" if crate::http::is_loopback(&url) => {}
             "http" => return Err(AddressError::Insecure(shown(text))),
             _ => return Err(AddressError::Scheme(shown(text))),
         }
@@ -321,15 +321,6 @@ pub(super) fn escape(mark: u8, byte: u8, out: &mut String) {
     out.push(char::from(mark));
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// What was given, as far as it may be shown: a pasted URL may hold a password, or a token in its query.

@@ -219,7 +219,7 @@ impl From<Failure> for RemoteError {
 impl From<HttpError> for Failure {
     fn from(error: HttpError) -> Self {
         Self::new(match error {
-            HttpError::Unreachable(detail) => RemoteError::Unreachable(detail),
+            HttpError::Unreachable(detail) | HttpError::Tls(detail) => RemoteError::Unreachable(detail),
             HttpError::TimedOut(detail) => RemoteError::TimedOut(detail),
             HttpError::TooLarge(detail) | HttpError::Redirect(detail) | HttpError::Protocol(detail) => {
                 RemoteError::Protocol(detail)
@@ -231,8 +231,11 @@ impl From<HttpError> for Failure {
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
         Self::new(match error {
-            // Whatever the store's trouble is, a person has to mend it before there is a token.
-            AuthError::LoginRequired(detail) | AuthError::Store(detail) => RemoteError::LoginRequired(detail),
+            AuthError::LoginRequired(detail) => RemoteError::LoginRequired(detail),
+            // The login may be fine: a full disk or a locked keyring is no reason to log in again.
+            AuthError::Store(detail) => {
+                RemoteError::Server(format!("nothing was asked, the credential store fails: {detail}"))
+            }
             AuthError::SecretRequired(detail) => RemoteError::SecretRequired(detail),
             AuthError::Unreachable(HttpError::TimedOut(detail)) => {
                 RemoteError::TimedOut(format!("identity provider: {detail}"))
