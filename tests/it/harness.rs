@@ -54,6 +54,8 @@ impl Bench {
         let server = DemoServer::start(options).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let remote = connect_as(&server, dir.path(), wsg).await;
+        // What connecting costs is no part of what a test counts.
+        server.reset_counters();
         let (fs, clock) = filesystem(remote.clone(), quick(config), dir.path()).await;
         Self {
             server,
