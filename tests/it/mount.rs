@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pwfs::cli::demo::check;
@@ -15,6 +16,7 @@ use pwfs::fs::Appearance;
 use pwfs::fuse::mountpoint;
 use pwfs::fuse::session::{Access, Unmounted};
 use pwfs::model::DocumentKind;
+use pwfs::remote::Remote;
 use pwfs::tree::TreeConfig;
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
@@ -25,6 +27,7 @@ use crate::harness::{connect, small};
 mod changes;
 mod kernel;
 mod lifecycle;
+mod panics;
 mod process;
 mod programs;
 mod stalls;
@@ -172,9 +175,15 @@ async fn start(
     mountpoint: &Path,
     settings: &Settings,
 ) -> Result<Daemon, DaemonError> {
-    let plan = MountPlan {
+    let plan = plan(connect(server, dir).await, dir, mountpoint, settings);
+    Daemon::start(plan, &Handle::current()).await
+}
+
+/// A mount of `remote` for a test.
+fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Settings) -> MountPlan {
+    MountPlan {
         mountpoint: mountpoint.to_owned(),
-        remote: connect(server, dir).await,
+        remote,
         tree: TreeConfig {
             confirm_after: Duration::from_millis(1),
             ..settings.tree.clone()
@@ -188,8 +197,7 @@ async fn start(
         },
         cache_dir: dir.join("cache"),
         access: Access::Owner,
-    };
-    Daemon::start(plan, &Handle::current()).await
+    }
 }
 
 /// Runs what touches the mount away from the threads that answer it.
