@@ -165,7 +165,7 @@ async fn a_document_reads_the_same_by_every_system_call() {
     }
     for copying in [
         "cp",
-        "cp --reflink=never --sparse=never",
+        "cp --remove-destination --reflink=never --sparse=never",
         "install",
         "git hash-object --no-filters",
     ] {
