@@ -15,6 +15,7 @@ pub mod login;
 pub mod mount;
 pub mod output;
 pub mod session;
+pub mod simulate;
 
 use crate::auth::renewals;
 

@@ -10,6 +10,7 @@
 //! Where things are, under [`DemoServer::base_url`]: the identity service at the root (`/connect/…`), the gateway
 //! at `/ws`, the admin API at `/admin`.
 
+mod accounts;
 mod admin;
 mod awkward;
 mod bridge;
@@ -17,7 +18,11 @@ mod dispatch;
 mod fault;
 mod files;
 mod ims;
+pub mod knobs;
 mod listener;
+pub mod oracle;
+mod payload;
+mod platform;
 mod reply;
 mod seed;
 mod traffic;
@@ -32,7 +37,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -44,16 +48,16 @@ use self::dispatch::Demo;
 use self::fault::FaultTable;
 use self::ims::Ims;
 use self::ims::grants::{App, Grants};
+use self::knobs::{Knobs, Panel};
 use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
 use self::wsg::Gateway;
 use self::wsg::paging::SkipTokens;
 
+pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
-pub use self::world::{
-    Access, ExpectedDocument, ExpectedFolder, InPlace, Sizes, VersionGuids, World, WorldError,
-};
+pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
 
 /// `server:datasource` of the demo; a host that cannot exist outside.
 const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
@@ -77,22 +81,10 @@ pub struct DemoOptions {
     pub folders: usize,
     /// The same seed gives the same world.
     pub seed: u64,
-    /// Waited before every answer.
-    pub latency: Duration,
-    /// Rows of a page, and the most that `$top` can ask for; at least 1.
-    pub page_size: u64,
-    /// False ignores `Range` headers.
-    pub ranges: bool,
-    /// False ignores `SkipToken` headers.
-    pub skip_token: bool,
-    /// Which document keeps its GUID when a version is made.
-    pub version_guids: VersionGuids,
     /// Signs in without showing a page.
     pub auto_consent: bool,
-    /// How long access tokens live; told in whole seconds.
-    pub token_lifetime: Duration,
-    /// Whether listings state every size.
-    pub sizes: Sizes,
+    /// How it settles what the fact sheet leaves open.
+    pub knobs: Knobs,
 }
 
 impl Default for DemoOptions {
@@ -102,14 +94,8 @@ impl Default for DemoOptions {
             documents: 400,
             folders: 60,
             seed: 1,
-            latency: Duration::ZERO,
-            page_size: 100,
-            ranges: true,
-            skip_token: true,
-            version_guids: VersionGuids::Keep,
             auto_consent: true,
-            token_lifetime: Duration::from_secs(3600),
-            sizes: Sizes::Listed,
+            knobs: Knobs::default(),
         }
     }
 }
@@ -256,6 +242,22 @@ impl DemoServer {
         self.demo.traffic.wait_for(kind, count).await;
     }
 
+    /// How the server settles what the fact sheet leaves open, at present.
+    pub fn knobs(&self) -> Arc<Knobs> {
+        self.demo.knobs.now()
+    }
+
+    /// Turns knobs while it runs; the next request sees them.
+    pub fn turn(&self, change: impl FnOnce(&mut Knobs)) {
+        let turned = self.demo.knobs.turn(|knobs| {
+            change(knobs);
+            Ok::<_, std::convert::Infallible>(())
+        });
+        match turned {
+            Ok(()) => {}
+        }
+    }
+
     /// The datasource.
     pub fn world(&self) -> Arc<World> {
         Arc::clone(self.demo.world())
@@ -274,6 +276,7 @@ impl Drop for DemoServer {
 fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
     let issuer = format!("http://{address}");
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
+    let knobs = Arc::new(Panel::new(options.knobs.clone()));
     let app = |client_id: &str, secret: Option<&str>| App {
         client_id: client_id.to_owned(),
         secret: secret.map(str::to_owned),
@@ -282,23 +285,20 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
     let apps = vec![app(NATIVE_CLIENT, None), app(WEB_CLIENT, Some(WEB_SECRET))];
     Demo {
         ims: Ims {
-            grants: Grants::new(apps, options.token_lifetime, issuer.clone()),
+            grants: Grants::new(apps, options.knobs.token_lifetime, issuer.clone()),
             issuer,
             auto_consent: options.auto_consent,
         },
         gateway: Gateway {
-            world: World::build(options),
+            world: World::build(options, Arc::clone(&knobs)),
             tokens: SkipTokens::new(),
-            page_size: options.page_size.max(1),
-            ranges: options.ranges,
-            skip_token: options.skip_token,
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),
         },
         faults: FaultTable::new(),
         traffic: Traffic::new(),
-        latency: options.latency,
+        knobs,
         salt: AtomicU64::new(0),
     }
 }

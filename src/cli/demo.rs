@@ -4,17 +4,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::failure::{CliError, ErrorKind};
 use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
+use super::simulate::ServerArgs;
 use crate::daemon::{Daemon, MountPlan, blocking};
-use crate::demo::{DemoOptions, DemoServer, VersionGuids};
+use crate::demo::DemoServer;
 use crate::fs::Appearance;
 use crate::fuse::session::Access;
 use crate::http::HttpClient;
@@ -42,63 +42,14 @@ pub struct DemoArgs {
     /// Do the tour unattended: read everything, compare every byte, try to write, change things and look
     #[arg(long)]
     check: bool,
-    /// Documents in the project, about
-    #[arg(long, default_value_t = DemoOptions::default().documents)]
-    documents: usize,
-    /// Folders in the project, about
-    #[arg(long, default_value_t = DemoOptions::default().folders)]
-    folders: usize,
-    /// Another project of the same kind
-    #[arg(long, default_value_t = DemoOptions::default().seed)]
-    seed: u64,
-    /// How long the server takes for each answer
-    #[arg(long, value_name = "TIME", value_parser = super::mount::duration, default_value = "0s")]
-    latency: Duration,
-    /// Rows the server sends at once
-    #[arg(long, value_name = "ROWS", default_value_t = DemoOptions::default().page_size)]
-    page_size: u64,
-    /// Have the server ignore Range
-    #[arg(long)]
-    no_range: bool,
-    /// Have the server ignore SkipToken
-    #[arg(long)]
-    no_skiptoken: bool,
-    /// Which document keeps its GUID when a version is made
-    #[arg(long, value_enum, default_value_t = Guids::Keep)]
-    version_guids: Guids,
-}
-
-/// Which document keeps its GUID when a version is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Guids {
-    /// The active one
-    Keep,
-    /// The superseded one
-    New,
-}
-
-impl DemoArgs {
-    fn options(&self) -> DemoOptions {
-        DemoOptions {
-            documents: self.documents,
-            folders: self.folders,
-            seed: self.seed,
-            latency: self.latency,
-            page_size: self.page_size,
-            ranges: !self.no_range,
-            skip_token: !self.no_skiptoken,
-            version_guids: match self.version_guids {
-                Guids::Keep => VersionGuids::Keep,
-                Guids::New => VersionGuids::New,
-            },
-            ..DemoOptions::default()
-        }
-    }
+    /// The server.
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// Runs the demo to its end.
 pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
-    let server = DemoServer::start(args.options()).await.map_err(|error| {
+    let server = DemoServer::start(args.server.options()).await.map_err(|error| {
         CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start")
     })?;
     let place = Place::make(&args.dir)?;

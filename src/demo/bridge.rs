@@ -7,7 +7,8 @@ use crate::demo::files::{FileFormat, Recipe};
 use crate::demo::{DemoOptions, awkward};
 use crate::model::{Guid, Timestamp};
 
-use super::world::{Access, Content, DocumentClass, NewDocument, NewFolder, Sizes, State};
+use super::knobs::FileSizeAs;
+use super::world::{Access, Content, DocumentClass, NewDocument, NewFolder, State};
 
 /// Name of the one root work area.
 pub(super) const PROJECT: &str = "Leven Estuary Crossing";
@@ -100,7 +101,7 @@ pub(super) fn build(state: &mut State, options: &DemoOptions) {
     }
     let temporary = child(state, project, "07 Temporary Works");
     set_work_area(state, temporary);
-    specials(state, project, options.sizes);
+    specials(state, project, options.knobs.filesize_as);
     awkward::build(state, project);
     let standards = folder(state, None, "Company Standards");
     let blocks = folder(state, Some(standards), "CAD Blocks");
@@ -113,7 +114,7 @@ pub(super) fn build(state: &mut State, options: &DemoOptions) {
 }
 
 /// What no plain shelf holds.
-fn specials(state: &mut State, project: Guid, sizes: Sizes) {
+fn specials(state: &mut State, project: Guid, sizes: FileSizeAs) {
     let general = folder(state, Some(project), "00 General");
     let size = LARGE_FILE;
     place(state, general, "LEC-GEN-RPT-0001.pdf", "Tender Drawing Set", size);
@@ -124,7 +125,7 @@ fn specials(state: &mut State, project: Guid, sizes: Sizes) {
         "Design Basis Report",
         310_000,
     );
-    if sizes == Sizes::AbsentForOne
+    if sizes == FileSizeAs::AbsentForOne
         && let Some(row) = state.document_mut(report)
     {
         row.listed_size = None;

@@ -12,16 +12,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 
 use super::fault::{Effect, FaultId, FaultTable};
 use super::ims::{self, Ims};
+use super::knobs::Panel;
 use super::listener::Scissors;
+use super::payload::Payload;
 use super::reply::Reply;
 use super::seed::mix;
 use super::traffic::{LoggedRequest, RequestKind, Traffic};
 use super::wsg::{self, Call, Gateway, Login, SKIP_TOKEN, Twist};
-use super::{admin, world};
+use super::{admin, platform, world};
 
 /// The largest request body taken: an admin request may carry a file in base64.
 const BODY_LIMIT: usize = 64 << 20;
@@ -32,7 +35,7 @@ pub(super) struct Demo {
     pub(super) gateway: Gateway,
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
-    pub(super) latency: Duration,
+    pub(super) knobs: Arc<Panel>,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
 }
@@ -91,12 +94,15 @@ pub(super) async fn handle(
     });
     let kind = match &call {
         Some(call) => call.kind,
-        None => ims::kind_of(path).unwrap_or(RequestKind::Other),
+        None => ims::kind_of(path)
+            .or_else(|| platform::kind_of(path))
+            .unwrap_or(RequestKind::Other),
     };
     let subject = call.as_ref().and_then(|call| call.subject);
     demo.traffic.record(logged(&parts, kind, call.as_ref()));
-    if !demo.latency.is_zero() {
-        tokio::time::sleep(demo.latency).await;
+    let knobs = demo.knobs.now();
+    if !knobs.latency.is_zero() {
+        tokio::time::sleep(knobs.latency).await;
     }
     let mut twist = Twist::default();
     let mut delivery = Delivery::Whole;
@@ -118,7 +124,7 @@ pub(super) async fn handle(
             }
             Effect::MalformedJson => {
                 let mut reply = Reply::json(StatusCode::OK, &json!(null));
-                reply.body = Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a");
+                reply.body = Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a").into();
                 return send(reply, &Delivery::Whole, &demo);
             }
             Effect::HtmlLogin => return send(ims::login_page(), &Delivery::Whole, &demo),
@@ -143,11 +149,17 @@ pub(super) async fn handle(
         Some(call) => {
             // After any hanging: a token may have ended meanwhile.
             let login = demo.login(&parts.headers);
-            let reply = demo.gateway.answer(call, &parts.headers, &login, twist).await;
+            let reply = demo
+                .gateway
+                .answer(call, &parts.headers, &login, twist, &knobs)
+                .await;
             wsg::with_server_headers(reply, &parts.headers)
         }
         None if ims::kind_of(path).is_some() => {
             demo.ims.answer(&parts.method, path, query, &parts.headers, &body)
+        }
+        None if platform::kind_of(path).is_some() => {
+            platform::answer(&demo, &parts.method, path, query, &parts.headers)
         }
         None => Reply::empty(StatusCode::NOT_FOUND),
     };
@@ -201,8 +213,8 @@ fn status_reply(
 fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len();
     let body = match delivery {
-        Delivery::Whole => Body::from(reply.body),
-        Delivery::Broken(after) => broken(cut(&reply.body, *after)),
+        Delivery::Whole => whole(reply.body),
+        Delivery::Broken(after) => broken(reply.body.part(0, *after)),
         Delivery::Stalled(after, id) => stalled(&reply.body, *after, *id, demo),
     };
     let mut response = Response::new(body);
@@ -216,38 +228,40 @@ fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     response
 }
 
-fn cut(body: &Bytes, after: u64) -> Bytes {
-    let after = usize::try_from(after).unwrap_or(usize::MAX);
-    body.slice(..after.min(body.len()))
+/// Everything, made while it is sent where it is not at hand.
+fn whole(payload: Payload) -> Body {
+    match payload {
+        Payload::Bytes(bytes) => Body::from(bytes),
+        made @ Payload::Made { .. } => Body::from_stream(pieces(made).map(Ok::<_, io::Error>)),
+    }
+}
+
+fn pieces(payload: Payload) -> impl Stream<Item = Bytes> {
+    futures_util::stream::unfold(payload, |rest| async move { rest.next() })
 }
 
 /// The first part, flushed, and then an error, which ends the connection before the announced length.
-fn broken(start: Bytes) -> Body {
-    let steps = futures_util::stream::unfold(Some(start), |start| async move {
-        if let Some(start) = start {
-            return Some((Ok(start), None));
-        }
+fn broken(start: Payload) -> Body {
+    let end = futures_util::stream::once(async {
         // Gives the connection a turn, in which it flushes what it has.
         tokio::task::yield_now().await;
-        Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
     });
-    Body::from_stream(steps)
+    Body::from_stream(pieces(start).map(Ok).chain(end))
 }
 
 /// The first part, and the rest when the fault is cleared.
-fn stalled(body: &Bytes, after: u64, id: FaultId, demo: &Arc<Demo>) -> Body {
-    let start = cut(body, after);
-    let rest = body.slice(start.len()..);
-    let parts = [Some(start), Some(rest), None];
-    let steps = futures_util::stream::unfold(
-        (parts.into_iter(), Arc::clone(demo), 0_u8),
-        move |(mut parts, demo, number)| async move {
-            let part = parts.next().flatten()?;
-            if number == 1 {
-                demo.faults.until_cleared(id).await;
-            }
-            Some((Ok::<_, io::Error>(part), (parts, demo, number + 1)))
-        },
-    );
-    Body::from_stream(steps)
+fn stalled(body: &Payload, after: u64, id: FaultId, demo: &Arc<Demo>) -> Body {
+    let start = body.part(0, after);
+    let rest = body.part(after, u64::MAX);
+    let demo = Arc::clone(demo);
+    let wait = futures_util::stream::once(async move {
+        demo.faults.until_cleared(id).await;
+        Bytes::new()
+    });
+    let all = pieces(start).chain(wait).chain(pieces(rest));
+    Body::from_stream(
+        all.filter(|piece| std::future::ready(!piece.is_empty()))
+            .map(Ok::<_, io::Error>),
+    )
 }

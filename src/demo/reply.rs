@@ -5,13 +5,15 @@ use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::payload::Payload;
+
 /// Status, headers and the whole body; the length header is written when it is sent.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     /// A list, not a map: an answer has a handful, and travels as an error too.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) body: Bytes,
+    pub(super) body: Payload,
 }
 
 impl Reply {
@@ -19,19 +21,19 @@ impl Reply {
         Self {
             status,
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Payload::Bytes(Bytes::new()),
         }
     }
 
     pub(super) fn json(status: StatusCode, value: &Value) -> Self {
         let mut reply = Self::empty(status);
-        reply.body = Bytes::from(value.to_string());
+        reply.body = value.to_string().into();
         reply.with(CONTENT_TYPE, "application/json; charset=utf-8")
     }
 
     pub(super) fn html(status: StatusCode, page: String) -> Self {
         let mut reply = Self::empty(status);
-        reply.body = Bytes::from(page);
+        reply.body = page.into();
         reply.with(CONTENT_TYPE, "text/html; charset=utf-8")
     }
 

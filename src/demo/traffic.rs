@@ -43,6 +43,24 @@ pub enum RequestKind {
     User,
     /// `$file`.
     File,
+    /// `FileAccess.FileAccessKey` of a document.
+    FileAccess,
+    /// A signed URL at the second origin.
+    Blob,
+    /// `MetaSchema` and `Policies`.
+    Schema,
+    /// A saved search.
+    SavedSearch,
+    /// `/connect/introspect`.
+    Introspection,
+    /// `/connect/endsession`.
+    EndSession,
+    /// `/itwins` of the platform.
+    ITwins,
+    /// `/workarea` of the platform.
+    WorkAreas,
+    /// `/storage` of the platform.
+    Storage,
     /// A method WSG would change something by.
     Mutation,
     /// Anything else, mostly mistakes.
@@ -51,7 +69,7 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// Every kind, for tables and parsing.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 26] = [
         Self::Discovery,
         Self::Authorize,
         Self::Token,
@@ -67,6 +85,15 @@ impl RequestKind {
         Self::FindIds,
         Self::User,
         Self::File,
+        Self::FileAccess,
+        Self::Blob,
+        Self::Schema,
+        Self::SavedSearch,
+        Self::Introspection,
+        Self::EndSession,
+        Self::ITwins,
+        Self::WorkAreas,
+        Self::Storage,
         Self::Mutation,
         Self::Other,
     ];

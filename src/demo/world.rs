@@ -5,13 +5,17 @@
 
 mod changes;
 mod state;
+mod view;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::demo::accounts::DEFAULT_EMAIL;
 use crate::demo::files::Recipe;
+use crate::demo::knobs::Panel;
+use crate::demo::payload::Payload;
 use crate::demo::{DemoOptions, bridge};
 use crate::model::{DocumentKind, Guid, Timestamp};
 
@@ -19,6 +23,7 @@ pub use self::changes::{InPlace, WorldError};
 pub(super) use self::state::{
     Content, DocumentClass, DocumentRow, FolderRow, NewDocument, NewFolder, State, TimeStyle,
 };
+pub(super) use self::view::View;
 
 /// Bytes of made files kept in memory: a few of the largest, so that ranged reads of one file make it once.
 const MADE_BYTES_KEPT: u64 = 48 << 20;
@@ -32,24 +37,6 @@ pub enum Access {
     SeeOnly,
     /// Nothing: it is absent from listings and answers 403 when asked for by id.
     Hidden,
-}
-
-/// Which document keeps its GUID when a version is made (fact sheet 7.22: real servers may do either).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionGuids {
-    /// The active document keeps its GUID; the superseded content gets a new one.
-    Keep,
-    /// The superseded document keeps its GUID; the active one gets a new one.
-    New,
-}
-
-/// Whether listings state every document's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sizes {
-    /// All do.
-    Listed,
-    /// One document with a file (the upload log's neighbour `LEC-GEN-RPT-0002.pdf`) has no `FileSize`.
-    AbsentForOne,
 }
 
 /// A folder as the account should see it.
@@ -103,16 +90,18 @@ pub struct ExpectedDocument {
 /// The demo datasource.
 pub struct World {
     state: Mutex<State>,
+    knobs: Arc<Panel>,
     made: moka::sync::Cache<Recipe, Bytes>,
 }
 
 impl World {
     /// Builds the bridge project; the same options give the same world.
-    pub(super) fn build(options: &DemoOptions) -> Arc<Self> {
-        let mut state = State::new(options.seed, options.version_guids);
+    pub(super) fn build(options: &DemoOptions, knobs: Arc<Panel>) -> Arc<Self> {
+        let mut state = State::new(options.seed);
         bridge::build(&mut state, options);
         Arc::new(Self {
             state: Mutex::new(state),
+            knobs,
             made: moka::sync::Cache::builder()
                 .max_capacity(MADE_BYTES_KEPT)
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
@@ -122,29 +111,37 @@ impl World {
 
     /// Every document in every version, in order of creation.
     pub fn documents(&self) -> Vec<ExpectedDocument> {
-        self.with(|state| {
-            state
-                .all_documents()
-                .into_iter()
-                .map(|row| expected_document(state, row))
-                .collect()
-        })
+        self.documents_for(DEFAULT_EMAIL)
     }
 
     /// Every folder, in order of creation.
     pub fn folders(&self) -> Vec<ExpectedFolder> {
-        self.with(|state| {
-            state
-                .all_folders()
-                .into_iter()
-                .map(|row| expected_folder(state, row))
+        self.folders_for(DEFAULT_EMAIL)
+    }
+
+    /// Every document in every version as this account should see it, in order of creation.
+    pub fn documents_for(&self, account: &str) -> Vec<ExpectedDocument> {
+        self.view(account, |view| {
+            view.all_documents()
+                .map(|row| expected_document(view, &row))
+                .collect()
+        })
+    }
+
+    /// Every folder as this account should see it, in order of creation.
+    pub fn folders_for(&self, account: &str) -> Vec<ExpectedFolder> {
+        self.view(account, |view| {
+            view.all_folders()
+                .map(|row| expected_folder(view, &row))
                 .collect()
         })
     }
 
     /// One document, by its GUID.
     pub fn document(&self, guid: Guid) -> Option<ExpectedDocument> {
-        self.with(|state| state.document(guid).map(|row| expected_document(state, row)))
+        self.view(DEFAULT_EMAIL, |view| {
+            view.document(guid).map(|row| expected_document(view, &row))
+        })
     }
 
     /// The folder at these raw names from the root down.
@@ -167,15 +164,20 @@ impl World {
     /// The bytes `$file` delivers, whatever the account's rights; `None` without a document or file.
     pub fn content(&self, guid: Guid) -> Option<Bytes> {
         let content = self.with(|state| state.document(guid).map(|row| row.content.clone()))?;
-        self.bytes_of(&content)
+        self.payload_of(&content).map(|payload| payload.whole())
     }
 
-    /// The bytes a row's content stands for; making them may take tens of milliseconds.
-    pub(super) fn bytes_of(&self, content: &Content) -> Option<Bytes> {
+    /// What a row's content stands for; making it may take tens of milliseconds.
+    pub(super) fn payload_of(&self, content: &Content) -> Option<Payload> {
         match content {
             Content::Nothing => None,
-            Content::Given(bytes) => Some(bytes.clone()),
-            Content::Made(recipe) => Some(self.made.get_with(*recipe, || Bytes::from(recipe.make()))),
+            Content::Given(bytes) => Some(bytes.clone().into()),
+            Content::Made(recipe) => Some(self.made.get_with(*recipe, || Bytes::from(recipe.make())).into()),
+            Content::Oracle { origin, size } => Some(Payload::Made {
+                origin: *origin,
+                start: 0,
+                end: *size,
+            }),
         }
     }
 
@@ -184,35 +186,40 @@ impl World {
         look(&self.state.lock())
     }
 
+    /// Looks at it as one account does; `look` must be short and must not call back.
+    pub(super) fn view<R>(&self, account: &str, look: impl FnOnce(View<'_>) -> R) -> R {
+        look(View::new(&self.state.lock(), account))
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         change(&mut self.state.lock())
     }
 }
 
-fn expected_folder(state: &State, row: &FolderRow) -> ExpectedFolder {
+fn expected_folder(view: View<'_>, row: &FolderRow) -> ExpectedFolder {
     ExpectedFolder {
         guid: row.guid,
         parent: row.parent,
-        path: state.path_of(row.guid),
+        path: view.path_of(row.guid),
         listable: row.access == Access::Full,
-        listed: row.access != Access::Hidden && row.parent.is_none_or(|parent| state.reachable(parent)),
+        listed: row.access != Access::Hidden && row.parent.is_none_or(|parent| view.reachable(parent)),
         work_area: row.work_area,
     }
 }
 
-fn expected_document(state: &State, row: &DocumentRow) -> ExpectedDocument {
+fn expected_document(view: View<'_>, row: &DocumentRow) -> ExpectedDocument {
     ExpectedDocument {
         guid: row.guid,
         folder_guid: row.folder,
-        path: state.path_of(row.folder),
+        path: view.path_of(row.folder),
         name: row.name.clone(),
         file_name: row.file_name.clone(),
         size: row.content.size(),
         listed_size: row.listed_size,
         version: row.version.clone(),
         active: row.active,
-        readable: row.access == Access::Full && row.content != Content::Nothing && state.may_list(row.folder),
-        listed: row.access != Access::Hidden && state.reachable(row.folder),
+        readable: row.access == Access::Full && row.content != Content::Nothing && view.may_list(row.folder),
+        listed: row.access != Access::Hidden && view.reachable(row.folder),
         kind: match row.class {
             DocumentClass::FlatSet | DocumentClass::LogicalSet => DocumentKind::Set,
             DocumentClass::Document if row.file_name.is_some() => DocumentKind::File,

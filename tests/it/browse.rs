@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pwfs::demo::DemoOptions;
+use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode};
 use pwfs::model::DocumentKind;
 use pwfs::tree::TreeConfig;
 
@@ -41,9 +42,12 @@ async fn the_tree_is_the_world_with_skip_tokens() {
 #[tokio::test]
 async fn the_tree_is_the_world_by_skip_and_without_ranges() {
     check_whole_tree(DemoOptions {
-        skip_token: false,
-        page_size: 7,
-        ranges: false,
+        knobs: Knobs {
+            skip_token: SkipTokenMode::Ignored,
+            page_size: 7,
+            ranges: Ranges::Ignored,
+            ..Knobs::default()
+        },
         ..small()
     })
     .await;

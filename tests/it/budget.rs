@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 
 use futures_util::future::join_all;
+use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode};
 use pwfs::demo::{DemoOptions, RequestKind};
 use pwfs::fs::{Attr, Kind, Lookup};
 use pwfs::remote::wsg::{PageMode, WsgOptions};
@@ -16,7 +17,14 @@ const PAGE: usize = 10;
 
 async fn paged(skip_token: bool, page_mode: PageMode) -> Bench {
     let options = DemoOptions {
-        skip_token,
+        knobs: Knobs {
+            skip_token: if skip_token {
+                SkipTokenMode::OptIn
+            } else {
+                SkipTokenMode::Ignored
+            },
+            ..Knobs::default()
+        },
         ..small()
     };
     let wsg = WsgOptions {
@@ -166,7 +174,17 @@ async fn large(bench: &Bench) -> (Attr, Vec<u8>) {
 #[tokio::test]
 async fn sixty_four_readers_of_one_file_cost_one_download() {
     for ranges in [true, false] {
-        let bench = Bench::with(DemoOptions { ranges, ..small() }, TreeConfig::default()).await;
+        let bench = Bench::with(
+            DemoOptions {
+                knobs: Knobs {
+                    ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+                    ..Knobs::default()
+                },
+                ..small()
+            },
+            TreeConfig::default(),
+        )
+        .await;
         let (attr, truth) = large(&bench).await;
         bench.server.reset_counters();
         // Each at a place of its own, some of them the last bytes of all.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use pwfs::cli::demo::visitor::sign_in_to_demo;
-use pwfs::demo::{Access, DemoOptions, Effect, Fault, RequestKind, Sizes};
+use pwfs::demo::knobs::{FileSizeAs, Knobs, Ranges, SkipTokenMode};
+use pwfs::demo::{Access, DemoOptions, Effect, Fault, RequestKind};
 use pwfs::fs::error::FsError;
 use pwfs::fs::{Attr, Lookup};
 use pwfs::http::HttpClient;
@@ -584,7 +585,13 @@ async fn what_arrived_before_a_stall_is_served_meanwhile() {
 #[tokio::test]
 async fn a_broken_download_goes_on_where_it_broke_or_begins_again() {
     for ranges in [true, false] {
-        let options = DemoOptions { ranges, ..small() };
+        let options = DemoOptions {
+            knobs: Knobs {
+                ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+                ..Knobs::default()
+            },
+            ..small()
+        };
         let bench = Bench::with(options, TreeConfig::default()).await;
         let (folder, _, documents) = bench.stock("Scene", 1).await;
         let attr = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
@@ -727,7 +734,10 @@ async fn a_refused_document_is_asked_again_after_permission_ttl() {
 /// A folder with a document whose length is not listed, and its path.
 async fn unmeasured() -> (Bench, Attr, [&'static str; 3]) {
     let options = DemoOptions {
-        sizes: Sizes::AbsentForOne,
+        knobs: Knobs {
+            filesize_as: FileSizeAs::AbsentForOne,
+            ..Knobs::default()
+        },
         ..small()
     };
     let bench = Bench::with(options, TreeConfig::default()).await;
@@ -880,8 +890,15 @@ async fn a_departure_that_cannot_be_asked_about_is_no_departure() {
 async fn a_token_that_ends_between_two_pages_costs_one_refresh() {
     for skip_token in [true, false] {
         let options = DemoOptions {
-            skip_token,
-            page_size: 5,
+            knobs: Knobs {
+                skip_token: if skip_token {
+                    SkipTokenMode::OptIn
+                } else {
+                    SkipTokenMode::Ignored
+                },
+                page_size: 5,
+                ..Knobs::default()
+            },
             ..small()
         };
         let bench = Bench::with(options, TreeConfig::default()).await;
@@ -898,8 +915,15 @@ async fn a_token_that_ends_between_two_pages_costs_one_refresh() {
 async fn a_page_that_fails_in_the_middle_never_leaves_a_short_listing() {
     for skip_token in [true, false] {
         let options = DemoOptions {
-            skip_token,
-            page_size: 5,
+            knobs: Knobs {
+                skip_token: if skip_token {
+                    SkipTokenMode::OptIn
+                } else {
+                    SkipTokenMode::Ignored
+                },
+                page_size: 5,
+                ..Knobs::default()
+            },
             ..small()
         };
         let bench = Bench::with(options, TreeConfig::default()).await;
@@ -1071,7 +1095,13 @@ async fn a_hidden_folder_or_document_answers_eacces_and_never_enoent_while_it_is
 #[tokio::test]
 async fn a_wrong_length_makes_a_new_inode_of_the_true_length_for_one_download() {
     for (ranges, delta) in [(true, 700), (true, -700), (false, 700), (false, -700)] {
-        let options = DemoOptions { ranges, ..small() };
+        let options = DemoOptions {
+            knobs: Knobs {
+                ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+                ..Knobs::default()
+            },
+            ..small()
+        };
         let bench = Bench::with(options, TreeConfig::default()).await;
         let (folder, _, documents) = bench.stock("Scene", 3).await;
         let old = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
@@ -1101,7 +1131,13 @@ async fn a_wrong_length_makes_a_new_inode_of_the_true_length_for_one_download() 
 #[tokio::test]
 async fn a_tag_that_changes_with_every_answer_never_mixes_two_downloads() {
     for ranges in [true, false] {
-        let options = DemoOptions { ranges, ..small() };
+        let options = DemoOptions {
+            knobs: Knobs {
+                ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+                ..Knobs::default()
+            },
+            ..small()
+        };
         let bench = Bench::with(options, TreeConfig::default()).await;
         let (folder, _, documents) = bench.stock("Scene", 3).await;
         let attr = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
@@ -1131,8 +1167,11 @@ async fn a_tag_that_changes_with_every_answer_never_mixes_two_downloads() {
 async fn a_document_without_a_listed_length_is_learnt_by_its_lookup() {
     for ranges in [true, false] {
         let options = DemoOptions {
-            sizes: Sizes::AbsentForOne,
-            ranges,
+            knobs: Knobs {
+                filesize_as: FileSizeAs::AbsentForOne,
+                ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+                ..Knobs::default()
+            },
             ..small()
         };
         let bench = Bench::with(options, TreeConfig::default()).await;
@@ -1188,7 +1227,10 @@ async fn a_document_without_a_listed_length_is_learnt_by_its_lookup() {
 async fn a_length_that_cannot_be_learnt_is_an_error_and_not_zero() {
     let bench = Bench::with(
         DemoOptions {
-            sizes: Sizes::AbsentForOne,
+            knobs: Knobs {
+                filesize_as: FileSizeAs::AbsentForOne,
+                ..Knobs::default()
+            },
             ..small()
         },
         TreeConfig::default(),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind, VersionGuids};
+use pwfs::demo::knobs::{Knobs, SkipTokenMode, VersionGuids};
+use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
 use pwfs::fs::Attr;
 use pwfs::model::Guid;
 use pwfs::remote::wsg::WsgOptions;
@@ -198,7 +199,10 @@ async fn a_silent_folder_delays_no_other_one() {
 #[tokio::test]
 async fn a_first_listing_whose_pages_keep_coming_is_waited_for_and_a_caller_leaves_after_two_minutes() {
     let options = DemoOptions {
-        page_size: 5,
+        knobs: Knobs {
+            page_size: 5,
+            ..Knobs::default()
+        },
         ..small()
     };
     let bench = Bench::with(options, TreeConfig::default()).await;
@@ -283,7 +287,14 @@ async fn check_shifting(skip_token: bool, held: bool) {
     ];
     for (what, change) in changes {
         let options = DemoOptions {
-            skip_token,
+            knobs: Knobs {
+                skip_token: if skip_token {
+                    SkipTokenMode::OptIn
+                } else {
+                    SkipTokenMode::Ignored
+                },
+                ..Knobs::default()
+            },
             ..small()
         };
         let wsg = WsgOptions {
@@ -330,7 +341,10 @@ async fn a_listing_that_shifts_between_token_pages_loses_no_row() {
 #[tokio::test]
 async fn a_row_that_jumps_past_the_pages_while_another_leaves_is_found_by_its_id() {
     let options = DemoOptions {
-        skip_token: false,
+        knobs: Knobs {
+            skip_token: SkipTokenMode::Ignored,
+            ..Knobs::default()
+        },
         ..small()
     };
     let wsg = WsgOptions {
@@ -408,7 +422,10 @@ async fn a_directory_read_in_pieces_is_one_snapshot_whatever_happens_meanwhile()
         (9, VersionGuids::New),
     ] {
         let options = DemoOptions {
-            version_guids,
+            knobs: Knobs {
+                version_guids,
+                ..Knobs::default()
+            },
             ..small()
         };
         let bench = Bench::with(options, TreeConfig::default()).await;

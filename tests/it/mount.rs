@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use pwfs::cli::demo::check;
 use pwfs::daemon::{Daemon, DaemonError, MountPlan};
-use pwfs::demo::{DemoOptions, DemoServer, ExpectedDocument, VersionGuids};
+use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode, VersionGuids};
+use pwfs::demo::{DemoOptions, DemoServer, ExpectedDocument};
 use pwfs::fs::Appearance;
 use pwfs::fuse::mountpoint;
 use pwfs::fuse::session::{Access, Unmounted};
@@ -265,9 +266,12 @@ async fn the_tour_finds_nothing_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tour_finds_nothing_wrong_when_versions_get_new_guids() {
     check_tour(DemoOptions {
-        version_guids: VersionGuids::New,
-        ranges: false,
-        skip_token: false,
+        knobs: Knobs {
+            version_guids: VersionGuids::New,
+            ranges: Ranges::Ignored,
+            skip_token: SkipTokenMode::Ignored,
+            ..Knobs::default()
+        },
         ..small()
     })
     .await;

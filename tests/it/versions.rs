@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pwfs::demo::{DemoOptions, Effect, Fault, InPlace, RequestKind, VersionGuids};
+use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode, VersionGuids};
+use pwfs::demo::{DemoOptions, Effect, Fault, InPlace, RequestKind};
 use pwfs::fs::Attr;
 use pwfs::fs::error::FsError;
 use pwfs::model::Guid;
@@ -33,8 +34,11 @@ async fn shelves() -> Vec<Shelf> {
 
 async fn shelf(version_guids: VersionGuids, ranges: bool) -> Shelf {
     let options = DemoOptions {
-        version_guids,
-        ranges,
+        knobs: Knobs {
+            version_guids,
+            ranges: if ranges { Ranges::Served } else { Ranges::Ignored },
+            ..Knobs::default()
+        },
         ..small()
     };
     let bench = Bench::with(options, TreeConfig::default()).await;
@@ -435,8 +439,11 @@ async fn inode_numbers_are_the_same_after_a_remount_and_on_another_machine() {
     // The same seed is the same datasource, seen by a mount that shares nothing.
     let other = Bench::with(
         DemoOptions {
-            skip_token: false,
-            page_size: 11,
+            knobs: Knobs {
+                skip_token: SkipTokenMode::Ignored,
+                page_size: 11,
+                ..Knobs::default()
+            },
             ..small()
         },
         TreeConfig::default(),

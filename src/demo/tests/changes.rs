@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::demo::{DemoOptions, ExpectedDocument, InPlace, VersionGuids};
+use crate::demo::knobs::{Knobs, VersionGuids};
+use crate::demo::{DemoOptions, ExpectedDocument, InPlace};
 use crate::model::Guid;
 
 use super::client::{Bench, exchange};
@@ -66,7 +67,10 @@ async fn a_new_version_may_keep_the_guid_of_the_active_document() {
 async fn a_new_version_may_have_a_new_guid() {
     let version_guids = VersionGuids::New;
     let bench = Bench::new(DemoOptions {
-        version_guids,
+        knobs: Knobs {
+            version_guids,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

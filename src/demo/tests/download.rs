@@ -1,5 +1,6 @@
 //! `$file`.
 
+use crate::demo::knobs::{Knobs, Ranges};
 use crate::demo::{DemoOptions, ExpectedDocument};
 use crate::model::DocumentKind;
 
@@ -98,7 +99,10 @@ async fn if_range_gives_the_range_only_of_the_same_bytes() {
 #[tokio::test]
 async fn a_server_without_ranges_sends_the_whole_file() {
     let bench = Bench::new(DemoOptions {
-        ranges: false,
+        knobs: Knobs {
+            ranges: Ranges::Ignored,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;
@@ -140,9 +144,12 @@ async fn what_cannot_be_downloaded_says_why() {
 
 #[tokio::test]
 async fn a_size_may_be_absent_for_one_document() {
-    let sizes = crate::demo::Sizes::AbsentForOne;
+    let sizes = crate::demo::knobs::FileSizeAs::AbsentForOne;
     let bench = Bench::new(DemoOptions {
-        sizes,
+        knobs: Knobs {
+            filesize_as: sizes,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

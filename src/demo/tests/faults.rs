@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::demo::knobs::Knobs;
 use crate::demo::{DemoOptions, DemoServer, Effect, Fault, RequestKind};
 use crate::model::Guid;
 
@@ -122,7 +123,10 @@ async fn a_wrong_length_is_cleanly_framed() {
 #[tokio::test]
 async fn a_looping_token_never_ends() {
     let bench = Bench::new(DemoOptions {
-        page_size: 5,
+        knobs: Knobs {
+            page_size: 5,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

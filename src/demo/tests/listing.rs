@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::demo::knobs::{Knobs, SkipTokenMode};
 use crate::demo::{DemoOptions, ExpectedDocument};
 use crate::model::{DocumentKind, Guid};
 
@@ -241,7 +242,10 @@ async fn token_pages(bench: &Bench, tail: &str) -> Vec<Answer> {
 #[tokio::test]
 async fn both_ways_of_paging_give_every_row_once() {
     let bench = Bench::new(DemoOptions {
-        page_size: 7,
+        knobs: Knobs {
+            page_size: 7,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;
@@ -279,7 +283,10 @@ async fn both_ways_of_paging_give_every_row_once() {
 #[tokio::test]
 async fn a_token_page_can_be_asked_for_again_and_a_foreign_token_is_refused() {
     let bench = Bench::new(DemoOptions {
-        page_size: 7,
+        knobs: Knobs {
+            page_size: 7,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;
@@ -301,8 +308,11 @@ async fn a_token_page_can_be_asked_for_again_and_a_foreign_token_is_refused() {
 #[tokio::test]
 async fn a_server_without_skip_tokens_ignores_them() {
     let options = DemoOptions {
-        page_size: 7,
-        skip_token: false,
+        knobs: Knobs {
+            page_size: 7,
+            skip_token: SkipTokenMode::Ignored,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     };
     let bench = Bench::new(options).await;
@@ -389,7 +399,10 @@ async fn the_project_is_connected_to_an_itwin() {
 async fn every_answer_waits_as_long_as_asked() {
     let latency = std::time::Duration::from_millis(20);
     let bench = Bench::new(DemoOptions {
-        latency,
+        knobs: Knobs {
+            latency,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::demo::knobs::Knobs;
 use crate::demo::{DemoOptions, DemoServer, RequestKind};
 
 use super::client::{Answer, Bench, exchange};
@@ -352,7 +353,10 @@ async fn revoking_everything_ends_refresh_tokens_too() {
 async fn a_token_lives_as_long_as_asked() {
     let token_lifetime = std::time::Duration::ZERO;
     let bench = Bench::new(DemoOptions {
-        token_lifetime,
+        knobs: Knobs {
+            token_lifetime,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::demo::{Access, DemoOptions, RequestKind, VersionGuids};
+use crate::demo::knobs::{Knobs, VersionGuids};
+use crate::demo::{Access, DemoOptions, RequestKind};
 use crate::model::DocumentKind;
 
 use super::client::{Bench, exchange};
@@ -204,7 +205,10 @@ async fn anything_but_reading_is_refused_and_counted() {
 #[tokio::test]
 async fn requests_are_counted_logged_and_awaited() {
     let bench = Bench::new(DemoOptions {
-        version_guids: VersionGuids::New,
+        knobs: Knobs {
+            version_guids: VersionGuids::New,
+            ..Knobs::default()
+        },
         ..DemoOptions::default()
     })
     .await;

@@ -2,12 +2,15 @@
 //!
 //! Every change moves the world's clock on by about a minute, so two changes never share a time stamp.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use crate::demo::knobs::VersionGuids;
 use crate::model::{Guid, Timestamp};
 
 use super::state::{Content, DocumentClass, DocumentRow, NewDocument, NewFolder, State};
-use super::{Access, VersionGuids, World};
+use super::{Access, World};
 
 /// A change named something that is not there, or cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -158,11 +161,11 @@ impl World {
     /// Makes a new version with these bytes and returns the GUID of the now active document.
     pub fn new_version(&self, document: Guid, bytes: impl Into<Bytes>) -> Result<Guid, WorldError> {
         let content = Content::Given(bytes.into());
+        let guids = self.knobs.now().version_guids;
         self.change(|state| {
-            let row = file_of(state, document)?.clone();
+            let row = file_of(state, document)?.into_owned();
             let at = state.tick();
             let mut twin = state.twin(&row);
-            let guids = state.version_guids;
             let original = state
                 .document_mut(document)
                 .ok_or(WorldError::UnknownDocument(document))?;
@@ -284,7 +287,7 @@ fn known_folder(state: &State, folder: Guid) -> Result<(), WorldError> {
     }
 }
 
-fn file_of(state: &State, document: Guid) -> Result<&DocumentRow, WorldError> {
+fn file_of(state: &State, document: Guid) -> Result<Cow<'_, DocumentRow>, WorldError> {
     let row = state
         .document(document)
         .ok_or(WorldError::UnknownDocument(document))?;

@@ -1,14 +1,16 @@
 //! The rows of the demo datasource and their indexes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
 use crate::demo::files::Recipe;
+use crate::demo::oracle::Origin;
 use crate::demo::seed::{Dice, digest};
 use crate::model::{Guid, Timestamp};
 
-use super::{Access, VersionGuids};
+use super::Access;
 
 /// The moment the demo world stands at before anything changes; every made date lies before it.
 const PRESENT: &str = "2026-06-01T06:00:00Z";
@@ -21,6 +23,11 @@ pub(in crate::demo) enum Content {
     Nothing,
     Made(Recipe),
     Given(Bytes),
+    /// Made while it is sent, however long it is.
+    Oracle {
+        origin: Origin,
+        size: u64,
+    },
 }
 
 impl Content {
@@ -30,6 +37,7 @@ impl Content {
             Self::Nothing => 0,
             Self::Made(recipe) => recipe.size(),
             Self::Given(bytes) => u64::try_from(bytes.len()).expect("a length fits 64 bits"),
+            Self::Oracle { size, .. } => *size,
         }
     }
 }
@@ -180,11 +188,12 @@ pub(in crate::demo) struct State {
     serial: u64,
     clock: Timestamp,
     pub(in crate::demo) dice: Dice,
-    pub(super) version_guids: VersionGuids,
+    /// What single accounts may do, where that differs from what the row says.
+    rights: HashMap<Box<str>, HashMap<Guid, Access>>,
 }
 
 impl State {
-    pub(super) fn new(seed: u64, version_guids: VersionGuids) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             folders: HashMap::new(),
             documents: HashMap::new(),
@@ -193,7 +202,7 @@ impl State {
             serial: 0,
             clock: PRESENT.parse().expect("a literal time stamp"),
             dice: Dice::new(seed),
-            version_guids,
+            rights: HashMap::new(),
         }
     }
 
@@ -294,42 +303,45 @@ impl State {
         Some(row)
     }
 
-    pub(in crate::demo) fn folder(&self, guid: Guid) -> Option<&FolderRow> {
-        self.folders.get(&guid)
+    pub(in crate::demo) fn folder(&self, guid: Guid) -> Option<Cow<'_, FolderRow>> {
+        self.folders.get(&guid).map(Cow::Borrowed)
     }
 
     pub(in crate::demo) fn folder_mut(&mut self, guid: Guid) -> Option<&mut FolderRow> {
         self.folders.get_mut(&guid)
     }
 
-    pub(in crate::demo) fn document(&self, guid: Guid) -> Option<&DocumentRow> {
-        self.documents.get(&guid)
+    pub(in crate::demo) fn document(&self, guid: Guid) -> Option<Cow<'_, DocumentRow>> {
+        self.documents.get(&guid).map(Cow::Borrowed)
     }
 
     pub(in crate::demo) fn document_mut(&mut self, guid: Guid) -> Option<&mut DocumentRow> {
         self.documents.get_mut(&guid)
     }
 
-    pub(in crate::demo) fn folders_in(&self, parent: Option<Guid>) -> impl Iterator<Item = &FolderRow> {
+    pub(in crate::demo) fn folders_in(
+        &self,
+        parent: Option<Guid>,
+    ) -> impl Iterator<Item = Cow<'_, FolderRow>> {
         let guids = self.child_folders.get(&parent).into_iter().flatten();
-        guids.filter_map(|guid| self.folders.get(guid))
+        guids.filter_map(|guid| self.folder(*guid))
     }
 
-    pub(in crate::demo) fn documents_in(&self, folder: Guid) -> impl Iterator<Item = &DocumentRow> {
+    pub(in crate::demo) fn documents_in(&self, folder: Guid) -> impl Iterator<Item = Cow<'_, DocumentRow>> {
         let guids = self.child_documents.get(&folder).into_iter().flatten();
-        guids.filter_map(|guid| self.documents.get(guid))
+        guids.filter_map(|guid| self.document(*guid))
     }
 
     /// Every folder, in order of creation.
-    pub(in crate::demo) fn all_folders(&self) -> Vec<&FolderRow> {
-        let mut rows: Vec<_> = self.folders.values().collect();
+    pub(in crate::demo) fn all_folders(&self) -> Vec<Cow<'_, FolderRow>> {
+        let mut rows: Vec<_> = self.folders.values().map(Cow::Borrowed).collect();
         rows.sort_unstable_by_key(|row| row.serial);
         rows
     }
 
     /// Every document, in order of creation.
-    pub(in crate::demo) fn all_documents(&self) -> Vec<&DocumentRow> {
-        let mut rows: Vec<_> = self.documents.values().collect();
+    pub(in crate::demo) fn all_documents(&self) -> Vec<Cow<'_, DocumentRow>> {
+        let mut rows: Vec<_> = self.documents.values().map(Cow::Borrowed).collect();
         rows.sort_unstable_by_key(|row| row.serial);
         rows
     }
@@ -358,20 +370,24 @@ impl State {
     }
 
     /// The folder, its parent, and so on up to the root.
-    pub(in crate::demo) fn lineage(&self, folder: Guid) -> impl Iterator<Item = &FolderRow> {
-        std::iter::successors(self.folders.get(&folder), |row| {
-            row.parent.and_then(|parent| self.folders.get(&parent))
+    pub(in crate::demo) fn lineage(&self, folder: Guid) -> impl Iterator<Item = Cow<'_, FolderRow>> {
+        std::iter::successors(self.folder(folder), |row| {
+            row.parent.and_then(|parent| self.folder(parent))
         })
     }
 
-    /// True where the folder itself may be listed.
-    pub(in crate::demo) fn may_list(&self, folder: Guid) -> bool {
-        self.folder(folder).is_some_and(|row| row.access == Access::Full)
+    /// What an account may do with a folder or document, where that differs from what its row says.
+    pub(in crate::demo) fn right(&self, account: &str, guid: Guid) -> Option<Access> {
+        self.rights.get(account)?.get(&guid).copied()
     }
 
-    /// True where walking down from the root leads to a listing of this folder.
-    pub(super) fn reachable(&self, folder: Guid) -> bool {
-        self.lineage(folder).all(|row| row.access == Access::Full)
+    /// Sets what one account may do with a folder or document; `None` leaves it to the row again.
+    pub(in crate::demo) fn set_right(&mut self, account: &str, guid: Guid, access: Option<Access>) {
+        let rights = self.rights.entry(account.into()).or_default();
+        match access {
+            Some(access) => rights.insert(guid, access),
+            None => rights.remove(&guid),
+        };
     }
 
     fn next_serial(&mut self) -> u64 {

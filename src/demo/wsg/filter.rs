@@ -65,7 +65,7 @@ impl Column {
         }
     }
 
-    pub(super) fn of<'a>(self, row: &Row<'a>) -> Value<'a> {
+    pub(super) fn of<'a>(self, row: &'a Row<'_>) -> Value<'a> {
         match self {
             Self::Id => Value::Id(row.guid()),
             Self::Parent => row.parent().map_or(Value::Null, Value::Id),

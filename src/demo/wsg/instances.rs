@@ -7,9 +7,11 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
+use crate::demo::knobs::{Knobs, Ranges, SkipTokenMode};
+use crate::demo::payload::Payload;
 use crate::demo::reply::{Reply, names_tag, quoted};
 use crate::demo::seed::digest;
-use crate::demo::world::{Access, Content, State, World};
+use crate::demo::world::{Access, Content, View, World};
 use crate::model::Guid;
 
 use super::download::Download;
@@ -48,9 +50,6 @@ pub(in crate::demo) enum Login {
 pub(in crate::demo) struct Gateway {
     pub(in crate::demo) world: Arc<World>,
     pub(in crate::demo) tokens: SkipTokens,
-    pub(in crate::demo) page_size: u64,
-    pub(in crate::demo) ranges: bool,
-    pub(in crate::demo) skip_token: bool,
     pub(in crate::demo) repository: String,
     pub(in crate::demo) location: String,
 }
@@ -62,6 +61,7 @@ impl Gateway {
         headers: &HeaderMap,
         login: &Login,
         twist: Twist,
+        knobs: &Knobs,
     ) -> Reply {
         let email = match login {
             Login::Accepted { email } => email.as_str(),
@@ -81,16 +81,16 @@ impl Gateway {
             Action::Refuse(reply) => return reply,
             Action::Plugins => plugins(),
             Action::Repositories => self.repositories(),
-            Action::NavNodes => self.nav_nodes(),
+            Action::NavNodes => self.nav_nodes(email),
             Action::CurrentUser => current_user(email),
             Action::List {
                 class,
                 poly,
                 scope,
                 query,
-            } => self.list(class, poly, scope, &query, minor, headers, twist),
-            Action::Object { class, guid, query } => self.object(class, guid, &query, minor),
-            Action::File(guid) => return self.file(guid, headers, twist).await,
+            } => self.list(email, knobs, class, poly, scope, &query, minor, headers, twist),
+            Action::Object { class, guid, query } => self.object(email, class, guid, &query, minor),
+            Action::File(guid) => return self.file(email, knobs, guid, headers, twist).await,
         };
         tagged(reply, headers, twist)
     }
@@ -123,7 +123,7 @@ impl Gateway {
         ])
     }
 
-    fn nav_nodes(&self) -> Reply {
+    fn nav_nodes(&self, account: &str) -> Reply {
         let node = |class: &str, id: &str, label: &str, children: bool| {
             let key = format!(
                 "StandardDisplayItemTypes--PW_WSG.02.04-{class}-{}",
@@ -148,14 +148,14 @@ impl Gateway {
                 "eTag": quoted(digest(key.as_bytes())),
             })
         };
-        let mut nodes = self.world.with(|state| {
-            let roots = state.folders_in(None);
+        let mut nodes = self.world.view(account, |view| {
+            let roots = view.folders_in(None);
             roots
                 .filter(|row| row.access != Access::Hidden)
                 .map(|row| {
                     let inside = Some(row.guid);
-                    let children = state.folders_in(inside).next().is_some()
-                        || state.documents_in(row.guid).next().is_some();
+                    let children = view.folders_in(inside).next().is_some()
+                        || view.documents_in(row.guid).next().is_some();
                     node("Project", &row.guid.to_string(), &row.name, children)
                 })
                 .collect::<Vec<_>>()
@@ -170,6 +170,8 @@ impl Gateway {
     )]
     fn list(
         &self,
+        account: &str,
+        knobs: &Knobs,
         class: Class,
         poly: bool,
         scope: Scope,
@@ -180,10 +182,15 @@ impl Gateway {
     ) -> Reply {
         let sent = headers.get(SKIP_TOKEN).and_then(|value| value.to_str().ok());
         // SkipToken came with API 2.5; without it, or without opting in, a page just ends.
-        let token = sent.filter(|_| self.skip_token && api_minor >= 5);
-        let size = query.top.unwrap_or(self.page_size).min(self.page_size);
+        let token = sent.filter(|_| knobs.skip_token != SkipTokenMode::Ignored && api_minor >= 5);
+        let most = if knobs.max_top == 0 {
+            knobs.page_size
+        } else {
+            knobs.max_top
+        };
+        let size = query.top.unwrap_or(knobs.page_size).min(most).max(1);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        self.world.with(|state| {
+        self.world.view(account, |view| {
             let later = token.filter(|token| *token != "0" && !twist.looping);
             let snapshot = match later.map(|token| self.tokens.redeem(token)) {
                 Some(Some(snapshot)) => snapshot,
@@ -191,7 +198,7 @@ impl Gateway {
                     let message = "The SkipToken is unknown or has expired.";
                     return Reply::error(StatusCode::BAD_REQUEST, "BadRequest", message);
                 }
-                None => match select(state, class, poly, scope, query) {
+                None => match select(view, class, poly, scope, query) {
                     Ok(rows) => Snapshot {
                         rows: Arc::new(rows),
                         next: usize::try_from(query.skip.unwrap_or(0)).unwrap_or(usize::MAX),
@@ -203,8 +210,8 @@ impl Gateway {
             let page = snapshot.rows.get(snapshot.next..end).unwrap_or(&[]);
             let shown: Vec<_> = page
                 .iter()
-                .filter_map(|guid| row(state, class, *guid))
-                .map(|row| row.instance(state, query, api_minor))
+                .filter_map(|guid| row(view, class, *guid))
+                .map(|row| row.instance(view, query, api_minor))
                 .collect();
             let reply = instances(shown);
             match token {
@@ -221,29 +228,36 @@ impl Gateway {
         })
     }
 
-    fn object(&self, class: Class, guid: Guid, query: &Query, api_minor: u32) -> Reply {
-        self.world.with(|state| {
-            let Some(row) = row(state, class, guid) else {
+    fn object(&self, account: &str, class: Class, guid: Guid, query: &Query, api_minor: u32) -> Reply {
+        self.world.view(account, |view| {
+            let Some(row) = row(view, class, guid) else {
                 return not_found("InstanceNotFound", "Requested instance is not available.");
             };
-            let access = match row {
+            let access = match &row {
                 Row::Folder(row) => row.access,
                 Row::Document(row) => row.access,
             };
-            let closed = matches!(row, Row::Document(row) if !state.may_list(row.folder));
+            let closed = matches!(&row, Row::Document(row) if !view.may_list(row.folder));
             if access == Access::Hidden || closed {
                 return no_rights();
             }
-            instances(vec![row.instance(state, query, api_minor)])
+            instances(vec![row.instance(view, query, api_minor)])
         })
     }
 
-    async fn file(&self, guid: Guid, headers: &HeaderMap, twist: Twist) -> Reply {
-        let found = self.world.with(|state| {
-            let row = state
+    async fn file(
+        &self,
+        account: &str,
+        knobs: &Knobs,
+        guid: Guid,
+        headers: &HeaderMap,
+        twist: Twist,
+    ) -> Reply {
+        let found = self.world.view(account, |view| {
+            let row = view
                 .document(guid)
                 .ok_or_else(|| not_found("InstanceNotFound", "Requested instance is not available."))?;
-            if row.access != Access::Full || !state.may_list(row.folder) {
+            if row.access != Access::Full || !view.may_list(row.folder) {
                 return Err(no_rights());
             }
             if row.content == Content::Nothing {
@@ -257,22 +271,22 @@ impl Gateway {
         };
         // Making a large file takes tens of milliseconds, too long for a thread that serves others.
         let world = Arc::clone(&self.world);
-        let made = tokio::task::spawn_blocking(move || world.bytes_of(&content)).await;
+        let made = tokio::task::spawn_blocking(move || world.payload_of(&content)).await;
         let Ok(Some(bytes)) = made else {
             let message = "The file could not be made.";
             return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", message);
         };
         let download = Download {
-            bytes: stretched(&bytes, twist.length),
+            payload: stretched(&bytes, twist.length),
             tag: tag ^ twist.etag_salt,
-            ranges: self.ranges,
+            ranges: knobs.ranges == Ranges::Served,
         };
         download.answer(headers)
     }
 }
 
 /// The ids of all rows a listing is about, in order, or why there is no listing.
-fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) -> Result<Vec<Guid>, Reply> {
+fn select(view: View<'_>, class: Class, poly: bool, scope: Scope, query: &Query) -> Result<Vec<Guid>, Reply> {
     let filter = query.filter.as_ref();
     let parent = match scope {
         Scope::ChildrenOf(guid) => Some(guid),
@@ -280,7 +294,7 @@ fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) 
         Scope::MembersOf(_) => None,
     };
     if let Some(parent) = parent {
-        match state.folder(parent).map(|row| row.access) {
+        match view.folder(parent).map(|row| row.access) {
             Some(Access::Full) => {}
             Some(Access::SeeOnly | Access::Hidden) => return Err(no_rights()),
             // By path the folder itself is asked for; by filter nothing matches.
@@ -294,7 +308,7 @@ fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) 
         }
     }
     let ids = match scope {
-        Scope::MembersOf(set) => match state.document(set) {
+        Scope::MembersOf(set) => match view.document(set) {
             Some(row) => Some(row.members.clone()),
             None => {
                 return Err(not_found(
@@ -306,21 +320,21 @@ fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) 
         Scope::Everything | Scope::ChildrenOf(_) => filter.and_then(super::filter::Filter::ids),
     };
     let candidates: Vec<Row<'_>> = match (ids, parent, class) {
-        (Some(ids), _, _) => ids.iter().filter_map(|id| row(state, class, *id)).collect(),
-        (None, Some(parent), Class::Project) => state.folders_in(Some(parent)).map(Row::Folder).collect(),
-        (None, Some(parent), _) => state.documents_in(parent).map(Row::Document).collect(),
-        (None, None, Class::Project) => state.all_folders().into_iter().map(Row::Folder).collect(),
-        (None, None, _) => state.all_documents().into_iter().map(Row::Document).collect(),
+        (Some(ids), _, _) => ids.iter().filter_map(|id| row(view, class, *id)).collect(),
+        (None, Some(parent), Class::Project) => view.folders_in(Some(parent)).map(Row::Folder).collect(),
+        (None, Some(parent), _) => view.documents_in(parent).map(Row::Document).collect(),
+        (None, None, Class::Project) => view.all_folders().map(Row::Folder).collect(),
+        (None, None, _) => view.all_documents().map(Row::Document).collect(),
     };
     let mut rows: Vec<_> = candidates
         .into_iter()
-        .filter(|row| visible(state, row, class, poly))
+        .filter(|row| visible(view, row, class, poly))
         .filter(|row| parent.is_none() || row.parent() == parent)
         .filter(|row| filter.is_none_or(|filter| filter.holds(row, query.ignore_case)))
         .filter(|row| {
             query.ancestor.is_none_or(|ancestor| {
                 row.parent()
-                    .is_some_and(|parent| state.lineage(parent).any(|up| up.guid == ancestor))
+                    .is_some_and(|parent| view.lineage(parent).any(|up| up.guid == ancestor))
             })
         })
         .collect();
@@ -329,33 +343,34 @@ fn select(state: &State, class: Class, poly: bool, scope: Scope, query: &Query) 
 }
 
 /// What a listing of this class shows to the account.
-fn visible(state: &State, row: &Row<'_>, class: Class, poly: bool) -> bool {
+fn visible(view: View<'_>, row: &Row<'_>, class: Class, poly: bool) -> bool {
     match row {
         Row::Folder(row) => {
-            row.access != Access::Hidden && row.parent.is_none_or(|parent| state.may_list(parent))
+            row.access != Access::Hidden && row.parent.is_none_or(|parent| view.may_list(parent))
         }
         Row::Document(row) => {
-            class.holds(row.class, poly) && row.access != Access::Hidden && state.may_list(row.folder)
+            class.holds(row.class, poly) && row.access != Access::Hidden && view.may_list(row.folder)
         }
     }
 }
 
-fn row(state: &State, class: Class, guid: Guid) -> Option<Row<'_>> {
+fn row(view: View<'_>, class: Class, guid: Guid) -> Option<Row<'_>> {
     match class {
-        Class::Project => state.folder(guid).map(Row::Folder),
-        Class::Document | Class::FlatSet | Class::LogicalSet => state.document(guid).map(Row::Document),
+        Class::Project => view.folder(guid).map(Row::Folder),
+        Class::Document | Class::FlatSet | Class::LogicalSet => view.document(guid).map(Row::Document),
     }
 }
 
 /// A copy longer or shorter by `delta` bytes; the same bytes where it is 0.
-fn stretched(bytes: &Bytes, delta: i64) -> Bytes {
-    let change = usize::try_from(delta.unsigned_abs()).unwrap_or(usize::MAX);
+fn stretched(payload: &Payload, delta: i64) -> Payload {
+    let change = delta.unsigned_abs();
     if delta <= 0 {
-        return bytes.slice(..bytes.len().saturating_sub(change));
+        return payload.part(0, payload.len().saturating_sub(change));
     }
-    let mut longer = bytes.to_vec();
-    longer.resize(bytes.len().saturating_add(change), b'+');
-    Bytes::from(longer)
+    let mut longer = payload.whole().to_vec();
+    let more = usize::try_from(change).unwrap_or(usize::MAX);
+    longer.resize(longer.len().saturating_add(more), b'+');
+    Bytes::from(longer).into()
 }
 
 /// Adds the tag of the whole answer, or answers 304 if the client has it.
@@ -364,7 +379,7 @@ fn tagged(reply: Reply, headers: &HeaderMap, twist: Twist) -> Reply {
         return reply;
     }
     // The next page's token is another one each time and so stays out of the tag.
-    let tag = digest(&reply.body) ^ twist.etag_salt;
+    let tag = digest(&reply.body.whole()) ^ twist.etag_salt;
     // A page that has a successor is always sent: its token would be lost with a 304.
     let last = !reply.headers.iter().any(|(name, _)| *name == SKIP_TOKEN);
     if last && names_tag(headers.get(IF_NONE_MATCH), tag) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json, json};
 
 use crate::demo::reply::quoted;
-use crate::demo::world::{DocumentClass, DocumentRow, FolderRow, State, TimeStyle};
+use crate::demo::world::{DocumentClass, DocumentRow, FolderRow, TimeStyle, View};
 use crate::model::{Guid, Timestamp};
 
 use super::query::{Query, Select};
@@ -111,13 +111,13 @@ impl Class {
 }
 
 /// One instance.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Row<'a> {
-    Folder(&'a FolderRow),
-    Document(&'a DocumentRow),
+    Folder(Cow<'a, FolderRow>),
+    Document(Cow<'a, DocumentRow>),
 }
 
-impl<'a> Row<'a> {
+impl Row<'_> {
     pub(super) fn guid(&self) -> Guid {
         match self {
             Self::Folder(row) => row.guid,
@@ -151,7 +151,7 @@ impl<'a> Row<'a> {
     }
 
     /// The value of one of the class's properties.
-    pub(super) fn value(&self, property: &str) -> Value<'a> {
+    pub(super) fn value(&self, property: &str) -> Value<'_> {
         if property == "$id" {
             return Value::Id(self.guid());
         }
@@ -162,7 +162,7 @@ impl<'a> Row<'a> {
     }
 
     /// The instance as WSG writes it.
-    pub(super) fn instance(&self, state: &State, query: &Query, api_minor: u32) -> Json {
+    pub(super) fn instance(&self, view: View<'_>, query: &Query, api_minor: u32) -> Json {
         let mut properties = Map::new();
         let names = match (&query.select, self) {
             (Select::These(names), _) => names.as_slice(),
@@ -182,11 +182,12 @@ impl<'a> Row<'a> {
         put("className", self.class_name().into());
         put("properties", Json::Object(properties));
         put("eTag", tag_text(self.etag(), api_minor).into());
-        let related = self.parent().and_then(|guid| state.folder(guid));
+        let related = self.parent().and_then(|guid| view.folder(guid));
         if query.with_parent
             && let Some(parent) = related
         {
-            let there = Row::Folder(parent).instance(state, &Query::default(), api_minor);
+            let etag = parent.etag();
+            let there = Row::Folder(parent).instance(view, &Query::default(), api_minor);
             let name = match self {
                 Self::Folder(_) => Class::Project.parent_relationship(),
                 Self::Document(_) => Class::Document.parent_relationship(),
@@ -198,7 +199,7 @@ impl<'a> Row<'a> {
                 "direction": "forward",
                 "properties": null,
                 "relatedInstance": there,
-                "eTag": tag_text(self.etag() ^ parent.etag(), api_minor),
+                "eTag": tag_text(self.etag() ^ etag, api_minor),
             }]);
             instance.insert("relationshipInstances".to_owned(), relationship);
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pwfs::demo::knobs::{Knobs, SkipTokenMode};
 use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
 use pwfs::model::{DocumentKind, Guid};
 use serde_json::Value;
@@ -134,8 +135,15 @@ fn a_tree_has_every_folder_and_document_and_marks_what_is_denied() {
 fn both_ways_of_paging_show_the_same_tree() {
     let paged = |skip_token| {
         let stage = Stage::signed_in(DemoOptions {
-            page_size: 7,
-            skip_token,
+            knobs: Knobs {
+                page_size: 7,
+                skip_token: if skip_token {
+                    SkipTokenMode::OptIn
+                } else {
+                    SkipTokenMode::Ignored
+                },
+                ..Knobs::default()
+            },
             ..small()
         });
         let text = stage.run(&["tree"]).succeeds();
@@ -161,7 +169,10 @@ fn both_ways_of_paging_show_the_same_tree() {
 #[test]
 fn a_page_that_fails_is_never_a_shorter_list() {
     let stage = Stage::signed_in(DemoOptions {
-        page_size: 10,
+        knobs: Knobs {
+            page_size: 10,
+            ..Knobs::default()
+        },
         ..small()
     });
     let path = [PROJECT, "10 Names From Migration"];

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pwfs::demo::{DemoOptions, VersionGuids};
+use pwfs::demo::DemoOptions;
+use pwfs::demo::knobs::{Knobs, VersionGuids};
 use pwfs::tree::TreeConfig;
 use rustix::process::Pid;
 
@@ -79,7 +80,10 @@ async fn held_open(version_guids: VersionGuids) {
         return;
     }
     let options = DemoOptions {
-        version_guids,
+        knobs: Knobs {
+            version_guids,
+            ..Knobs::default()
+        },
         ..small()
     };
     let mounted = mount(Settings {

@@ -1,6 +1,7 @@
 //! What the kernel answers by itself, what it is told, and the system calls programs read with.
 
-use pwfs::demo::{DemoOptions, Sizes};
+use pwfs::demo::DemoOptions;
+use pwfs::demo::knobs::{FileSizeAs, Knobs};
 use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
@@ -365,7 +366,10 @@ async fn every_reference_the_kernel_took_is_counted_and_given_back() {
     }
     // One document without a length is given to the kernel by each listing, and measured by each look.
     let options = DemoOptions {
-        sizes: Sizes::AbsentForOne,
+        knobs: Knobs {
+            filesize_as: FileSizeAs::AbsentForOne,
+            ..Knobs::default()
+        },
         ..small()
     };
     let mounted = mount(Settings {
