@@ -14,6 +14,7 @@ mod accounts;
 mod admin;
 mod awkward;
 mod bridge;
+mod clock;
 mod dispatch;
 mod fault;
 mod files;
@@ -37,6 +38,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -44,6 +46,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::clock::Clock;
 use self::dispatch::Demo;
 use self::fault::FaultTable;
 use self::ims::Ims;
@@ -207,6 +210,11 @@ impl DemoServer {
         self.demo.ims.grants.expire_access_tokens();
     }
 
+    /// Puts the clock forward: codes, tokens and signed URLs are older by this, as if the time had passed.
+    pub fn advance_clock(&self, by: Duration) {
+        self.demo.clock.advance(by);
+    }
+
     /// Scripts a fault; of several that match a request the oldest happens (latencies all do).
     pub fn inject(&self, fault: Fault) -> FaultId {
         self.demo.faults.inject(fault)
@@ -299,6 +307,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
         faults: FaultTable::new(),
         traffic: Traffic::new(),
         knobs,
+        clock: Clock::default(),
         salt: AtomicU64::new(0),
     }
 }
