@@ -14,6 +14,7 @@ mod accounts;
 mod admin;
 mod awkward;
 mod bridge;
+mod clock;
 mod dispatch;
 mod fault;
 mod files;
@@ -37,6 +38,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -44,10 +46,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::clock::Clock;
 use self::dispatch::Demo;
 use self::fault::FaultTable;
 use self::ims::Ims;
-use self::ims::grants::{App, Grants};
 use self::knobs::{Knobs, Panel};
 use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
@@ -56,6 +58,7 @@ use self::wsg::paging::SkipTokens;
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
+pub use self::ims::{App, AppError, AppType};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
 pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
 
@@ -64,11 +67,16 @@ const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
 const NATIVE_CLIENT: &str = "native-pwfs-demo";
 const WEB_CLIENT: &str = "webapp-pwfs-demo";
 const WEB_SECRET: &str = "demo+secret/with:marks=";
+const SPA_CLIENT: &str = "spa-pwfs-demo";
+const SERVICE_CLIENT: &str = "service-pwfs-demo";
+const SERVICE_SECRET: &str = "demo-service+secret/==";
 /// What the apps are registered with; the path is the default of Bentley's own libraries.
 const REDIRECT_URIS: [&str; 2] = [
     "http://localhost:3301/signin-callback",
     "http://127.0.0.1:3301/signin-callback",
 ];
+/// Where a browser may go after signing out.
+const POST_LOGOUT_URI: &str = "http://localhost:3301/signout-callback";
 
 /// How the demo behaves.
 #[derive(Debug, Clone)]
@@ -187,19 +195,46 @@ impl DemoServer {
 
     /// The web app's client id and its present secret.
     pub fn web_client(&self) -> (String, String) {
-        let app = self.demo.ims.grants.app(WEB_CLIENT);
-        let secret = app.and_then(|app| app.secret).unwrap_or_default();
-        (WEB_CLIENT.to_owned(), secret)
+        (WEB_CLIENT.to_owned(), self.secret(WEB_CLIENT))
     }
 
-    /// Registers a redirect URI with both apps; `http://localhost:3301/signin-callback` is registered already.
+    fn secret(&self, client_id: &str) -> String {
+        let app = self.demo.ims.grants.app(client_id);
+        app.and_then(|app| app.secret).unwrap_or_default()
+    }
+
+    /// The browser app's client id; it has no secret and needs PKCE.
+    pub fn spa_client_id(&self) -> String {
+        SPA_CLIENT.to_owned()
+    }
+
+    /// The service app's client id and its present secret; it acts as [`DEFAULT_EMAIL`].
+    pub fn service_client(&self) -> (String, String) {
+        (SERVICE_CLIENT.to_owned(), self.secret(SERVICE_CLIENT))
+    }
+
+    /// Registers an app with the identity service, in place of one with the same client id.
+    ///
+    /// # Errors
+    ///
+    /// Its secret or a redirect URI does not fit its type.
+    pub fn register_app(&self, app: App) -> Result<(), AppError> {
+        self.demo.ims.grants.register_app(app)
+    }
+
+    /// Registers a redirect URI with every app whose type allows it; `http://localhost:3301/signin-callback` is registered already.
     pub fn register_redirect_uri(&self, uri: &str) {
         self.demo.ims.grants.register_redirect_uri(uri);
     }
 
     /// Gives the web app another secret, as an administrator does who rotates it.
+    ///
+    /// # Panics
+    ///
+    /// The secret is empty.
     pub fn rotate_web_secret(&self, secret: &str) {
-        self.demo.ims.grants.rotate_secret(secret);
+        let rotated = self.demo.ims.grants.rotate_secret(WEB_CLIENT, secret);
+        rotated.expect("the web app is registered, and the new secret is not empty");
     }
 
     /// Ends every token and code, refresh tokens too: only a new login helps.
@@ -210,6 +245,11 @@ impl DemoServer {
     /// Ends every access token; refreshing helps.
     pub fn expire_access_tokens(&self) {
         self.demo.ims.grants.expire_access_tokens();
+    }
+
+    /// Puts the clock forward: codes, tokens and signed URLs are older by this, as if the time had passed.
+    pub fn advance_clock(&self, by: Duration) {
+        self.demo.clock.advance(by);
     }
 
     /// Scripts a fault; of several that match a request the oldest happens (latencies all do).
@@ -282,18 +322,39 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
     let issuer = format!("http://{address}");
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
     let knobs = Arc::new(Panel::new(options.knobs.clone()));
-    let app = |client_id: &str, secret: Option<&str>| App {
+    let clock = Clock::default();
+    let app = |kind, client_id: &str, name: &str, secret: Option<&str>| App {
         client_id: client_id.to_owned(),
+        name: name.to_owned(),
+        kind,
         secret: secret.map(str::to_owned),
-        redirect_uris: redirect_uris.clone(),
-    };
-    let apps = vec![app(NATIVE_CLIENT, None), app(WEB_CLIENT, Some(WEB_SECRET))];
-    Demo {
-        ims: Ims {
-            grants: Grants::new(apps, options.knobs.token_lifetime, issuer.clone()),
-            issuer,
-            auto_consent: options.auto_consent,
+        redirect_uris: match kind {
+            AppType::Native | AppType::Spa | AppType::Web => redirect_uris.clone(),
+            AppType::Service => BTreeSet::new(),
         },
+        post_logout_uris: BTreeSet::from([POST_LOGOUT_URI.to_owned()]),
+        scopes: None,
+        acts_as: DEFAULT_EMAIL,
+    };
+    let apps = vec![
+        app(AppType::Native, NATIVE_CLIENT, "pwfs (native)", None),
+        app(AppType::Spa, SPA_CLIENT, "pwfs in a browser", None),
+        app(AppType::Web, WEB_CLIENT, "pwfs (web app)", Some(WEB_SECRET)),
+        app(
+            AppType::Service,
+            SERVICE_CLIENT,
+            "pwfs (service)",
+            Some(SERVICE_SECRET),
+        ),
+    ];
+    Demo {
+        ims: Ims::new(
+            apps,
+            issuer,
+            options.auto_consent,
+            Arc::clone(&knobs),
+            clock.clone(),
+        ),
         gateway: Gateway {
             world: World::build(options, Arc::clone(&knobs)),
             tokens: SkipTokens::new(),
@@ -304,6 +365,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
         faults: FaultTable::new(),
         traffic: Traffic::new(),
         knobs,
+        clock,
         salt: AtomicU64::new(0),
     }
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 
+use super::clock::Clock;
 use super::fault::{Effect, FaultId, FaultTable};
 use super::ims::{self, Ims};
 use super::knobs::Panel;
@@ -36,6 +37,8 @@ pub(super) struct Demo {
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
+    /// What all that ends by itself is measured with.
+    pub(super) clock: Clock,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
 }
