@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::framing::Framing;
 use super::payload::Payload;
 
 /// Status, headers and the whole body; the length header is written when it is sent.
@@ -14,6 +15,8 @@ pub(super) struct Reply {
     /// A list, not a map: an answer has a handful, and travels as an error too.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Payload,
+    /// How the body travels.
+    pub(super) framing: Framing,
 }
 
 impl Reply {
@@ -22,6 +25,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),
+            framing: Framing::Length,
         }
     }
 

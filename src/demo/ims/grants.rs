@@ -47,8 +47,13 @@ pub(super) struct Issued {
 /// A valid access token's bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::demo) struct Bearer {
+    /// Who it stands for; for a service, the account it acts as.
     pub(in crate::demo) email: String,
+    /// The app it was issued to.
+    pub(in crate::demo) client_id: String,
     pub(in crate::demo) scope: Vec<String>,
+    /// `aud`.
+    pub(in crate::demo) audience: Vec<String>,
 }
 
 struct Access {
@@ -206,7 +211,9 @@ impl Grants {
         let access_token = self.jwt(tables, consent);
         let bearer = Bearer {
             email: consent.email.clone(),
+            client_id: consent.client_id.clone(),
             scope: consent.scope.clone(),
+            audience: vec!["bentley-api-management".to_owned(), consent.client_id.clone()],
         };
         let expires = Instant::now() + self.lifetime;
         tables

@@ -1,0 +1,62 @@
+//! The demo's clock, which can be put forward so that nobody has to wait for a token to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The machine's clock and how far it was put forward; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clock {
+    /// In milliseconds.
+    ahead: Arc<AtomicU64>,
+}
+
+impl Clock {
+    /// Now, for comparing with what it said before.
+    pub(super) fn now(&self) -> Instant {
+        Instant::now() + self.ahead()
+    }
+
+    /// Now, since 1970.
+    pub(super) fn since_epoch(&self) -> Duration {
+        // A machine whose clock stands before 1970 gets 1970.
+        let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        machine + self.ahead()
+    }
+
+    /// Puts it forward: everything gets older by this. Parts of a millisecond are dropped.
+    pub(super) fn advance(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        // Ten thousand years are enough, and an `Instant` holds them.
+        let limit = 10_000 * 365 * 86_400_000;
+        let add = |ahead: u64| Some(ahead.saturating_add(millis).min(limit));
+        let _always_some = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    fn ahead(&self) -> Duration {
+        Duration::from_millis(self.ahead.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_are_put_forward_together() {
+        let clock = Clock::default();
+        let other = clock.clone();
+        let (before, epoch) = (other.now(), other.since_epoch());
+        clock.advance(Duration::from_secs(60));
+        assert!(other.now() >= before + Duration::from_secs(60));
+        assert!(other.since_epoch() >= epoch + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn too_far_ahead_is_as_far_as_it_goes() {
+        let clock = Clock::default();
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert!(clock.now() > Instant::now());
+    }
+}
