@@ -220,7 +220,7 @@ fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
     response.headers_mut().extend(reply.headers);
-    if reply.status != StatusCode::NOT_MODIFIED {
+    if reply.status != StatusCode::NOT_MODIFIED && !reply.chunked {
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -14,6 +14,8 @@ pub(super) struct Reply {
     /// A list, not a map: an answer has a handful, and travels as an error too.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Payload,
+    /// Sent without a `Content-Length`, in chunks.
+    pub(super) chunked: bool,
 }
 
 impl Reply {
@@ -22,6 +24,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),
+            chunked: false,
         }
     }
 
