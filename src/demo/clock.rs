@@ -30,9 +30,7 @@ impl Clock {
         // Ten thousand years are enough, and an `Instant` holds them.
         let limit = 10_000 * 365 * 86_400_000;
         let add = |ahead: u64| Some(ahead.saturating_add(millis).min(limit));
-        let _always_some = self
-            .ahead
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        let _always_some = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     fn ahead(&self) -> Duration {

@@ -19,6 +19,7 @@ use crate::model::Guid;
 
 use super::clock::Clock;
 use super::fault::{Effect, FaultId, FaultTable};
+use super::framing::Framing;
 use super::ims::{self, Ims};
 use super::knobs::{Head, Panel};
 use super::listener::Scissors;
@@ -232,6 +233,7 @@ fn status_reply(
 
 fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len();
+    let framing = Framing::of(&reply);
     let body = match delivery {
         Delivery::Whole => whole(reply.body),
         Delivery::Broken(after) => broken(reply.body.part(0, *after)),
@@ -245,7 +247,10 @@ fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    reply.framing.frame(response)
+    match framing {
+        Some(framing) => framing.frame(response),
+        None => response,
+    }
 }
 
 /// Everything, made while it is sent where it is not at hand.

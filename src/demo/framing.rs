@@ -11,37 +11,41 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{Stream, StreamExt as _};
 
-/// How the length of a body is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+use super::reply::Reply;
+
+/// How a body travels that is not framed by `Content-Length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// By `Content-Length`.
-    #[default]
-    Length,
-    /// Not at all: it ends where it ends.
+    /// It ends where it ends.
     Chunked,
-    /// Not at all, and in gzip: nobody knows beforehand how long that gets.
+    /// In gzip, too: nobody knows beforehand how long that gets.
     Gzip,
 }
 
 impl Framing {
+    /// What an answer wants; `None`: a length.
+    pub(super) fn of(reply: &Reply) -> Option<Self> {
+        match (reply.gzip, reply.chunked) {
+            (true, _) => Some(Self::Gzip),
+            (false, true) => Some(Self::Chunked),
+            (false, false) => None,
+        }
+    }
+
     /// Frames a response whose body is still plain.
     pub(super) fn frame(self, mut response: Response) -> Response {
-        match self {
-            Self::Length => return response,
-            Self::Chunked => {}
-            Self::Gzip => {
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-            }
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        if self == Self::Gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         }
-        response.headers_mut().remove(CONTENT_LENGTH);
         response.map(|body| {
             let pieces = body.into_data_stream();
             match self {
                 Self::Gzip => Body::from_stream(packed(pieces)),
                 // A stream hides the length a body at hand would tell.
-                Self::Length | Self::Chunked => Body::from_stream(pieces),
+                Self::Chunked => Body::from_stream(pieces),
             }
         })
     }

@@ -5,7 +5,6 @@ use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::framing::Framing;
 use super::payload::Payload;
 
 /// Status, headers and the whole body; the length header is written when it is sent.
@@ -15,8 +14,10 @@ pub(super) struct Reply {
     /// A list, not a map: an answer has a handful, and travels as an error too.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Payload,
-    /// How the body travels.
-    pub(super) framing: Framing,
+    /// Sent without a `Content-Length`, in chunks.
+    pub(super) chunked: bool,
+    /// Packed while it is sent, and so without a length, too.
+    pub(super) gzip: bool,
 }
 
 impl Reply {
@@ -25,7 +26,8 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),
-            framing: Framing::Length,
+            chunked: false,
+            gzip: false,
         }
     }
 

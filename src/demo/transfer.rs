@@ -1,5 +1,7 @@
 //! Sending the bytes of a file: conditions, ranges, and what the headers say of it (RFC 9110 13 and 14, RFC 6266).
 
+use std::fmt::Write as _;
+
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
@@ -101,7 +103,7 @@ fn disposition(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            write!(encoded, "%{byte:02X}").expect("a string takes everything");
         }
     }
     format!("attachment; filename=\"{likeness}\"; filename*=UTF-8''{encoded}")

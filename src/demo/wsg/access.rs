@@ -98,7 +98,7 @@ pub(in crate::demo) fn login(demo: &Demo, call: &Call, headers: &HeaderMap, knob
     let gateway = &demo.gateway;
     let result = match call.link() {
         Some((guid, token)) => gateway.files.links.redeem(token, guid).ok_or(Refusal::Link),
-        None => authorized(demo, headers, knobs).map(|account| account.email.to_owned()),
+        None => authorized(demo, headers, knobs, Purpose::Entry).map(|account| account.email.to_owned()),
     };
     match result {
         Ok(email) => Login::Accepted { email },
@@ -106,8 +106,27 @@ pub(in crate::demo) fn login(demo: &Demo, call: &Call, headers: &HeaderMap, knob
     }
 }
 
+/// The e-mail address a request would be logged in as; empty for nobody. Nothing is counted.
+pub(in crate::demo) fn whose(demo: &Demo, headers: &HeaderMap, knobs: &Knobs) -> &'static str {
+    authorized(demo, headers, knobs, Purpose::Question).map_or("", |account| account.email)
+}
+
+/// What a login is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To let the request in: wrong passwords count.
+    Entry,
+    /// To tell who it is.
+    Question,
+}
+
 /// The account behind the Authorization header.
-fn authorized(demo: &Demo, headers: &HeaderMap, knobs: &Knobs) -> Result<&'static Account, Refusal> {
+fn authorized(
+    demo: &Demo,
+    headers: &HeaderMap,
+    knobs: &Knobs,
+    purpose: Purpose,
+) -> Result<&'static Account, Refusal> {
     let header = headers.get(AUTHORIZATION).ok_or(Refusal::Missing)?;
     let text = header.to_str().map_err(|_| Refusal::Malformed)?;
     let (scheme, credentials) = text.trim().split_once(' ').ok_or(Refusal::Malformed)?;
@@ -123,7 +142,11 @@ fn authorized(demo: &Demo, headers: &HeaderMap, knobs: &Knobs) -> Result<&'stati
         "bearer" => bearer(demo, credentials, knobs),
         "basic" | "windows" => {
             let (user, password) = basic(credentials)?;
-            password_of(demo, &user, &password, word == "windows", knobs)
+            let account = password_of(&user, &password, word == "windows");
+            if purpose == Purpose::Entry {
+                demo.lockout.admit(&user, account.is_some(), knobs.bad_logins)?;
+            }
+            account.ok_or(Refusal::Password)
         }
         "token" => assertion(demo, credentials),
         _ => Err(Refusal::Scheme(word)),
@@ -162,21 +185,13 @@ fn basic(credentials: &str) -> Result<(String, String), Refusal> {
 }
 
 /// The account of a user of ProjectWise, or of Windows (`DOMAIN\user`), if the password is right.
-fn password_of(
-    demo: &Demo,
-    user: &str,
-    password: &str,
-    windows: bool,
-    knobs: &Knobs,
-) -> Result<&'static Account, Refusal> {
+fn password_of(user: &str, password: &str, windows: bool) -> Option<&'static Account> {
     // A name with a domain is one of Windows and no other.
     let of_domain = user
         .split_once('\\')
         .is_some_and(|(domain, plain)| !domain.is_empty() && !plain.contains('\\'));
     let shaped = if windows { of_domain } else { !user.contains('\\') };
-    let account = accounts::by_user(user).filter(|account| shaped && account.password == password);
-    demo.lockout.admit(user, account.is_some(), knobs.bad_logins)?;
-    account.ok_or(Refusal::Password)
+    accounts::by_user(user).filter(|account| shaped && account.password == password)
 }
 
 /// True where a Basic login carries a Windows account's password.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use crate::demo::blob::Blobs;
 use crate::demo::clock::Clock;
-use crate::demo::framing::Framing;
 use crate::demo::knobs::{FileEtag, Knobs, PlaceholderFile, Redirect};
 use crate::demo::payload::Payload;
 use crate::demo::reply::{Reply, quoted};
@@ -148,9 +147,7 @@ impl Gateway {
             transfer.payload = stretched(&payload, request.twist.length);
         }
         let mut reply = transfer.answer(headers);
-        if knobs.chunked && reply.status.is_success() {
-            reply.framing = Framing::Chunked;
-        }
+        reply.chunked = knobs.chunked && reply.status.is_success();
         reply
     }
 }

@@ -166,7 +166,8 @@ impl Gateway {
             let url = self.files.blobs.sign(request.guid, found, knobs.blob_lifetime);
             keys.push(key(request.guid, azure, &url));
         }
-        if query.wants("Default") && !(query.single && !keys.is_empty()) {
+        let enough = query.single && !keys.is_empty();
+        if query.wants("Default") && !enough {
             let token = self
                 .files
                 .links

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_ENCODING, HeaderName};
 
-use crate::demo::framing::Framing;
 use crate::demo::knobs::Knobs;
 use crate::demo::reply::Reply;
 use crate::demo::seed::Dice;
@@ -32,7 +31,7 @@ impl Gateway {
         let reply = errors::shaped(reply, knobs);
         let mut reply = self.identified(reply, request, minor);
         if knobs.compress && reply.body.len() > 0 && accepts_gzip(request) {
-            reply.framing = Framing::Gzip;
+            reply.gzip = true;
         }
         reply
     }
