@@ -13,11 +13,13 @@
 mod accounts;
 mod admin;
 mod awkward;
+mod blob;
 mod bridge;
 mod clock;
 mod dispatch;
 mod fault;
 mod files;
+mod framing;
 mod ims;
 pub mod knobs;
 mod listener;
@@ -27,6 +29,7 @@ mod platform;
 mod reply;
 mod seed;
 mod traffic;
+mod transfer;
 mod world;
 mod wsg;
 
@@ -47,14 +50,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::clock::Clock;
-use self::dispatch::Demo;
+use self::dispatch::{Demo, Door};
 use self::fault::FaultTable;
 use self::ims::Ims;
 use self::knobs::{Knobs, Panel};
 use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
-use self::wsg::Gateway;
 use self::wsg::paging::SkipTokens;
+use self::wsg::{Files, Gateway, Lockout};
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
@@ -125,17 +128,24 @@ impl DemoServer {
     pub async fn start(options: DemoOptions) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
-        let demo = Arc::new(assemble(&options, address));
+        // The second origin: files are kept elsewhere (fact sheet 1.9).
+        let blob_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let blob_address = blob_listener.local_addr()?;
+        let demo = Arc::new(assemble(&options, address, blob_address));
         let (stop, stopped) = watch::channel(false);
         let mut ended = stopped.clone();
-        let app = Router::new()
-            .fallback(dispatch::handle)
-            .with_state(Arc::clone(&demo))
-            .into_make_service_with_connect_info::<Scissors>();
-        let listener = CuttableListener::new(listener, stopped);
+        let app = |door: Door| {
+            Router::new()
+                .fallback(dispatch::handle)
+                .with_state((Arc::clone(&demo), door))
+                .into_make_service_with_connect_info::<Scissors>()
+        };
+        let main = axum::serve(CuttableListener::new(listener, stopped.clone()), app(Door::Main));
+        let blobs = axum::serve(CuttableListener::new(blob_listener, stopped), app(Door::Blobs));
         let task = Handle::current().spawn(async move {
             tokio::select! {
-                result = async { axum::serve(listener, app).await } => result,
+                result = async { main.await } => result,
+                result = async { blobs.await } => result,
                 // The sender going away means the same as a stop.
                 _ = ended.wait_for(|ended| *ended) => Ok(()),
             }
@@ -160,6 +170,21 @@ impl DemoServer {
     /// `http://127.0.0.1:<port>`, without a slash at the end.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The second origin, where redirects of `$file` lead; without a slash at the end.
+    pub fn blob_url(&self) -> String {
+        self.demo.gateway.files.blobs.origin().to_owned()
+    }
+
+    /// Requests that brought an Authorization header to the second origin, where none belongs.
+    pub fn blob_authorization_seen(&self) -> u64 {
+        self.demo.gateway.files.blobs.authorization_seen()
+    }
+
+    /// Forgets wrong passwords: locked accounts are open again.
+    pub fn unlock_accounts(&self) {
+        self.demo.lockout.reset();
     }
 
     /// The OAuth issuer: the same as [`DemoServer::base_url`].
@@ -318,7 +343,7 @@ impl Drop for DemoServer {
     }
 }
 
-fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
+fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr) -> Demo {
     let issuer = format!("http://{address}");
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
     let knobs = Arc::new(Panel::new(options.knobs.clone()));
@@ -361,11 +386,13 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),
+            files: Files::new(format!("http://{blob_address}"), &clock),
         },
         faults: FaultTable::new(),
         traffic: Traffic::new(),
         knobs,
         clock,
+        lockout: Lockout::default(),
         salt: AtomicU64::new(0),
     }
 }
