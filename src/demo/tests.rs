@@ -8,3 +8,4 @@ mod files;
 mod listing;
 mod login;
 mod queries;
+mod world;
