@@ -25,8 +25,10 @@ pub mod knobs;
 mod listener;
 pub mod oracle;
 mod payload;
+mod people;
 mod platform;
 mod reply;
+mod scale;
 mod seed;
 mod traffic;
 mod transfer;
@@ -63,7 +65,9 @@ pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
 pub use self::ims::{App, AppError, AppType};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
-pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
+pub use self::world::{
+    Access, ExpectedDocument, ExpectedFolder, InPlace, WorkflowState, World, WorldError, WorldKind,
+};
 
 /// `server:datasource` of the demo; a host that cannot exist outside.
 const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
@@ -86,6 +90,8 @@ const POST_LOGOUT_URI: &str = "http://localhost:3301/signout-callback";
 pub struct DemoOptions {
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Which datasource it serves; the awkward one has its own numbers of folders and documents.
+    pub world: WorldKind,
     /// Active documents; some more are superseded versions. The skeleton needs about 110.
     pub documents: usize,
     /// Folders. The skeleton needs about 60.
@@ -102,6 +108,7 @@ impl Default for DemoOptions {
     fn default() -> Self {
         Self {
             port: 0,
+            world: WorldKind::Bridge,
             documents: 400,
             folders: 60,
             seed: 1,
