@@ -14,16 +14,20 @@ mod accounts;
 mod admin;
 mod awkward;
 mod bridge;
+mod delivery;
 mod dispatch;
 mod fault;
 mod files;
 mod ims;
 pub mod knobs;
+mod limit;
 mod listener;
 pub mod oracle;
+mod pace;
 mod payload;
 mod platform;
 mod reply;
+mod script;
 mod seed;
 mod traffic;
 mod world;
@@ -45,17 +49,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::dispatch::Demo;
-use self::fault::FaultTable;
+use self::fault::{FaultTable, Recall};
 use self::ims::Ims;
 use self::ims::grants::{App, Grants};
 use self::knobs::{Knobs, Panel};
+use self::limit::Limits;
 use self::listener::{CuttableListener, Scissors};
+use self::script::Runner;
 use self::traffic::Traffic;
 use self::wsg::Gateway;
 use self::wsg::paging::SkipTokens;
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
-pub use self::fault::{Effect, Fault, FaultId};
+pub use self::fault::{Chance, Effect, Fault, FaultId};
+pub use self::script::{Script, ScriptError};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
 pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
 
@@ -124,7 +131,7 @@ impl DemoServer {
             .fallback(dispatch::handle)
             .with_state(Arc::clone(&demo))
             .into_make_service_with_connect_info::<Scissors>();
-        let listener = CuttableListener::new(listener, stopped);
+        let listener = CuttableListener::new(listener, stopped, Arc::clone(&demo));
         let task = Handle::current().spawn(async move {
             tokio::select! {
                 result = async { axum::serve(listener, app).await } => result,
@@ -142,6 +149,7 @@ impl DemoServer {
 
     /// Stops, cuts every connection, and returns when the port is free.
     pub async fn stop(mut self) {
+        self.demo.scripts.stop();
         self.stop.send_replace(true);
         if let Some(task) = self.task.take() {
             // It ended by itself or was torn down with its runtime: stopped either way.
@@ -222,6 +230,12 @@ impl DemoServer {
         self.demo.faults.clear_all();
     }
 
+    /// Runs a script in place of the one that runs. Its start is done when this returns; its steps follow, on the
+    /// current tokio runtime.
+    pub fn run_script(&self, script: Script) {
+        self.demo.scripts.run(&self.demo, script, &Handle::current());
+    }
+
     /// What was asked since the start or the last reset.
     pub fn requests(&self) -> Counters {
         self.demo.traffic.counters()
@@ -266,6 +280,7 @@ impl DemoServer {
 
 impl Drop for DemoServer {
     fn drop(&mut self) {
+        self.demo.scripts.stop();
         self.stop.send_replace(true);
         if let Some(task) = &self.task {
             task.abort();
@@ -300,5 +315,9 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
         traffic: Traffic::new(),
         knobs,
         salt: AtomicU64::new(0),
+        limits: Limits::default(),
+        recall: Recall::new(),
+        scripts: Runner::default(),
+        start: options.knobs.clone(),
     }
 }
