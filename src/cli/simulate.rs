@@ -2,13 +2,16 @@
 
 pub mod knobs;
 
+use std::fs;
+use std::path::PathBuf;
+
 use clap::Args;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
-use crate::demo::{ACCOUNTS, DemoOptions, DemoServer, RequestKind};
+use crate::demo::{ACCOUNTS, DemoOptions, DemoServer, RequestKind, Script, WorldKind};
 
 use knobs::KnobArgs;
 
@@ -28,6 +31,9 @@ pub struct SimulateArgs {
     /// Sign the demo engineer in without showing the sign-in pages
     #[arg(long)]
     auto_consent: bool,
+    /// What goes wrong and when, as JSON (docs/simulator.md)
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
     /// The server.
     #[command(flatten)]
     server: ServerArgs,
@@ -36,6 +42,9 @@ pub struct SimulateArgs {
 /// The world and the manners of the embedded ProjectWise.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
+    /// The datasource: the bridge project, any number of made-up documents, or everything that is awkward
+    #[arg(long, value_parser = world, value_name = "bridge|scale|awkward", default_value = WorldKind::default().name())]
+    world: WorldKind,
     /// Documents in the project, about
     #[arg(long, default_value_t = DemoOptions::default().documents)]
     documents: usize,
@@ -54,6 +63,7 @@ impl ServerArgs {
     /// What the flags ask for.
     pub fn options(&self) -> DemoOptions {
         let mut options = DemoOptions {
+            world: self.world,
             documents: self.documents,
             folders: self.folders,
             seed: self.seed,
@@ -64,6 +74,11 @@ impl ServerArgs {
     }
 }
 
+fn world(name: &str) -> Result<WorldKind, String> {
+    let names = WorldKind::ALL.map(WorldKind::name).join(", ");
+    WorldKind::named(name).ok_or_else(|| format!("there are the worlds {names}"))
+}
+
 /// What runs where, as one line of JSON.
 #[derive(Serialize)]
 struct SimulatorReport {
@@ -72,6 +87,7 @@ struct SimulatorReport {
     wsg: String,
     datasource: String,
     admin: String,
+    blob: String,
     documents: usize,
     folders: usize,
     apps: Vec<AppReport>,
@@ -98,25 +114,33 @@ struct PersonReport {
 }
 
 impl SimulatorReport {
-    fn of(server: &DemoServer) -> Self {
-        let (documents, folders) = server.world().shown();
+    fn of(server: &DemoServer, options: &DemoOptions) -> Self {
+        let (documents, folders) = match options.world {
+            // Counting a million would take longer than starting.
+            WorldKind::Scale => (options.documents, options.folders),
+            WorldKind::Bridge | WorldKind::Awkward => server.world().shown(),
+        };
         let app = |kind, client_id, client_secret| AppReport {
             kind,
             client_id,
             client_secret,
         };
         let (web, web_secret) = server.web_client();
+        let (service, service_secret) = server.service_client();
         Self {
             server: server.base_url(),
             issuer: server.issuer(),
             wsg: server.wsg_url(),
             datasource: server.datasource_url(),
             admin: server.admin_url(),
+            blob: server.blob_url(),
             documents,
             folders,
             apps: vec![
                 app("native", server.native_client_id(), None),
+                app("spa", server.spa_client_id(), None),
                 app("web", web, Some(web_secret)),
+                app("service", service, Some(service_secret)),
             ],
             people: ACCOUNTS
                 .iter()
@@ -144,7 +168,8 @@ pub async fn simulate(args: &SimulateArgs, printer: &Printer) -> Result<(), CliE
         auto_consent: args.auto_consent,
         ..args.server.options()
     };
-    let server = DemoServer::start(options).await.map_err(|error| {
+    let script = args.script.as_ref().map(read_script).transpose()?;
+    let server = DemoServer::start(options.clone()).await.map_err(|error| {
         let failure = CliError::of(ErrorKind::Failure, &error)
             .while_doing(format!("the simulator cannot listen on port {}", args.port));
         match error.kind() {
@@ -152,12 +177,15 @@ pub async fn simulate(args: &SimulateArgs, printer: &Printer) -> Result<(), CliE
             _ => failure,
         }
     })?;
-    let report = SimulatorReport::of(&server);
+    let report = SimulatorReport::of(&server, &options);
     match printer.format() {
         Format::Json => printer.json_line(&report)?,
         Format::Text => introduce(&report, printer)?,
     }
     printer.flush()?;
+    if let Some(script) = script {
+        server.run_script(script);
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -172,6 +200,14 @@ pub async fn simulate(args: &SimulateArgs, printer: &Printer) -> Result<(), CliE
         )),
         Format::Json => Ok(()),
     }
+}
+
+fn read_script(path: &PathBuf) -> Result<Script, CliError> {
+    let failed = |error: &dyn std::error::Error| {
+        CliError::of(ErrorKind::Config, error).while_doing(format!("{} cannot be used", path.display()))
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    Script::parse(&text).map_err(|error| failed(&error))
 }
 
 /// Tells a person what runs, who may sign in, and what to try.
