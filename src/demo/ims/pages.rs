@@ -20,7 +20,7 @@ pub(super) const OWN_FIELDS: [&str; 3] = ["email", "password", "decision"];
 const STYLE: &str = "\
 :root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--text:#1b2430;--dim:#5a6675;--line:#d4dae2;--blue:#0a6bc2}\
 @media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1c222b;--text:#e8ecf1;--dim:#9aa6b4;--line:#343d4a;\
---blue:#4aa3ee}}\
+--blue:#1f74c4}}\
 *{box-sizing:border-box}\
 body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--back);\
 color:var(--text);font:16px/1.5 system-ui,sans-serif}\
