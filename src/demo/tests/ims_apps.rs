@@ -280,6 +280,15 @@ async fn scopes_are_those_the_knob_knows_and_the_error_is_the_knobs() {
 }
 
 #[tokio::test]
+async fn access_type_offline_alone_gives_no_refresh_token() {
+    let server = demo().await;
+    let changes = [("scope", "projectwise:read"), ("access_type", "offline")];
+    let code = returned(&authorize(&server, &changes).await, "code").unwrap();
+    let issued = tokens(&redeem(&server, &code, VERIFIER).await);
+    assert_eq!(issued.refresh_token, None);
+}
+
+#[tokio::test]
 async fn offline_access_is_what_the_knob_says() {
     let server = demo().await;
     let both = "projectwise:read offline_access";
