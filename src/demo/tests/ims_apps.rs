@@ -178,6 +178,19 @@ async fn a_web_app_may_be_held_to_https() {
 }
 
 #[tokio::test]
+async fn a_native_app_may_be_held_to_this_machine() {
+    let server = demo().await;
+    let far = ("redirect_uri", "https://app.example.com/callback");
+    server.register_redirect_uri(far.1);
+    assert_eq!(authorize(&server, &[far]).await.status, 302);
+    server.turn(|knobs| knobs.native_needs_loopback = true);
+    assert_eq!(authorize(&server, &[far]).await.status, 400);
+    assert_eq!(authorize(&server, &[]).await.status, 302);
+    let spa = server.spa_client_id();
+    assert_eq!(authorize(&server, &[("client_id", &spa), far]).await.status, 302);
+}
+
+#[tokio::test]
 async fn mistakes_come_back_to_the_app() {
     let server = demo().await;
     for (change, error) in [
