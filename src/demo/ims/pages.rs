@@ -29,7 +29,7 @@ padding:2rem;box-shadow:0 8px 30px #0002}\
 h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.dim,small{color:var(--dim)}\
 label{display:block;margin:1rem 0 0;font-weight:600}\
 input{width:100%;margin-top:.25rem;padding:.55rem .7rem;border:1px solid var(--line);border-radius:7px;\
-background:var(--back);color:inherit;font:inherit}\
+background:var(--back);color:inherit;font:inherit}[type=hidden]{display:none}\
 .buttons{display:flex;gap:.7rem;margin-top:1.5rem}\
 button{flex:1;padding:.6rem;border:1px solid var(--line);border-radius:7px;background:none;color:inherit;\
 font:inherit;cursor:pointer}\
