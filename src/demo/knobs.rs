@@ -610,6 +610,7 @@ knobs! {
     discovery: Discovery = Discovery::Full, "discovery", "15", "full|minimal|missing", "What the discovery document says";
     scope_error: ScopeError = ScopeError::InvalidScope, "scope-error", "3", "invalid_scope|unauthorized_client", "The error of a scope that is not granted";
     ims_paths: ImsPaths = ImsPaths::Connect, "ims-paths", "15", "connect|ping", "Where keys, userinfo, revocation, introspection and end session are";
+    native_needs_loopback: bool = false, "native-needs-loopback", "15", "", "A Native app may be sent back to this machine only, not to an https address";
     web_needs_https: bool = false, "web-needs-https", "15", "", "A Web App may not be sent back to http://localhost";
     auth: String = "bearer basic windows token".to_owned(), "auth", "3", "\"SCHEME …\"", "The logins the gateway takes: bearer, basic, windows, token";
     auth_failure: AuthFailure = AuthFailure::Unauthorized, "auth-failure", "11", "401|302|page|404", "How the gateway says that a login failed";

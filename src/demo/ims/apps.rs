@@ -17,7 +17,7 @@ pub(super) const OFFLINE_ACCESS: &str = "offline_access";
 /// The four types of the developer portal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppType {
-    /// Desktop or mobile: code with PKCE, no secret, a loopback redirect.
+    /// Desktop or mobile: code with PKCE, no secret, a loopback redirect (or an https one: RFC 8252 7.2).
     Native,
     /// In a browser: code with PKCE, no secret, an https or localhost redirect.
     Spa,
@@ -57,8 +57,7 @@ impl AppType {
     fn may_register(self, uri: &str) -> bool {
         let https = uri.strip_prefix("https://").is_some_and(|rest| !rest.is_empty());
         let possible = match self {
-            Self::Native => without_port(uri).is_some(),
-            Self::Spa | Self::Web => https || without_port(uri).is_some(),
+            Self::Native | Self::Spa | Self::Web => https || without_port(uri).is_some(),
             Self::Service => false,
         };
         // RFC 6749 3.1.2: no fragment.
@@ -115,7 +114,12 @@ pub enum AppError {
 impl App {
     /// True where this request may be answered to `uri`.
     pub(super) fn accepts_redirect(&self, uri: &str, knobs: &Knobs) -> bool {
-        if self.kind == AppType::Web && knobs.web_needs_https && !uri.starts_with("https://") {
+        let refused = match self.kind {
+            AppType::Native => knobs.native_needs_loopback && without_port(uri).is_none(),
+            AppType::Web => knobs.web_needs_https && !uri.starts_with("https://"),
+            AppType::Spa | AppType::Service => false,
+        };
+        if refused {
             return false;
         }
         if self.redirect_uris.contains(uri) {
@@ -259,7 +263,8 @@ mod tests {
         let far = Some("https://app.example.com/back");
         for (kind, secret, redirect, good) in [
             (AppType::Native, None, local, true),
-            (AppType::Native, None, far, false),
+            (AppType::Native, None, far, true),
+            (AppType::Native, None, Some("http://app.example.com/"), false),
             (AppType::Native, Some("s"), local, false),
             (AppType::Spa, None, far, true),
             (AppType::Spa, None, Some("http://app.example.com/"), false),

@@ -20,7 +20,7 @@ pub(super) const OWN_FIELDS: [&str; 3] = ["email", "password", "decision"];
 const STYLE: &str = "\
 :root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--text:#1b2430;--dim:#5a6675;--line:#d4dae2;--blue:#0a6bc2}\
 @media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1c222b;--text:#e8ecf1;--dim:#9aa6b4;--line:#343d4a;\
---blue:#4aa3ee}}\
+--blue:#1f74c4}}\
 *{box-sizing:border-box}\
 body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--back);\
 color:var(--text);font:16px/1.5 system-ui,sans-serif}\
@@ -29,7 +29,7 @@ padding:2rem;box-shadow:0 8px 30px #0002}\
 h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.dim,small{color:var(--dim)}\
 label{display:block;margin:1rem 0 0;font-weight:600}\
 input{width:100%;margin-top:.25rem;padding:.55rem .7rem;border:1px solid var(--line);border-radius:7px;\
-background:var(--back);color:inherit;font:inherit}\
+background:var(--back);color:inherit;font:inherit}[type=hidden]{display:none}\
 .buttons{display:flex;gap:.7rem;margin-top:1.5rem}\
 button{flex:1;padding:.6rem;border:1px solid var(--line);border-radius:7px;background:none;color:inherit;\
 font:inherit;cursor:pointer}\

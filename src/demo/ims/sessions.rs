@@ -91,7 +91,11 @@ impl Sessions {
         let secret = opaque();
         // No `Secure`: the demo is plain http on this machine.
         let cookie = format!("{NAME}={secret}; HttpOnly; SameSite=Lax; Path=/");
-        self.book.lock().open.insert(secret, session.clone());
+        let now = self.clock.now();
+        let mut book = self.book.lock();
+        book.open.retain(|_, session| session.expires > now);
+        book.open.insert(secret, session.clone());
+        drop(book);
         (session, cookie)
     }
 

@@ -178,6 +178,19 @@ async fn a_web_app_may_be_held_to_https() {
 }
 
 #[tokio::test]
+async fn a_native_app_may_be_held_to_this_machine() {
+    let server = demo().await;
+    let far = ("redirect_uri", "https://app.example.com/callback");
+    server.register_redirect_uri(far.1);
+    assert_eq!(authorize(&server, &[far]).await.status, 302);
+    server.turn(|knobs| knobs.native_needs_loopback = true);
+    assert_eq!(authorize(&server, &[far]).await.status, 400);
+    assert_eq!(authorize(&server, &[]).await.status, 302);
+    let spa = server.spa_client_id();
+    assert_eq!(authorize(&server, &[("client_id", &spa), far]).await.status, 302);
+}
+
+#[tokio::test]
 async fn mistakes_come_back_to_the_app() {
     let server = demo().await;
     for (change, error) in [
@@ -277,6 +290,15 @@ async fn scopes_are_those_the_knob_knows_and_the_error_is_the_knobs() {
     );
     server.turn(|knobs| knobs.known_scopes.push_str(" storage:read"));
     assert!(returned(&authorize(&server, &storage).await, "code").is_some());
+}
+
+#[tokio::test]
+async fn access_type_offline_alone_gives_no_refresh_token() {
+    let server = demo().await;
+    let changes = [("scope", "projectwise:read"), ("access_type", "offline")];
+    let code = returned(&authorize(&server, &changes).await, "code").unwrap();
+    let issued = tokens(&redeem(&server, &code, VERIFIER).await);
+    assert_eq!(issued.refresh_token, None);
 }
 
 #[tokio::test]
