@@ -119,10 +119,6 @@ fn walk(view: View<'_>) -> (Walked, Walked) {
     }
     assert_eq!(view.all_folders().count(), folders.len());
     assert_eq!(view.all_documents().count(), documents.len());
-    assert_eq!(
-        (view.folder_count(), view.document_count()),
-        (folders.len(), documents.len())
-    );
     (folders, documents)
 }
 
@@ -141,7 +137,9 @@ fn change(world: &World, what: u8, a: usize, b: usize) -> Result<(), WorldError>
     let access = [Access::Full, Access::SeeOnly, Access::Hidden][b % 3];
     let account = ACCOUNTS[b % ACCOUNTS.len()].email;
     match what {
-        0 => world.add_folder((b % 5 > 0).then(|| folder(a)), "New").map(drop),
+        0 => world
+            .add_folder((!b.is_multiple_of(5)).then(|| folder(a)), "New")
+            .map(drop),
         1 => world.add_document(folder(a), "new.txt", "new").map(drop),
         2 => world
             .add_document_sized(folder(a), "sized.bin", b as u64)
@@ -150,7 +148,7 @@ fn change(world: &World, what: u8, a: usize, b: usize) -> Result<(), WorldError>
         4 => world.rename_document(document(a), "renamed.txt"),
         5 => world.rename_folder(folder(a), "Renamed"),
         6 => world.move_document(document(a), folder(b)),
-        7 => world.move_folder(folder(a), (b % 5 > 0).then(|| folder(b))),
+        7 => world.move_folder(folder(a), (!b.is_multiple_of(5)).then(|| folder(b))),
         8 => world.delete_document(document(a)),
         // Not the root of all: there must be something left.
         9 if folders[a % folders.len()].path.len() > 2 => {
@@ -170,11 +168,11 @@ fn change(world: &World, what: u8, a: usize, b: usize) -> Result<(), WorldError>
         17 => world.swap_names(folder(a), folder(b)),
         18 => world.set_access(folder(a), access),
         19 => world.set_access(document(a), access),
-        20 => world.set_access_for(account, folder(a), (a % 4 > 0).then_some(access)),
-        21 => world.set_access_for(account, document(a), (a % 4 > 0).then_some(access)),
+        20 => world.set_access_for(account, folder(a), (!a.is_multiple_of(4)).then_some(access)),
+        21 => world.set_access_for(account, document(a), (!a.is_multiple_of(4)).then_some(access)),
         22 => world.set_file_access_for(account, folder(a), Some(access)),
         23 => world.check_out(document(a)),
-        24 => world.list_size(document(a), (b % 2 > 0).then_some(7)),
+        24 => world.list_size(document(a), (!b.is_multiple_of(2)).then_some(7)),
         25 => world
             .delete_document(document(a))
             .and_then(|()| world.undelete(document(a))),
@@ -201,7 +199,7 @@ proptest! {
             let before = world.revision();
             let state = world.documents();
             match change(&world, what, a as usize, b as usize) {
-                Ok(()) => prop_assert!(world.revision() >= before),
+                Ok(()) => prop_assert!(world.revision() > before),
                 Err(_) if world.revision() == before => prop_assert_eq!(world.documents(), state),
                 // The first half of two changes was done.
                 Err(_) => {}
