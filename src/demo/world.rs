@@ -217,12 +217,12 @@ impl World {
     /// call back.
     pub fn each_document(&self, account: &str, mut tell: impl FnMut(ExpectedDocument)) {
         self.view(account, |view| {
-            let mut shelf: Option<Shelf> = None;
+            let mut last: Option<Shelf> = None;
             for row in view.all_documents() {
-                if shelf.as_ref().is_none_or(|shelf| shelf.folder != row.folder) {
-                    shelf = Some(Shelf::new(view, row.folder));
-                }
-                tell(expected_document(shelf.as_ref().expect("just set"), &row));
+                let known = last.take().filter(|shelf| shelf.folder == row.folder);
+                let place = known.unwrap_or_else(|| Shelf::new(view, row.folder));
+                tell(expected_document(&place, &row));
+                last = Some(place);
             }
         });
     }

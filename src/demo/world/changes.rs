@@ -276,7 +276,7 @@ impl World {
                 }
             };
             old.active = false;
-            old.checked_out_by = None;
+            old.checked_out = false;
             new.active = true;
             new.version = next_label(&old.version);
             new.sequence = old.sequence + 1;

@@ -92,18 +92,19 @@ impl World {
     /// Sets an attribute of a document's environment.
     pub fn set_attribute(&self, document: Guid, name: &str, value: &str) -> Result<(), WorldError> {
         self.edit(document, |row| {
-            row.set_attributes.insert(name.to_owned(), value.to_owned());
+            let attributes = row.set_attributes.get_or_insert_default();
+            attributes.0.insert(name.to_owned(), value.to_owned());
         })
     }
 
     /// Checks a document out to somebody: its status changes, and its file is served as before.
     pub fn check_out(&self, document: Guid) -> Result<(), WorldError> {
-        self.edit(document, |row| row.checked_out_by = Some("a.osei"))
+        self.edit(document, |row| row.checked_out = true)
     }
 
     /// Ends a check-out without a new file.
     pub fn check_in(&self, document: Guid) -> Result<(), WorldError> {
-        self.edit(document, |row| row.checked_out_by = None)
+        self.edit(document, |row| row.checked_out = false)
     }
 
     /// Lists another `FileSize` than the file has; `None` lists none. Nothing else moves.
@@ -136,9 +137,9 @@ impl World {
 
     /// Sets what everybody may do with a folder or document for whom nothing else is set.
     pub fn set_access(&self, guid: Guid, access: Access) -> Result<(), WorldError> {
-        self.change(|state| match state.set_access(guid, access) {
-            true => Ok(()),
-            false => Err(WorldError::UnknownDocument(guid)),
+        self.change(|state| {
+            let found = state.set_access(guid, access);
+            found.then_some(()).ok_or(WorldError::UnknownDocument(guid))
         })
     }
 

@@ -8,7 +8,6 @@ mod names;
 mod tree;
 mod versions;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::demo::seed::mix;
@@ -238,8 +237,8 @@ impl Ground {
             sequence,
             edition: sequence,
             state: WorkflowState::ALL[state],
-            checked_out_by: None,
-            set_attributes: BTreeMap::new(),
+            checked_out: false,
+            set_attributes: None,
             serial: 0,
         }
     }
@@ -258,7 +257,7 @@ fn size(slot: u32, sequence: u32, noise: u64) -> u64 {
     if noise.is_multiple_of(EMPTY_EVERY) {
         return 0;
     }
-    let base = SMALLEST << (noise >> 8) % DOUBLINGS;
+    let base = SMALLEST << ((noise >> 8) % DOUBLINGS);
     base + (noise >> 16) % base + u64::from(sequence)
 }
 

@@ -199,13 +199,17 @@ pub(in crate::demo) struct DocumentRow {
     /// Contents the document had before this one: versions, and files replaced in place.
     pub(super) edition: u32,
     pub(in crate::demo) state: WorkflowState,
-    /// ProjectWise user who has it checked out; the file is served as it was checked in last.
-    pub(in crate::demo) checked_out_by: Option<&'static str>,
+    /// Somebody works on it; the file is served as it was checked in last.
+    pub(super) checked_out: bool,
     /// Attributes of the environment that were set on this document, over those all documents have.
-    pub(super) set_attributes: BTreeMap<String, String>,
+    pub(super) set_attributes: Option<Box<Attributes>>,
     /// Order of creation among the rows that are stored.
     pub(super) serial: u64,
 }
+
+/// Attributes by name; few documents have any of their own, so rows hold them at a distance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Attributes(pub(super) BTreeMap<String, String>);
 
 impl DocumentRow {
     pub(in crate::demo) fn etag(&self) -> u64 {
@@ -221,7 +225,7 @@ impl DocumentRow {
         add_time(&mut bytes, self.file_updated);
         add_time(&mut bytes, Some(self.updated));
         bytes.extend_from_slice(&self.state.id().to_le_bytes());
-        add_text(&mut bytes, self.checked_out_by.unwrap_or_default());
+        bytes.push(u8::from(self.checked_out));
         digest(&bytes)
     }
 
@@ -274,7 +278,7 @@ impl DocumentRow {
     }
 
     pub(in crate::demo) fn checked_out(&self) -> bool {
-        self.checked_out_by.is_some()
+        self.checked_out
     }
 
     /// The attributes of its environment by name: the sheet's title and number, and whatever was set.
@@ -284,7 +288,7 @@ impl DocumentRow {
             ("ORIGINATOR".to_owned(), self.author.to_owned()),
             ("SHEET_NO".to_owned(), format!("{:03}", 1 + self.sequence)),
         ]);
-        attributes.extend(self.set_attributes.clone());
+        attributes.extend(self.set_attributes.as_deref().cloned().unwrap_or_default().0);
         attributes
     }
 

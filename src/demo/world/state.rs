@@ -10,7 +10,7 @@
 mod bin;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use crate::demo::seed::Dice;
 use crate::model::{Guid, Timestamp};
@@ -191,8 +191,8 @@ impl State {
             sequence: new.sequence,
             edition: new.sequence,
             state: WorkflowState::Wip,
-            checked_out_by: None,
-            set_attributes: BTreeMap::new(),
+            checked_out: false,
+            set_attributes: None,
             serial,
         });
         guid
@@ -337,13 +337,13 @@ impl State {
         self.folders.contains_key(&guid) || self.made_folder(guid).is_some()
     }
 
-    /// The folder a folder is in, without making its row; the outer `None`: there is no such folder.
-    pub(super) fn parent_of(&self, guid: Guid) -> Option<Option<Guid>> {
+    /// The folder a folder is in, without making its row; `None` for a root, and where there is no such folder.
+    pub(super) fn parent_of(&self, guid: Guid) -> Option<Guid> {
         if let Some(row) = self.folders.get(&guid) {
-            return Some(row.parent);
+            return row.parent;
         }
         let (ground, index) = self.made_folder(guid)?;
-        Some(ground.parent(index))
+        ground.parent(index)
     }
 
     /// What the folder's row says everybody may do.
@@ -442,7 +442,7 @@ impl State {
     /// The GUIDs of the folder, its parent, and so on up to the root, without making their rows.
     pub(super) fn ancestry(&self, folder: Guid) -> impl Iterator<Item = Guid> {
         let first = self.has_folder(folder).then_some(folder);
-        std::iter::successors(first, |here| self.parent_of(*here).flatten())
+        std::iter::successors(first, |here| self.parent_of(*here))
     }
 
     /// Sets what everybody may do with a folder or document who has no right of his own; false if there is none.

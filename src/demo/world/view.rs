@@ -166,16 +166,6 @@ impl<'a> View<'a> {
         self.state.path_of(folder)
     }
 
-    /// Folders there are, hidden ones too.
-    pub(in crate::demo) fn folder_count(self) -> usize {
-        self.state.folder_count()
-    }
-
-    /// Documents there are, hidden ones and superseded versions too.
-    pub(in crate::demo) fn document_count(self) -> usize {
-        self.state.document_count()
-    }
-
     /// True where the folder itself may be listed.
     pub(in crate::demo) fn may_list(self, folder: Guid) -> bool {
         self.opens(folder) && !self.cover(Some(folder)).shut

@@ -96,8 +96,8 @@ mod tests {
             let versions = Versions::new(slots);
             let mut seen = vec![0; versions.rows() as usize];
             for slot in 0..slots {
-                for (number, row) in versions.superseded(slot).enumerate() {
-                    assert_eq!(versions.place(row), (slot, number as u32));
+                for (number, row) in (0..).zip(versions.superseded(slot)) {
+                    assert_eq!(versions.place(row), (slot, number));
                     seen[row as usize] += 1;
                 }
                 assert_eq!(versions.place(slot), (slot, versions.newest(slot)));

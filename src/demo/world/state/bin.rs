@@ -35,7 +35,10 @@ impl State {
 
     /// Deletes a folder with all below it, and tells where it was.
     pub(in super::super) fn delete_folder(&mut self, guid: Guid) -> Result<Option<Guid>, WorldError> {
-        let parent = self.parent_of(guid).ok_or(WorldError::UnknownFolder(guid))?;
+        if !self.has_folder(guid) {
+            return Err(WorldError::UnknownFolder(guid));
+        }
+        let parent = self.parent_of(guid);
         let mut deleted = Deleted::default();
         let mut doomed = vec![guid];
         while let Some(here) = doomed.pop() {
