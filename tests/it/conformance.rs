@@ -147,7 +147,7 @@ impl Run {
             };
             wrong = judge(row, &answer, &places, &site.server);
             told = story(&request, &answer);
-            if answer.status == row.status.all()[0] {
+            if row.status.is_told(answer.status) {
                 wrong.extend(keep(&mut self.saved, row, &answer));
             }
             let more = row.repeat_while.as_ref().is_some_and(|place| {
@@ -189,6 +189,12 @@ fn keep(saved: &mut Places, row: &Row, answer: &Answer) -> Vec<String> {
         match taken(answer, place) {
             values if values.is_empty() => wrong.push(format!("{place} is not there to be saved as {name}")),
             values => saved.set_list(name, values),
+        }
+    }
+    for (name, place) in &row.save_if_there {
+        let values = taken(answer, place);
+        if !values.is_empty() {
+            saved.set_list(name, values);
         }
     }
     for (name, place) in &row.append {
@@ -258,11 +264,12 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, String> {
 async fn login(client: &reqwest::Client, places: &Places) -> Result<String, String> {
     let asked = places.fill(
         "{ims}/connect/authorize?client_id={native}&redirect_uri={redirect_uri}&response_type=code&state=s\
-         &scope=projectwise:read+itwin-platform+offline_access\
+         &scope={scope_plus}\
          &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
     )?;
-    let code = receive(client.get(asked)).await?.find("location /code").0;
-    let code = code.first().map(written).ok_or("login: authorize gave no code")?;
+    let answer = receive(client.get(&asked)).await?;
+    let code = answer.find("location /code").0.first().map(written);
+    let code = code.ok_or_else(|| format!("login: no code{}", story(&asked, &answer)))?;
     let fields = [
         "grant_type=authorization_code".to_owned(),
         places.fill("client_id={native}")?,
@@ -274,8 +281,9 @@ async fn login(client: &reqwest::Client, places: &Places) -> Result<String, Stri
         .post(places.fill("{ims}/connect/token")?)
         .header("content-type", "application/x-www-form-urlencoded")
         .body(form(&fields));
-    let token = receive(request).await?.find("/access_token").0;
-    token.first().map(written).ok_or_else(|| "login: no access token".to_owned())
+    let answer = receive(request).await?;
+    let token = answer.find("/access_token").0.first().map(written);
+    token.ok_or_else(|| format!("login: no access token{}", story("POST connect/token", &answer)))
 }
 
 /// All that is not as the row expects.
@@ -283,7 +291,7 @@ fn judge(row: &Row, answer: &Answer, places: &Places, server: &DemoServer) -> Ve
     if !row.status.all().contains(&answer.status) {
         return vec![format!("status {}, not {:?}", answer.status, row.status.all())];
     }
-    if answer.status != row.status.all()[0] {
+    if !row.status.is_told(answer.status) {
         return Vec::new();
     }
     let mut wrong = Vec::new();

@@ -28,6 +28,8 @@ impl Places {
         places.set("web", &web);
         places.set("web_secret", &secret);
         places.set("redirect_uri", "http://localhost:3301/signin-callback");
+        places.set("scope", "projectwise:read offline_access");
+        places.set("scope_plus", "projectwise:read+offline_access");
         places.set("user", "demo.engineer");
         places.set("email", "demo.engineer@example.com");
         places.set("password", "leven-bridge");

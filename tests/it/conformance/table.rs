@@ -59,7 +59,6 @@ pub struct Row {
     /// Send it again, with what it saved, as long as the answer has this.
     pub repeat_while: Option<String>,
 
-    /// The first is what the checks speak of; where another comes, only it and the headers named `*` are checked.
     pub status: Status,
     #[serde(default)]
     pub headers: BTreeMap<String, HeaderCheck>,
@@ -73,6 +72,9 @@ pub struct Row {
     /// Name → place in the answer; a place with many values saves a list.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
+    /// As `save`, where the place may be empty; the name keeps its value then.
+    #[serde(default)]
+    pub save_if_there: BTreeMap<String, String>,
     /// As `save`, added to what is there.
     #[serde(default)]
     pub append: BTreeMap<String, String>,
@@ -110,14 +112,26 @@ pub enum Login {
 #[serde(untagged)]
 pub enum Status {
     One(u16),
+    /// The checks speak of the first; where another comes, only that is asked.
     First(Vec<u16>),
+    /// The checks speak of all of them.
+    Any { any: Vec<u16> },
 }
 
 impl Status {
     pub fn all(&self) -> &[u16] {
         match self {
             Self::One(status) => std::slice::from_ref(status),
-            Self::First(list) => list,
+            Self::First(list) | Self::Any { any: list } => list,
+        }
+    }
+
+    /// Whether the row's checks speak of an answer of this status.
+    pub fn is_told(&self, status: u16) -> bool {
+        match self {
+            Self::One(one) => *one == status,
+            Self::First(list) => list.first() == Some(&status),
+            Self::Any { any } => any.contains(&status),
         }
     }
 }
