@@ -129,7 +129,13 @@ impl Run {
             let places = Places::of(&server);
             self.sites.insert(row.knobs.clone(), Site { server, places });
         }
-        let site = &self.sites[&row.knobs];
+        let site = self.sites.get_mut(&row.knobs).expect("made above");
+        if row.login == Login::Bearer && site.places.list("bearer").is_err() {
+            match login(&self.client, &site.places).await {
+                Ok(token) => site.places.set("bearer", &token),
+                Err(failure) => return self.failures.push(format!("{}: {failure}", row.id)),
+            }
+        }
         if let Some(each) = each {
             self.saved.set("each", each);
         }
@@ -236,7 +242,7 @@ async fn send(client: &reqwest::Client, row: &Row, places: &Places) -> Result<(S
     let mut request = client.request(method.parse().unwrap(), &url);
     let own = |header: &str| row.send.keys().any(|name| name.eq_ignore_ascii_case(header));
     if row.login == Login::Bearer && !own("authorization") {
-        request = request.bearer_auth(login(client, places).await?);
+        request = request.bearer_auth(places.fill("{bearer}")?);
     }
     for (name, value) in &row.send {
         request = request.header(name, places.fill(value)?);

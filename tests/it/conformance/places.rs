@@ -1,6 +1,7 @@
 //! What the names in braces stand for. The README has the list, with what to take on a server of one's own.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,23 @@ use regex::{Captures, Regex};
 
 /// One brace may hold another: `{base64 {user}:{password}}`.
 const DEPTH: usize = 3;
+
+/// The apps that a simulator may not have yet; its own methods of these names win over these.
+#[allow(dead_code, reason = "shadowed where the simulator has them")]
+trait OtherApps {
+    fn spa_client_id(&self) -> String {
+        "no-spa-app".to_owned()
+    }
+
+    fn service_client(&self) -> (String, String) {
+        ("no-service-app".to_owned(), "no-secret".to_owned())
+    }
+}
+
+impl OtherApps for DemoServer {}
+
+/// A name starts with a letter, so `{8}` of a regular expression and `{"a": 1}` are none.
+static BRACES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([A-Za-z][^{}]*)\}").unwrap());
 
 /// Names and their values; one value, or a list.
 #[derive(Clone, Default)]
@@ -27,6 +45,10 @@ impl Places {
         places.set("native", &server.native_client_id());
         places.set("web", &web);
         places.set("web_secret", &secret);
+        let (service, service_secret) = server.service_client();
+        places.set("spa", &server.spa_client_id());
+        places.set("service", &service);
+        places.set("service_secret", &service_secret);
         places.set("redirect_uri", "http://localhost:3301/signin-callback");
         places.set("scope", "projectwise:read offline_access");
         places.set("scope_plus", "projectwise:read+offline_access");
@@ -72,12 +94,10 @@ impl Places {
     }
 
     fn replace(&self, text: &str, written: impl Fn(&str) -> String) -> Result<String, String> {
-        // A name starts with a letter, so `{8}` of a regular expression and `{"a": 1}` are none.
-        let braces = Regex::new(r"\{([A-Za-z][^{}]*)\}").unwrap();
         let mut text = text.to_owned();
         let mut unknown = None;
         for _ in 0..DEPTH {
-            let next = braces.replace_all(&text, |found: &Captures<'_>| match self.value(&found[1]) {
+            let next = BRACES.replace_all(&text, |found: &Captures<'_>| match self.value(&found[1]) {
                 Ok(value) => written(&value),
                 Err(failure) => {
                     unknown = Some(failure);
