@@ -64,9 +64,15 @@ async fn the_server_answers_as_the_fact_sheet_says() {
 fn every_section_has_rows_and_every_row_can_be_read() {
     let (tables, faults) = table::read();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    let told: BTreeSet<&str> =
-        tables.iter().flat_map(|table| &table.rows).map(|row| row.section.as_str()).collect();
-    let lacking: Vec<&&str> = SECTIONS.iter().filter(|section| !told.contains(**section)).collect();
+    let told: BTreeSet<&str> = tables
+        .iter()
+        .flat_map(|table| &table.rows)
+        .map(|row| row.section.as_str())
+        .collect();
+    let lacking: Vec<&&str> = SECTIONS
+        .iter()
+        .filter(|section| !told.contains(**section))
+        .collect();
     assert!(lacking.is_empty(), "no row for {lacking:?}");
     for knobs in tables.iter().flat_map(|table| &table.rows).map(|row| &row.knobs) {
         turned(knobs);
@@ -109,8 +115,11 @@ impl Run {
             failures: Vec::new(),
         };
         for row in &table.rows {
-            let each: Vec<Option<&String>> =
-                if row.each.is_empty() { vec![None] } else { row.each.iter().map(Some).collect() };
+            let each: Vec<Option<&String>> = if row.each.is_empty() {
+                vec![None]
+            } else {
+                row.each.iter().map(Some).collect()
+            };
             for each in each {
                 run.rows += 1;
                 run.row(row, each).await;
@@ -124,7 +133,10 @@ impl Run {
 
     async fn row(&mut self, row: &Row, each: Option<&String>) {
         if !self.sites.contains_key(&row.knobs) {
-            let options = DemoOptions { knobs: turned(&row.knobs), ..DemoOptions::default() };
+            let options = DemoOptions {
+                knobs: turned(&row.knobs),
+                ..DemoOptions::default()
+            };
             let server = DemoServer::start(options).await.unwrap();
             let places = Places::of(&server);
             self.sites.insert(row.knobs.clone(), Site { server, places });
@@ -157,7 +169,11 @@ impl Run {
                 wrong.extend(keep(&mut self.saved, row, &answer));
             }
             let more = row.repeat_while.as_ref().is_some_and(|place| {
-                answer.find(place).0.first().is_some_and(|value| !value.is_null() && !written(value).is_empty())
+                answer
+                    .find(place)
+                    .0
+                    .first()
+                    .is_some_and(|value| !value.is_null() && !written(value).is_empty())
             });
             if !more || !wrong.is_empty() {
                 break;
@@ -172,7 +188,8 @@ impl Run {
                     continue;
                 }
             };
-            wrong.extend(failure(check, &found, 0, &places).map(|failure| format!("{}: {failure}", check.at)));
+            wrong
+                .extend(failure(check, &found, 0, &places).map(|failure| format!("{}: {failure}", check.at)));
         }
         if !wrong.is_empty() {
             let each = each.map(|each| format!(" [{each}]")).unwrap_or_default();
@@ -220,7 +237,13 @@ fn taken(answer: &Answer, place: &str) -> Vec<String> {
     let Some(part) = part else {
         return texts.collect();
     };
-    texts.filter_map(|text| part.captures(&text)?.get(1).map(|group| group.as_str().to_owned())).collect()
+    texts
+        .filter_map(|text| {
+            part.captures(&text)?
+                .get(1)
+                .map(|group| group.as_str().to_owned())
+        })
+        .collect()
 }
 
 /// Sends a row's request; its first line and the answer.
@@ -249,11 +272,15 @@ async fn send(client: &reqwest::Client, row: &Row, places: &Places) -> Result<(S
     }
     if !row.form.is_empty() {
         let fields: Result<Vec<String>, String> = row.form.iter().map(|field| places.fill(field)).collect();
-        request = request.header("content-type", "application/x-www-form-urlencoded").body(form(&fields?));
+        request = request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form(&fields?));
     } else if let Some(body) = &row.body {
         request = request.body(places.fill(body)?);
     }
-    let answer = receive(request).await.map_err(|failure| format!("{told}: {failure}"))?;
+    let answer = receive(request)
+        .await
+        .map_err(|failure| format!("{told}: {failure}"))?;
     Ok((told, answer))
 }
 
@@ -262,7 +289,11 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<Answer, String> {
     Ok(Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
-        body: response.bytes().await.map_err(|error| format!("{error:?}"))?.to_vec(),
+        body: response
+            .bytes()
+            .await
+            .map_err(|error| format!("{error:?}"))?
+            .to_vec(),
     })
 }
 
@@ -308,7 +339,10 @@ fn judge(row: &Row, answer: &Answer, places: &Places, server: &DemoServer) -> Ve
         let (found, _) = answer.find(&format!("header {name}"));
         match check {
             HeaderCheck::Is(text) => {
-                let check = Check { is: Some(Value::String(text.clone())), ..Check::default() };
+                let check = Check {
+                    is: Some(Value::String(text.clone())),
+                    ..Check::default()
+                };
                 ask(name, &check, &found, 0);
             }
             HeaderCheck::Check(check) => ask(name, check, &found, 0),
@@ -348,5 +382,9 @@ fn story(request: &str, answer: &Answer) -> String {
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect();
     let body: String = answer.text().chars().take(400).collect();
-    format!("\n  {request}\n  → {} [{}]\n  {body}", answer.status, headers.join(", "))
+    format!(
+        "\n  {request}\n  → {} [{}]\n  {body}",
+        answer.status,
+        headers.join(", ")
+    )
 }

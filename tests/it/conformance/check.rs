@@ -54,10 +54,12 @@ impl Answer {
             for value in here {
                 match value {
                     Value::Array(elements) if step == "*" => next.extend(elements),
-                    Value::Array(elements) => match step.parse().ok().and_then(|at: usize| elements.get(at).cloned()) {
-                        Some(element) => next.push(element),
-                        None => missing += 1,
-                    },
+                    Value::Array(elements) => {
+                        match step.parse().ok().and_then(|at: usize| elements.get(at).cloned()) {
+                            Some(element) => next.push(element),
+                            None => missing += 1,
+                        }
+                    }
                     Value::Object(mut fields) => match fields.remove(&step) {
                         Some(field) => next.push(field),
                         None => missing += 1,
@@ -90,18 +92,26 @@ impl Answer {
 pub fn written(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 
 /// What of `check` does not hold of these values.
 pub fn failure(check: &Check, found: &[Value], missing: usize, places: &Places) -> Option<String> {
-    let found: Vec<&Value> = found.iter().filter(|value| !value.is_null() || check.kind.is_some()).collect();
+    let found: Vec<&Value> = found
+        .iter()
+        .filter(|value| !value.is_null() || check.kind.is_some())
+        .collect();
     if check.absent {
         return (!found.is_empty()).then(|| format!("is there: {}", shown(&found)));
     }
     let lists = [&check.members, &check.includes, &check.within, &check.outside];
-    if let Some(failure) = lists.iter().find_map(|list| list.as_ref().and_then(|name| places.list(name).err())) {
+    if let Some(failure) = lists
+        .iter()
+        .find_map(|list| list.as_ref().and_then(|name| places.list(name).err()))
+    {
         return Some(failure);
     }
     if !check.optional && !check.some && (missing > 0 || found.is_empty()) {
@@ -135,7 +145,11 @@ fn together(check: &Check, found: &[&Value], places: &Places) -> Option<String> 
         if set != wanted {
             let more: Vec<_> = set.difference(&wanted).take(5).collect();
             let fewer: Vec<_> = wanted.difference(&set).take(5).collect();
-            return Some(format!("{} values for {}; unexpected {more:?}, lacking {fewer:?}", set.len(), wanted.len()));
+            return Some(format!(
+                "{} values for {}; unexpected {more:?}, lacking {fewer:?}",
+                set.len(),
+                wanted.len()
+            ));
         }
     }
     if let Some(list) = list(&check.includes)
@@ -227,7 +241,11 @@ fn one(check: &Check, value: &Value, places: &Places) -> Option<String> {
 
 /// Values for a message, cut.
 fn shown(values: &[&Value]) -> String {
-    let text = values.iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ");
+    let text = values
+        .iter()
+        .map(|value| value.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     if text.chars().count() > 200 {
         return format!("{}…", text.chars().take(200).collect::<String>());
     }

@@ -17,7 +17,9 @@ pub fn form(pairs: &[String]) -> String {
 
 fn joined(pairs: &[String], marks: &str) -> String {
     let pairs = pairs.iter().map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or_else(|| panic!("{pair} is not name=value"));
+        let (name, value) = pair
+            .split_once('=')
+            .unwrap_or_else(|| panic!("{pair} is not name=value"));
         format!("{}={}", encoded(name, marks), encoded(value, marks))
     });
     pairs.collect::<Vec<_>>().join("&")

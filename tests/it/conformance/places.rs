@@ -120,13 +120,19 @@ impl Places {
             return Ok(STANDARD.encode(text));
         }
         if let Some(list) = name.strip_prefix("quoted ") {
-            let quoted = self.list(list)?.iter().map(|value| format!("'{}'", value.replace('\'', "''")));
+            let quoted = self
+                .list(list)?
+                .iter()
+                .map(|value| format!("'{}'", value.replace('\'', "''")));
             return Ok(quoted.collect::<Vec<_>>().join(","));
         }
         if let Some(list) = name.strip_prefix("count ") {
             return Ok(self.list(list)?.len().to_string());
         }
-        self.list(name)?.first().cloned().ok_or_else(|| format!("{{{name}}} is empty"))
+        self.list(name)?
+            .first()
+            .cloned()
+            .ok_or_else(|| format!("{{{name}}} is empty"))
     }
 }
 
@@ -136,7 +142,10 @@ fn world(server: &DemoServer, places: &mut Places) {
     let folders = world.folders();
     let folder = |path: &[&str]| {
         let found = folders.iter().find(|folder| folder.path == path);
-        found.unwrap_or_else(|| panic!("no folder {path:?}")).guid.to_string()
+        found
+            .unwrap_or_else(|| panic!("no folder {path:?}"))
+            .guid
+            .to_string()
     };
     let root = "Leven Estuary Crossing";
     for (name, path) in [
@@ -149,13 +158,22 @@ fn world(server: &DemoServer, places: &mut Places) {
     ] {
         let guid = folder(path);
         let children = folders.iter().filter(|child| {
-            child.listed && child.parent.as_ref().is_some_and(|parent| parent.to_string() == guid)
+            child.listed
+                && child
+                    .parent
+                    .as_ref()
+                    .is_some_and(|parent| parent.to_string() == guid)
         });
-        places.set_list(&format!("{name}_folders"), children.map(|child| child.guid.to_string()).collect());
+        places.set_list(
+            &format!("{name}_folders"),
+            children.map(|child| child.guid.to_string()).collect(),
+        );
         places.set(name, &guid);
         places.set(&format!("{name}_name"), path.last().unwrap());
     }
-    let roots = folders.iter().filter(|folder| folder.parent.is_none() && folder.listed);
+    let roots = folders
+        .iter()
+        .filter(|folder| folder.parent.is_none() && folder.listed);
     places.set_list("roots", roots.map(|folder| folder.guid.to_string()).collect());
 
     let documents = world.documents();
@@ -163,15 +181,23 @@ fn world(server: &DemoServer, places: &mut Places) {
         let found = documents.iter().filter(|document| {
             document.listed && wanted(&document.path, document.active, document.file_name.is_some())
         });
-        found.map(|document| document.guid.to_string()).collect::<Vec<String>>()
+        found
+            .map(|document| document.guid.to_string())
+            .collect::<Vec<String>>()
     };
     let piers = [root, "03 Design", "Piers"];
     let drawings = [root, "03 Design", "Piers", "Drawings"];
     let general = [root, "00 General"];
     let big = [root, "04 Correspondence", "Incoming"];
     places.set_list("folder_documents", listed(&|path, _, _| path == drawings));
-    places.set_list("folder_active", listed(&|path, active, _| path == drawings && active));
-    places.set_list("parent_subtree", listed(&|path, _, _| path.iter().zip(piers).filter(|(a, b)| a == b).count() == 3));
+    places.set_list(
+        "folder_active",
+        listed(&|path, active, _| path == drawings && active),
+    );
+    places.set_list(
+        "parent_subtree",
+        listed(&|path, _, _| path.iter().zip(piers).filter(|(a, b)| a == b).count() == 3),
+    );
     places.set_list("general_documents", listed(&|path, _, _| path == general));
     places.set_list("general_files", listed(&|path, _, file| path == general && file));
     places.set_list("big_documents", listed(&|path, _, _| path == big));
@@ -180,14 +206,19 @@ fn world(server: &DemoServer, places: &mut Places) {
         ("empty_document", "LEC-GEN-LOG-0000.txt"),
         ("denied_document", "LEC-LEG-ADV-0001.pdf"),
     ] {
-        let found = documents.iter().find(|document| document.file_name.as_deref() == Some(file));
+        let found = documents
+            .iter()
+            .find(|document| document.file_name.as_deref() == Some(file));
         let document = found.unwrap_or_else(|| panic!("no document {file}"));
         places.set(name, &document.guid.to_string());
         places.set(&format!("{name}_name"), &document.name);
         places.set(&format!("{name}_file"), file);
         places.set(&format!("{name}_size"), &document.size.to_string());
     }
-    let placeholder = documents.iter().find(|document| document.name == "doc00001").unwrap();
+    let placeholder = documents
+        .iter()
+        .find(|document| document.name == "doc00001")
+        .unwrap();
     places.set("placeholder", &placeholder.guid.to_string());
 }
 
@@ -195,7 +226,9 @@ fn world(server: &DemoServer, places: &mut Places) {
 pub fn content(server: &DemoServer, guid: &str) -> Vec<u8> {
     let world = server.world();
     let documents = world.documents();
-    let document = documents.iter().find(|document| document.guid.to_string() == guid);
+    let document = documents
+        .iter()
+        .find(|document| document.guid.to_string() == guid);
     let document = document.unwrap_or_else(|| panic!("no document {guid}"));
     world.content(document.guid).unwrap().to_vec()
 }

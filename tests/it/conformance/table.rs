@@ -10,7 +10,8 @@ use serde_json::Value;
 /// The sections of the fact sheet that say something of a server's answers. 2.5 (webhooks) names no request that a
 /// reader of documents could send.
 pub const SECTIONS: [&str; 16] = [
-    "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10", "1.11", "2.1", "2.2", "2.3", "2.4", "3",
+    "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9", "1.10", "1.11", "2.1", "2.2", "2.3",
+    "2.4", "3",
 ];
 
 /// Fewer rows than this in a file mean that rows were lost.
@@ -115,7 +116,9 @@ pub enum Status {
     /// The checks speak of the first; where another comes, only that is asked.
     First(Vec<u16>),
     /// The checks speak of all of them.
-    Any { any: Vec<u16> },
+    Any {
+        any: Vec<u16>,
+    },
 }
 
 impl Status {
