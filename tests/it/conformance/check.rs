@@ -134,7 +134,7 @@ pub fn failure(check: &Check, found: &[Value], missing: usize, places: &Places) 
 
 /// What is said of all values together.
 fn together(check: &Check, found: &[&Value], places: &Places) -> Option<String> {
-    let texts: Vec<String> = found.iter().map(|value| written(value)).collect();
+    let texts: Vec<String> = found.iter().copied().map(written).collect();
     let set: BTreeSet<&String> = texts.iter().collect();
     let list = |name: &Option<String>| name.as_ref().and_then(|name| places.list(name).ok());
     if let Some(list) = list(&check.members) {
