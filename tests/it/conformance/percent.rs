@@ -15,6 +15,11 @@ pub fn form(pairs: &[String]) -> String {
     joined(pairs, "-._")
 }
 
+/// One text of a form.
+pub fn form_text(text: &str) -> String {
+    encoded(text, "-._")
+}
+
 fn joined(pairs: &[String], marks: &str) -> String {
     let pairs = pairs.iter().map(|pair| {
         let (name, value) = pair

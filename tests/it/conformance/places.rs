@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use pwfs::demo::DemoServer;
 use regex::{Captures, Regex};
 
-/// One brace may hold another: `{base64 {user}:{password}}`.
+use super::percent;
+
+/// One brace may hold another: `{base64 {form {web}}:{form {web_secret}}}`.
 const DEPTH: usize = 3;
 
 /// The apps that a simulator may not have yet; its own methods of these names win over these.
@@ -53,6 +55,7 @@ impl Places {
         places.set("scope", "projectwise:read offline_access");
         places.set("scope_plus", "projectwise:read+offline_access");
         places.set("user", "demo.engineer");
+        places.set("windows_user", "demo.engineer");
         places.set("email", "demo.engineer@example.com");
         places.set("password", "leven-bridge");
         places.set("stranger", "new.starter@example.com");
@@ -118,6 +121,9 @@ impl Places {
     fn value(&self, name: &str) -> Result<String, String> {
         if let Some(text) = name.strip_prefix("base64 ") {
             return Ok(STANDARD.encode(text));
+        }
+        if let Some(text) = name.strip_prefix("form ") {
+            return Ok(percent::form_text(text));
         }
         if let Some(list) = name.strip_prefix("quoted ") {
             let quoted = self
