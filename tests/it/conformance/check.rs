@@ -116,7 +116,7 @@ pub fn failure(check: &Check, found: &[Value], missing: usize, places: &Places) 
     }
     if !check.optional && !check.some && (missing > 0 || found.is_empty()) {
         // A list that must be the same as an empty one is met by nothing.
-        let empty = |name: &String| places.list(name).is_ok_and(|list| list.is_empty());
+        let empty = |name: &String| places.list(name).is_ok_and(Vec::is_empty);
         if !check.members.as_ref().is_some_and(empty) {
             return Some(format!("is missing ({} there, {missing} not)", found.len()));
         }
@@ -243,7 +243,7 @@ fn one(check: &Check, value: &Value, places: &Places) -> Option<String> {
 fn shown(values: &[&Value]) -> String {
     let text = values
         .iter()
-        .map(|value| value.to_string())
+        .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ");
     if text.chars().count() > 200 {
