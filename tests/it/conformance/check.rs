@@ -251,3 +251,65 @@ fn shown(values: &[&Value]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> Answer {
+        Answer {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    /// What a check written as a row writes it says of a body.
+    #[track_caller]
+    fn fails(check: &str, body: &str, wanted: bool) {
+        let check: Check = toml_edit::de::from_str(check).unwrap();
+        let mut places = Places::default();
+        places.set_list("two", vec!["a".to_owned(), "b".to_owned()]);
+        let (found, missing) = answer(body).find(&check.at);
+        let failure = failure(&check, &found, missing, &places);
+        assert_eq!(failure.is_some(), wanted, "{check:?} on {body}: {failure:?}");
+    }
+
+    #[test]
+    fn a_check_fails_where_it_should_and_nowhere_else() {
+        let list = r#"{"l": [{"n": "a"}, {"n": "b"}], "null": null, "size": 7}"#;
+        for (check, wanted) in [
+            ("at = '/l/*/n'\nmembers = 'two'", false),
+            ("at = '/l/0/n'\nmembers = 'two'", true),
+            ("at = '/l/0/n'\nwithin = 'two'", false),
+            ("at = '/l/*/n'\noutside = 'two'", true),
+            ("at = '/l/0/n'\nincludes = 'two'", true),
+            ("at = '/l/*/n'\nis = 'a'", true),
+            ("at = '/l/*/n'\nis = 'a'\nsome = true", false),
+            ("at = '/l/*/m'\nis = 'a'", true),
+            ("at = '/l/*/m'\nis = 'a'\noptional = true", false),
+            ("at = '/l/*/m'\nis = 'a'\nsome = true", true),
+            ("at = '/l'\nlength = 2", false),
+            ("at = '/l'\nat_least = 3", true),
+            ("at = '/l/*/n'\norder = 'descending'", true),
+            ("at = '/null'\nabsent = true", false),
+            ("at = '/size'\nabsent = true", true),
+            ("at = '/null'\ntype = 'string|null'", false),
+            ("at = '/size'\ntype = 'string'", true),
+            ("at = '/size'\nmatches = '^7$'", false),
+            ("at = '/l/*/n'\nwithin = 'nothing saved'", true),
+        ] {
+            fails(check, list, wanted);
+        }
+    }
+
+    #[test]
+    fn a_value_twice_is_no_member_list() {
+        fails("at = '/*'\nmembers = 'two'", r#"["a", "b", "b"]"#, true);
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_has_no_values() {
+        fails("at = '/l'\ntype = 'array'", "<html>", true);
+    }
+}
