@@ -16,6 +16,7 @@
 mod browse;
 mod budget;
 mod cli;
+mod conformance;
 mod faults;
 mod freshness;
 mod harness;
