@@ -68,12 +68,12 @@ fn body(payload: Payload, delivery: Delivery, announced: u64, scissors: &Scissor
     let Delivery {
         ending,
         rate,
-        lie: _,
+        lie,
         place,
     } = delivery;
     let short = announced < payload.len();
     let all: Pieces = match (ending, rate) {
-        (Ending::Whole, None) if place.is_none() && !short => return whole(payload),
+        (Ending::Whole, None) if place.is_none() && lie == 0 => return whole(payload),
         (Ending::Whole, rate) if short => lying(payload, announced, rate, scissors.clone()),
         (Ending::Whole, rate) => Box::pin(pieces(payload, rate).map(Ok)),
         (Ending::Broken(after), rate) => {

@@ -1,10 +1,14 @@
 //! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
 
+mod admin;
+mod bodies;
 mod changes;
 mod client;
 mod download;
 mod faults;
 mod files;
+mod limits;
 mod listing;
 mod login;
 mod queries;
+mod script;
