@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 
 use super::dispatch::Demo;
 use super::fault::FaultId;
+use super::framing::Framing;
 use super::limit::Place;
 use super::listener::Scissors;
 use super::pace::time_for;
@@ -52,7 +53,8 @@ type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 /// Puts an answer on its way.
 pub(super) fn send(reply: Reply, delivery: Delivery, scissors: &Scissors, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len().saturating_add_signed(delivery.lie);
-    let framed = reply.status != StatusCode::NOT_MODIFIED && !reply.chunked;
+    let framing = Framing::of(&reply);
+    let framed = reply.status != StatusCode::NOT_MODIFIED;
     let mut response = Response::new(body(reply.body, delivery, length, scissors, demo));
     *response.status_mut() = reply.status;
     response.headers_mut().extend(reply.headers);
@@ -61,7 +63,10 @@ pub(super) fn send(reply: Reply, delivery: Delivery, scissors: &Scissors, demo: 
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    response
+    match framing {
+        Some(framing) => framing.frame(response),
+        None => response,
+    }
 }
 
 fn body(payload: Payload, delivery: Delivery, announced: u64, scissors: &Scissors, demo: &Arc<Demo>) -> Body {

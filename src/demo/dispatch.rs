@@ -7,21 +7,24 @@ use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{HeaderValue, RANGE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 
+use crate::model::Guid;
+
+use super::clock::Clock;
 use super::delivery::{Delivery, send};
 use super::fault::{Arrival, Asked, Course, FaultTable, Recall};
 use super::ims::{self, Ims};
-use super::knobs::{Knobs, Panel};
+use super::knobs::{Head, Knobs, Panel};
 use super::limit::Limits;
 use super::listener::Scissors;
 use super::reply::Reply;
 use super::script::Runner;
 use super::traffic::{LoggedRequest, RequestKind, Traffic};
-use super::wsg::{self, Call, Gateway, Login, SKIP_TOKEN};
-use super::{admin, platform, world};
+use super::wsg::{self, Call, Gateway, Lockout, SKIP_TOKEN};
+use super::{admin, blob, platform, world};
 
 /// The largest request body taken: an admin request may carry a file in base64.
 const BODY_LIMIT: usize = 64 << 20;
@@ -33,6 +36,9 @@ pub(super) struct Demo {
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
+    /// What all that ends by itself is measured with.
+    pub(super) clock: Clock,
+    pub(super) lockout: Lockout,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
     pub(super) limits: Limits,
@@ -46,32 +52,19 @@ impl Demo {
     pub(super) fn world(&self) -> &Arc<world::World> {
         &self.gateway.world
     }
+}
 
-    /// Who is logged in, by e-mail address; empty for nobody.
-    fn account(&self, headers: &HeaderMap) -> String {
-        if let Login::Accepted { email } = self.login(headers) {
-            return email;
-        }
-        String::new()
-    }
-
-    fn login(&self, headers: &HeaderMap) -> Login {
-        let Some(token) = ims::bearer_token(headers) else {
-            return Login::Missing;
-        };
-        match self.ims.grants.bearer(token) {
-            Some(bearer) if bearer.scope.iter().any(|scope| scope == ims::READ_SCOPE) => {
-                Login::Accepted { email: bearer.email }
-            }
-            Some(_) => Login::NoScope,
-            None => Login::Refused,
-        }
-    }
+/// By which of its two addresses a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Main,
+    /// The second origin.
+    Blobs,
 }
 
 /// Answers one request.
 pub(super) async fn handle(
-    State(demo): State<Arc<Demo>>,
+    State((demo, door)): State<(Arc<Demo>, Door)>,
     ConnectInfo(scissors): ConnectInfo<Scissors>,
     request: Request,
 ) -> Response {
@@ -87,31 +80,42 @@ pub(super) async fn handle(
     };
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
-    let command = path.strip_prefix(admin::ROOT);
+    let main = door == Door::Main;
+    let command = path.strip_prefix(admin::ROOT).filter(|_| main);
     let command = command.filter(|rest| rest.is_empty() || rest.starts_with('/'));
     scissors.set_free(command.is_some());
     if command.is_some() {
         return admin::answer(&demo, parts, body).await;
     }
-    let inside = wsg_path(path);
+    let knobs = demo.knobs.now();
+    // Where HEAD is allowed it is a GET, of whose answer the connection sends the headers only.
+    let method = match parts.method {
+        Method::HEAD if knobs.head == Head::Allowed => &Method::GET,
+        ref method => method,
+    };
+    let inside = wsg_path(path).filter(|_| main);
     let understand = |query: &str, body: &[u8]| {
         let repository = &demo.gateway.repository;
-        inside.map(|path| wsg::understand(repository, &parts.method, path, query, body))
+        inside.map(|path| wsg::understand(repository, method, path, query, body))
     };
     let mut call = understand(query, &body);
     let kind = match &call {
+        _ if !main => RequestKind::Blob,
         Some(call) => call.kind,
         None => ims::kind_of(path)
             .or_else(|| platform::kind_of(path))
             .unwrap_or(RequestKind::Other),
     };
-    let knobs = demo.knobs.now();
-    demo.traffic.record(logged(&parts, kind, call.as_ref()));
-    let account = (knobs.rate > 0 || demo.faults.by_account()).then(|| demo.account(&parts.headers));
-    let account = account.as_deref();
+    let subject = match door {
+        Door::Main => call.as_ref().and_then(|call| call.subject),
+        Door::Blobs => demo.gateway.files.blobs.subject(path),
+    };
+    demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
+    let whose = || wsg::whose(&demo, &parts.headers, &knobs);
+    let account = (knobs.rate > 0 || demo.faults.by_account()).then(whose);
     let place = match inside.map(|_| demo.limits.enter(&knobs, account)) {
         Some(Ok(place)) => Some(place).filter(|_| knobs.concurrency > 0),
-        Some(Err(refused)) => return plain(wsg::with_server_headers(refused, &parts.headers)),
+        Some(Err(refused)) => return plain(refused),
         None => None,
     };
     if !knobs.latency.is_zero() {
@@ -119,7 +123,7 @@ pub(super) async fn handle(
     }
     let struck = demo.faults.strike(&Arrival {
         kind,
-        subject: call.as_ref().and_then(|call| call.subject),
+        subject,
         skip: call.as_ref().and_then(|call| call.skip),
         method: &parts.method,
         target: parts.uri.path_and_query().map_or(path, |target| target.as_str()),
@@ -136,7 +140,10 @@ pub(super) async fn handle(
     let mut course = Course::suffer(&asked, struck).await;
     course.delivery.place = place;
     if let Some(reply) = course.instead.take() {
-        let reply = course.bend(reply, &asked);
+        let mut reply = course.bend(reply, &asked);
+        if let Some(call) = &call {
+            reply = demo.gateway.finish(reply, &parts.headers, call.minor(), &knobs);
+        }
         return send(reply, course.delivery, &scissors, &demo);
     }
     if let Some(bent) = course.query(query) {
@@ -147,18 +154,21 @@ pub(super) async fn handle(
     // After any hanging: a token may have ended meanwhile.
     let reply = match call {
         Some(call) => {
-            let login = demo.login(headers);
-            let answering = demo.gateway.answer(call, headers, &login, course.twist, &knobs);
-            wsg::with_server_headers(answering.await, headers)
+            let login = wsg::login(&demo, &call, headers, &knobs);
+            let minor = call.minor();
+            let gateway = &demo.gateway;
+            let reply = gateway.answer(call, headers, &login, course.twist, &knobs).await;
+            let reply = gateway.finish(reply, headers, minor, &knobs);
+            wsg::with_server_headers(reply)
         }
+        None if !main => blob::answer(&demo, &parts, headers, course.twist).await,
         None if ims::kind_of(path).is_some() => demo.ims.answer(&parts.method, path, query, headers, &body),
         None if platform::kind_of(path).is_some() => {
             platform::answer(&demo, &parts.method, path, query, headers)
         }
         None => Reply::empty(StatusCode::NOT_FOUND),
     };
-    let account = demo.account(&parts.headers);
-    let reply = course.spoil(reply, &asked, &account);
+    let reply = course.spoil(reply, &asked, whose());
     send(reply, course.delivery, &scissors, &demo)
 }
 
@@ -169,11 +179,11 @@ fn wsg_path(path: &str) -> Option<&str> {
     (inside && root.eq_ignore_ascii_case(wsg::ROOT)).then_some(rest)
 }
 
-fn logged(parts: &Parts, kind: RequestKind, call: Option<&Call>) -> LoggedRequest {
+fn logged(parts: &Parts, kind: RequestKind, subject: Option<Guid>, call: Option<&Call>) -> LoggedRequest {
     let header = |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
     LoggedRequest {
         kind,
-        subject: call.and_then(|call| call.subject),
+        subject,
         method: parts.method.to_string(),
         target: parts
             .uri

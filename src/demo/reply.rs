@@ -16,6 +16,8 @@ pub(super) struct Reply {
     pub(super) body: Payload,
     /// Sent without a `Content-Length`, in chunks.
     pub(super) chunked: bool,
+    /// Packed while it is sent, and so without a length, too.
+    pub(super) gzip: bool,
 }
 
 impl Reply {
@@ -25,6 +27,7 @@ impl Reply {
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),
             chunked: false,
+            gzip: false,
         }
     }
 

@@ -17,14 +17,14 @@ use serde_json::json;
 
 use crate::demo::delivery::{Delivery, Ending};
 use crate::demo::dispatch::Demo;
-use crate::demo::ims;
+use crate::demo::{blob, ims};
 use crate::demo::limit::{http_date, with_retry_after};
 use crate::demo::listener::Scissors;
 use crate::demo::payload::Payload;
 use crate::demo::reply::Reply;
 use crate::demo::seed::mix;
 use crate::demo::traffic::RequestKind;
-use crate::demo::wsg::{SKIP_TOKEN, Twist};
+use crate::demo::wsg::{self, SKIP_TOKEN, Twist};
 
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};
@@ -266,11 +266,16 @@ impl Course {
 }
 
 fn status_reply(kind: RequestKind, code: u16, error_id: Option<&str>) -> Reply {
-    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // A code that is none, such as 0, stands for the one the error comes with.
+    let status = StatusCode::from_u16(code)
+        .ok()
+        .or_else(|| error_id.and_then(wsg::errors::status_of))
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match (error_id, kind) {
         (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {
             ims::oauth_error(status, id, None)
         }
+        (Some(id), RequestKind::Blob) => blob::error(status, id, "A fault of the demo."),
         (Some(id), _) => Reply::error(status, id, "A fault of the demo."),
         (None, _) => Reply::empty(status),
     }
