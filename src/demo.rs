@@ -154,8 +154,14 @@ impl DemoServer {
                 .with_state((Arc::clone(&demo), door))
                 .into_make_service_with_connect_info::<Scissors>()
         };
-        let main = axum::serve(CuttableListener::new(listener, stopped.clone(), Arc::clone(&demo)), app(Door::Main));
-        let blobs = axum::serve(CuttableListener::new(blob_listener, stopped, Arc::clone(&demo)), app(Door::Blobs));
+        let main = axum::serve(
+            CuttableListener::new(listener, stopped.clone(), Arc::clone(&demo)),
+            app(Door::Main),
+        );
+        let blobs = axum::serve(
+            CuttableListener::new(blob_listener, stopped, Arc::clone(&demo)),
+            app(Door::Blobs),
+        );
         let task = Handle::current().spawn(async move {
             tokio::select! {
                 result = async { main.await } => result,

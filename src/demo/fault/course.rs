@@ -17,7 +17,6 @@ use serde_json::json;
 
 use crate::demo::delivery::{Delivery, Ending};
 use crate::demo::dispatch::Demo;
-use crate::demo::{blob, ims};
 use crate::demo::limit::{http_date, with_retry_after};
 use crate::demo::listener::Scissors;
 use crate::demo::payload::Payload;
@@ -25,6 +24,7 @@ use crate::demo::reply::Reply;
 use crate::demo::seed::mix;
 use crate::demo::traffic::RequestKind;
 use crate::demo::wsg::{self, SKIP_TOKEN, Twist};
+use crate::demo::{blob, ims};
 
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};

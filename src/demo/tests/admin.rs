@@ -183,3 +183,34 @@ async fn a_script_is_run_over_http() {
     let answer = ask(&server, "POST /admin/script", wrong).await;
     assert_eq!(answer.status, 400);
 }
+
+#[tokio::test]
+async fn rights_are_taken_from_one_account_and_files_replaced_unseen() {
+    let server = DemoServer::start(DemoOptions::default()).await.unwrap();
+    let world = server.world();
+    let path = "Leven Estuary Crossing/00 General/LEC-GEN-RPT-0002.pdf";
+    let guid = world.document_at(&path.split('/').collect::<Vec<_>>()).unwrap();
+    let inspector = "site.inspector@example.com";
+    let revoke = json!({"path": path, "account": inspector});
+    assert_eq!(ask(&server, "POST /admin/hide", revoke).await.status, 200);
+    let listed = |account| world.document_for(account, guid).is_some_and(|row| row.listed);
+    assert!(!listed(inspector));
+    assert!(world.document(guid).unwrap().listed);
+
+    let before = world.document(guid).unwrap();
+    let replace = json!({"guid": guid.to_string(), "oracle": before.size, "told": "same_second"});
+    let answer = ask(&server, "POST /admin/replace", replace).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json());
+    let after = world.document(guid).unwrap();
+    assert_eq!(after.listed_size, before.listed_size);
+    assert_eq!(
+        after.file_updated.map(|time| time.as_second()),
+        before.file_updated.map(|time| time.as_second())
+    );
+    let wrong = json!({"guid": guid.to_string(), "text": "x", "told": "maybe"});
+    let answer = ask(&server, "POST /admin/replace", wrong).await;
+    assert_eq!(
+        answer.json()["error"],
+        "told takes listed, same_tag, same_second or unseen, not \"maybe\""
+    );
+}
