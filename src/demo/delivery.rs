@@ -80,6 +80,7 @@ fn body(payload: Payload, delivery: Delivery, announced: u64, scissors: &Scissor
     let all: Pieces = match (ending, rate) {
         (Ending::Whole, None) if place.is_none() && lie == 0 => return whole(payload),
         (Ending::Whole, rate) if short => lying(&payload, announced, rate, scissors.clone()),
+        (Ending::Whole, rate) if lie > 0 => Box::pin(pieces(payload, rate).map(Ok).chain(end(None))),
         (Ending::Whole, rate) => Box::pin(pieces(payload, rate).map(Ok)),
         (Ending::Broken(after), rate) => {
             Box::pin(pieces(payload.part(0, after), rate).map(Ok).chain(end(None)))

@@ -106,8 +106,13 @@ async fn a_length_lies_both_ways() {
         let answer = bench.get(&path).await;
         let announced: i64 = answer.header("content-length").unwrap().parse().unwrap();
         assert_eq!(announced - i64::try_from(truth.len()).unwrap(), delta);
-        // All of it comes, whatever was announced.
-        assert!(answer.body == truth, "{delta}");
+        if delta < 0 {
+            // All of it comes, whatever was announced.
+            assert!(answer.body == truth);
+        } else {
+            // The end of the connection may overtake the last bytes.
+            assert!(!answer.complete() && truth.starts_with(&answer.body));
+        }
     }
 }
 
