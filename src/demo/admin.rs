@@ -368,19 +368,15 @@ fn manual() -> String {
         (command.method.to_string(), path, command.takes, command.does)
     });
     let changes = changes::TABLE.iter().map(|row| {
-        (
-            "POST".to_owned(),
-            format!("{ROOT}/{}", row.name),
-            row.takes,
-            row.does,
-        )
+        let path = format!("{ROOT}/{}", row.name);
+        ("POST".to_owned(), path, row.takes, row.does)
     });
     for (method, path, takes, does) in lines.chain(changes) {
-        let takes = takes.join(" ");
-        text.push_str(&format!("{method:4} {path:24} {does}\n"));
+        let mut line = format!("{method:4} {path:24} {does}\n");
         if !takes.is_empty() {
-            text.push_str(&format!("{:30}takes {takes}\n", ""));
+            line = format!("{line}{:30}takes {}\n", "", takes.join(" "));
         }
+        text.push_str(&line);
     }
     text.push_str("\nEffects (\"effect\": {\"kind\": …}): see docs/simulator.md. Request kinds (\"on\"):\n");
     let kinds: Vec<_> = super::traffic::RequestKind::ALL

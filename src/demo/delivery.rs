@@ -73,13 +73,14 @@ fn body(payload: Payload, delivery: Delivery, announced: u64, scissors: &Scissor
     let Delivery {
         ending,
         rate,
-        lie: _,
+        lie,
         place,
     } = delivery;
     let short = announced < payload.len();
     let all: Pieces = match (ending, rate) {
-        (Ending::Whole, None) if place.is_none() && !short => return whole(payload),
-        (Ending::Whole, rate) if short => lying(payload, announced, rate, scissors.clone()),
+        (Ending::Whole, None) if place.is_none() && lie == 0 => return whole(payload),
+        (Ending::Whole, rate) if short => lying(&payload, announced, rate, scissors.clone()),
+        (Ending::Whole, rate) if lie > 0 => Box::pin(pieces(payload, rate).map(Ok).chain(end(None))),
         (Ending::Whole, rate) => Box::pin(pieces(payload, rate).map(Ok)),
         (Ending::Broken(after), rate) => {
             Box::pin(pieces(payload.part(0, after), rate).map(Ok).chain(end(None)))
@@ -154,7 +155,7 @@ fn stalled(
 }
 
 /// As much as is announced, and the rest behind it on the bare connection.
-fn lying(payload: Payload, announced: u64, rate: Option<u64>, scissors: Scissors) -> Pieces {
+fn lying(payload: &Payload, announced: u64, rate: Option<u64>, scissors: Scissors) -> Pieces {
     let rest = payload.part(announced, u64::MAX).whole();
     if announced == 0 {
         // Nobody asks a body of no length for anything.

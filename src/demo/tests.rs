@@ -1,5 +1,7 @@
 //! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
 
+mod admin;
+mod bodies;
 mod changes;
 mod client;
 mod download;
@@ -8,7 +10,9 @@ mod files;
 mod ims_apps;
 mod ims_pages;
 mod ims_tokens;
+mod limits;
 mod listing;
 mod login;
 mod queries;
+mod script;
 mod world;

@@ -10,7 +10,7 @@ use crate::demo::files::{FileFormat, Recipe};
 use crate::demo::world::{Access, InPlace, World, WorldError};
 use crate::model::Guid;
 
-use super::{AdminError, check, made};
+use super::{AdminError, account, check, made};
 
 /// What can be done to the datasource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub(super) enum Change {
     NewVersion,
     Replace,
     Describe,
+    Attribute,
+    ListSize,
+    CheckOut,
+    CheckIn,
+    Undelete,
+    LoseFile,
     Access(Access),
 }
 
@@ -36,22 +42,30 @@ pub(super) struct Row {
 }
 
 const OBJECT: &[&str] = &["guid", "path"];
+/// Rights of one account, or of everybody for whom nothing else is set.
+const RIGHT: &[&str] = &["guid", "path", "account"];
 
 /// Every change.
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
     Row { name: "add-folder", change: Change::AddFolder, takes: &["parent", "name"], does: "adds a folder, a root without parent; answers its guid" },
-    Row { name: "add-document", change: Change::AddDocument, takes: &["folder", "name", "text", "base64", "size"], does: "adds a document with content; answers its guid" },
+    Row { name: "add-document", change: Change::AddDocument, takes: &["folder", "name", "text", "base64", "size", "oracle"], does: "adds a document with content; answers its guid" },
     Row { name: "add-placeholder", change: Change::AddPlaceholder, takes: &["folder", "name"], does: "adds a document without a file; answers its guid" },
     Row { name: "rename", change: Change::Rename, takes: &["guid", "path", "name"], does: "renames a document's file or a folder" },
     Row { name: "move", change: Change::Move, takes: &["guid", "path", "folder"], does: "moves it; a folder without folder becomes a root" },
     Row { name: "delete", change: Change::Delete, takes: OBJECT, does: "deletes a document, or a folder with all below" },
-    Row { name: "new-version", change: Change::NewVersion, takes: &["guid", "path", "text", "base64", "size"], does: "makes a version; answers the guid of the now active document" },
-    Row { name: "replace", change: Change::Replace, takes: &["guid", "path", "text", "base64", "size", "same_tag"], does: "replaces the file in place; same_tag true: the listing does not tell" },
+    Row { name: "new-version", change: Change::NewVersion, takes: &["guid", "path", "text", "base64", "size", "oracle"], does: "makes a version; answers the guid of the now active document" },
+    Row { name: "replace", change: Change::Replace, takes: &["guid", "path", "text", "base64", "size", "oracle", "told", "same_tag"], does: "replaces the file in place; told: listed, same_tag (or same_tag true), same_second, unseen" },
     Row { name: "describe", change: Change::Describe, takes: &["guid", "path", "text"], does: "edits the description only" },
-    Row { name: "revoke", change: Change::Access(Access::SeeOnly), takes: OBJECT, does: "takes the right to download or list away" },
-    Row { name: "hide", change: Change::Access(Access::Hidden), takes: OBJECT, does: "takes every right away" },
-    Row { name: "grant", change: Change::Access(Access::Full), takes: OBJECT, does: "gives all rights back" },
+    Row { name: "attribute", change: Change::Attribute, takes: &["guid", "path", "name", "value"], does: "sets an attribute of a document's environment" },
+    Row { name: "list-size", change: Change::ListSize, takes: &["guid", "path", "size"], does: "lists another FileSize than the file has; none without size" },
+    Row { name: "check-out", change: Change::CheckOut, takes: OBJECT, does: "checks a document out to somebody" },
+    Row { name: "check-in", change: Change::CheckIn, takes: OBJECT, does: "ends a check-out without a new file" },
+    Row { name: "undelete", change: Change::Undelete, takes: &["guid"], does: "brings back what was deleted" },
+    Row { name: "lose-file", change: Change::LoseFile, takes: OBJECT, does: "takes a document's file away" },
+    Row { name: "revoke", change: Change::Access(Access::SeeOnly), takes: RIGHT, does: "takes the right to download or list away" },
+    Row { name: "hide", change: Change::Access(Access::Hidden), takes: RIGHT, does: "takes every right away" },
+    Row { name: "grant", change: Change::Access(Access::Full), takes: RIGHT, does: "gives all rights back" },
 ];
 
 /// The change of this name.
@@ -59,7 +73,8 @@ pub(super) fn named(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == name)
 }
 
-/// Every field any change takes. Content is one of `text`, `base64` and `size` (so many made bytes).
+/// Every field any change takes. Content is one of `text`, `base64`, `size` (so many
+/// bytes, made from the name's extension) and `oracle`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Fields {
@@ -71,7 +86,12 @@ struct Fields {
     text: Option<String>,
     base64: Option<String>,
     size: Option<u64>,
+    /// So many bytes that say where they are from, never in memory.
+    oracle: Option<u64>,
     same_tag: bool,
+    told: Option<String>,
+    value: Option<String>,
+    account: Option<String>,
 }
 
 /// A change with its fields, ready to be carried out.
@@ -115,25 +135,29 @@ impl Order {
                 Ok(made(world.add_folder(parent, fields.name()?)?))
             }
             Change::AddDocument => {
-                let name = fields.name()?;
-                let content = fields.content(name)?;
-                Ok(made(world.add_document(fields.folder(world)?, name, content)?))
+                let (folder, name) = (fields.folder(world)?, fields.name()?);
+                Ok(made(match fields.oracle {
+                    Some(size) => world.add_document_sized(folder, name, size)?,
+                    None => world.add_document(folder, name, fields.content(name)?)?,
+                }))
             }
             Change::AddPlaceholder => Ok(made(
                 world.add_placeholder(fields.folder(world)?, fields.name()?)?,
             )),
             Change::NewVersion => {
                 let (guid, name) = fields.file(world)?;
-                Ok(made(world.new_version(guid, fields.content(&name)?)?))
+                Ok(made(match fields.oracle {
+                    Some(size) => world.new_version_sized(guid, size)?,
+                    None => world.new_version(guid, fields.content(&name)?)?,
+                }))
             }
             Change::Replace => {
                 let (guid, name) = fields.file(world)?;
-                let told = if fields.same_tag {
-                    InPlace::SameTag
-                } else {
-                    InPlace::Listed
-                };
-                world.replace_in_place(guid, fields.content(&name)?, told)?;
+                let told = fields.told()?;
+                match fields.oracle {
+                    Some(size) => world.replace_sized(guid, size, told)?,
+                    None => world.replace_in_place(guid, fields.content(&name)?, told)?,
+                }
                 Ok(done)
             }
             Change::Rename => {
@@ -173,8 +197,37 @@ impl Order {
                 world.edit_description(fields.object(world)?, text)?;
                 Ok(done)
             }
+            Change::Attribute => {
+                let value = fields.value.as_deref().ok_or(AdminError::Lacks("value"))?;
+                world.set_attribute(fields.object(world)?, fields.name()?, value)?;
+                Ok(done)
+            }
+            Change::ListSize => {
+                world.list_size(fields.object(world)?, fields.size)?;
+                Ok(done)
+            }
+            Change::CheckOut => {
+                world.check_out(fields.object(world)?)?;
+                Ok(done)
+            }
+            Change::CheckIn => {
+                world.check_in(fields.object(world)?)?;
+                Ok(done)
+            }
+            Change::Undelete => {
+                world.undelete(fields.object(world)?)?;
+                Ok(done)
+            }
+            Change::LoseFile => {
+                world.lose_file(fields.object(world)?)?;
+                Ok(done)
+            }
             Change::Access(access) => {
-                world.set_access(fields.object(world)?, access)?;
+                let guid = fields.object(world)?;
+                match &fields.account {
+                    Some(email) => world.set_access_for(account(Some(email))?, guid, Some(access))?,
+                    None => world.set_access(guid, access)?,
+                }
                 Ok(done)
             }
         }
@@ -212,6 +265,20 @@ impl Fields {
         folder(world, self.folder.as_deref().ok_or(AdminError::Lacks("folder"))?)
     }
 
+    fn told(&self) -> Result<InPlace, AdminError> {
+        match (self.told.as_deref(), self.same_tag) {
+            (Some("listed"), _) | (None, false) => Ok(InPlace::Listed),
+            (Some("same_tag"), _) | (None, true) => Ok(InPlace::SameTag),
+            (Some("same_second"), _) => Ok(InPlace::SameSecond),
+            (Some("unseen"), _) => Ok(InPlace::Unseen),
+            (Some(other), _) => Err(AdminError::Value {
+                field: "told",
+                values: "listed, same_tag, same_second or unseen",
+                text: other.to_owned(),
+            }),
+        }
+    }
+
     fn name(&self) -> Result<&str, AdminError> {
         self.name.as_deref().ok_or(AdminError::Lacks("name"))
     }
@@ -230,7 +297,9 @@ impl Fields {
         if let Some(text) = &self.base64 {
             return Ok(Bytes::from(STANDARD.decode(text)?));
         }
-        let size = self.size.ok_or(AdminError::Lacks("text, base64 or size"))?;
+        let size = self
+            .size
+            .ok_or(AdminError::Lacks("text, base64, size or oracle"))?;
         let format = FileFormat::of_file_name(file_name);
         let guid = self.guid.as_deref().and_then(|text| text.parse().ok());
         // Version numbers of made documents are small, so these bytes are unlike any of theirs.

@@ -1,5 +1,10 @@
 //! Faults and scripts over HTTP.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "every command has one form, whether it can fail or not"
+)]
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;

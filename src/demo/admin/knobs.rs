@@ -1,5 +1,10 @@
 //! The knobs over HTTP.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "every command has one form, whether it can fail or not"
+)]
+
 use serde_json::{Value as Json, json};
 
 use crate::demo::knobs::Knobs;

@@ -1,5 +1,10 @@
 //! What was asked, and who is logged in, over HTTP.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "every command has one form, whether it can fail or not"
+)]
+
 use serde_json::json;
 
 use crate::demo::traffic::RequestKind;

@@ -138,7 +138,7 @@ impl Course {
                 self.instead = Some(Reply::redirect(&page));
             }
             Effect::MalformedJson => {
-                self.say(Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a"))
+                self.say(Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a"));
             }
             Effect::JsonNull => self.say(Bytes::from_static(b"null")),
             Effect::EmptyBody => self.say(Bytes::new()),
