@@ -1,5 +1,7 @@
 //! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
 
+mod access;
+mod blob;
 mod changes;
 mod client;
 mod download;
