@@ -53,7 +53,6 @@ use self::clock::Clock;
 use self::dispatch::{Demo, Door};
 use self::fault::FaultTable;
 use self::ims::Ims;
-use self::ims::grants::{App, Grants};
 use self::knobs::{Knobs, Panel};
 use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
@@ -62,6 +61,7 @@ use self::wsg::{Files, Gateway, Lockout};
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
+pub use self::ims::{App, AppError, AppType};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
 pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
 
@@ -70,11 +70,16 @@ const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
 const NATIVE_CLIENT: &str = "native-pwfs-demo";
 const WEB_CLIENT: &str = "webapp-pwfs-demo";
 const WEB_SECRET: &str = "demo+secret/with:marks=";
+const SPA_CLIENT: &str = "spa-pwfs-demo";
+const SERVICE_CLIENT: &str = "service-pwfs-demo";
+const SERVICE_SECRET: &str = "demo-service+secret/==";
 /// What the apps are registered with; the path is the default of Bentley's own libraries.
 const REDIRECT_URIS: [&str; 2] = [
     "http://localhost:3301/signin-callback",
     "http://127.0.0.1:3301/signin-callback",
 ];
+/// Where a browser may go after signing out.
+const POST_LOGOUT_URI: &str = "http://localhost:3301/signout-callback";
 
 /// How the demo behaves.
 #[derive(Debug, Clone)]
@@ -210,19 +215,46 @@ impl DemoServer {
 
     /// The web app's client id and its present secret.
     pub fn web_client(&self) -> (String, String) {
-        let app = self.demo.ims.grants.app(WEB_CLIENT);
-        let secret = app.and_then(|app| app.secret).unwrap_or_default();
-        (WEB_CLIENT.to_owned(), secret)
+        (WEB_CLIENT.to_owned(), self.secret(WEB_CLIENT))
     }
 
-    /// Registers a redirect URI with both apps; `http://localhost:3301/signin-callback` is registered already.
+    fn secret(&self, client_id: &str) -> String {
+        let app = self.demo.ims.grants.app(client_id);
+        app.and_then(|app| app.secret).unwrap_or_default()
+    }
+
+    /// The browser app's client id; it has no secret and needs PKCE.
+    pub fn spa_client_id(&self) -> String {
+        SPA_CLIENT.to_owned()
+    }
+
+    /// The service app's client id and its present secret; it acts as [`DEFAULT_EMAIL`].
+    pub fn service_client(&self) -> (String, String) {
+        (SERVICE_CLIENT.to_owned(), self.secret(SERVICE_CLIENT))
+    }
+
+    /// Registers an app with the identity service, in place of one with the same client id.
+    ///
+    /// # Errors
+    ///
+    /// Its secret or a redirect URI does not fit its type.
+    pub fn register_app(&self, app: App) -> Result<(), AppError> {
+        self.demo.ims.grants.register_app(app)
+    }
+
+    /// Registers a redirect URI with every app whose type allows it; `http://localhost:3301/signin-callback` is registered already.
     pub fn register_redirect_uri(&self, uri: &str) {
         self.demo.ims.grants.register_redirect_uri(uri);
     }
 
     /// Gives the web app another secret, as an administrator does who rotates it.
+    ///
+    /// # Panics
+    ///
+    /// The secret is empty.
     pub fn rotate_web_secret(&self, secret: &str) {
-        self.demo.ims.grants.rotate_secret(secret);
+        let rotated = self.demo.ims.grants.rotate_secret(WEB_CLIENT, secret);
+        rotated.expect("the web app is registered, and the new secret is not empty");
     }
 
     /// Ends every token and code, refresh tokens too: only a new login helps.
@@ -311,18 +343,39 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
     let clock = Clock::default();
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
     let knobs = Arc::new(Panel::new(options.knobs.clone()));
-    let app = |client_id: &str, secret: Option<&str>| App {
+    let clock = Clock::default();
+    let app = |kind, client_id: &str, name: &str, secret: Option<&str>| App {
         client_id: client_id.to_owned(),
+        name: name.to_owned(),
+        kind,
         secret: secret.map(str::to_owned),
-        redirect_uris: redirect_uris.clone(),
-    };
-    let apps = vec![app(NATIVE_CLIENT, None), app(WEB_CLIENT, Some(WEB_SECRET))];
-    Demo {
-        ims: Ims {
-            grants: Grants::new(apps, options.knobs.token_lifetime, issuer.clone()),
-            issuer,
-            auto_consent: options.auto_consent,
+        redirect_uris: match kind {
+            AppType::Native | AppType::Spa | AppType::Web => redirect_uris.clone(),
+            AppType::Service => BTreeSet::new(),
         },
+        post_logout_uris: BTreeSet::from([POST_LOGOUT_URI.to_owned()]),
+        scopes: None,
+        acts_as: DEFAULT_EMAIL,
+    };
+    let apps = vec![
+        app(AppType::Native, NATIVE_CLIENT, "pwfs (native)", None),
+        app(AppType::Spa, SPA_CLIENT, "pwfs in a browser", None),
+        app(AppType::Web, WEB_CLIENT, "pwfs (web app)", Some(WEB_SECRET)),
+        app(
+            AppType::Service,
+            SERVICE_CLIENT,
+            "pwfs (service)",
+            Some(SERVICE_SECRET),
+        ),
+    ];
+    Demo {
+        ims: Ims::new(
+            apps,
+            issuer,
+            options.auto_consent,
+            Arc::clone(&knobs),
+            clock.clone(),
+        ),
         gateway: Gateway {
             world: World::build(options, Arc::clone(&knobs)),
             tokens: SkipTokens::new(),

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Ten thousand years in milliseconds: enough for anybody, and an `Instant` holds twice that.
+const FARTHEST: u64 = 10_000 * 365 * 86_400_000;
+
 /// The machine's clock and how far it was put forward; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clock {
@@ -27,10 +30,13 @@ impl Clock {
     /// Puts it forward: everything gets older by this. Parts of a millisecond are dropped.
     pub(super) fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        // Ten thousand years are enough, and an `Instant` holds them.
-        let limit = 10_000 * 365 * 86_400_000;
-        let add = |ahead: u64| Some(ahead.saturating_add(millis).min(limit));
+        let add = |ahead: u64| Some(ahead.saturating_add(millis).min(FARTHEST));
         let _always_some = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// The moment after so long a time, or after ten thousand years: an `Instant` holds no more for sure.
+    pub(super) fn deadline(&self, after: Duration) -> Instant {
+        self.now() + after.min(Duration::from_millis(FARTHEST))
     }
 
     fn ahead(&self) -> Duration {
@@ -58,5 +64,6 @@ mod tests {
         clock.advance(Duration::MAX);
         clock.advance(Duration::MAX);
         assert!(clock.now() > Instant::now());
+        assert!(clock.deadline(Duration::MAX) > clock.now());
     }
 }
