@@ -16,17 +16,21 @@ mod awkward;
 mod blob;
 mod bridge;
 mod clock;
+mod delivery;
 mod dispatch;
 mod fault;
 mod files;
 mod framing;
 mod ims;
 pub mod knobs;
+mod limit;
 mod listener;
 pub mod oracle;
+mod pace;
 mod payload;
 mod platform;
 mod reply;
+mod script;
 mod seed;
 mod traffic;
 mod transfer;
@@ -51,17 +55,20 @@ use tokio::task::JoinHandle;
 
 use self::clock::Clock;
 use self::dispatch::{Demo, Door};
-use self::fault::FaultTable;
+use self::fault::{FaultTable, Recall};
 use self::ims::Ims;
 use self::knobs::{Knobs, Panel};
+use self::limit::Limits;
 use self::listener::{CuttableListener, Scissors};
+use self::script::Runner;
 use self::traffic::Traffic;
 use self::wsg::paging::SkipTokens;
 use self::wsg::{Files, Gateway, Lockout};
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
-pub use self::fault::{Effect, Fault, FaultId};
+pub use self::fault::{Chance, Effect, Fault, FaultId};
 pub use self::ims::{App, AppError, AppType};
+pub use self::script::{Script, ScriptError};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
 pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
 
@@ -140,8 +147,14 @@ impl DemoServer {
                 .with_state((Arc::clone(&demo), door))
                 .into_make_service_with_connect_info::<Scissors>()
         };
-        let main = axum::serve(CuttableListener::new(listener, stopped.clone()), app(Door::Main));
-        let blobs = axum::serve(CuttableListener::new(blob_listener, stopped), app(Door::Blobs));
+        let main = axum::serve(
+            CuttableListener::new(listener, stopped.clone(), Arc::clone(&demo)),
+            app(Door::Main),
+        );
+        let blobs = axum::serve(
+            CuttableListener::new(blob_listener, stopped, Arc::clone(&demo)),
+            app(Door::Blobs),
+        );
         let task = Handle::current().spawn(async move {
             tokio::select! {
                 result = async { main.await } => result,
@@ -160,6 +173,7 @@ impl DemoServer {
 
     /// Stops, cuts every connection, and returns when the port is free.
     pub async fn stop(mut self) {
+        self.demo.scripts.stop();
         self.stop.send_replace(true);
         if let Some(task) = self.task.take() {
             // It ended by itself or was torn down with its runtime: stopped either way.
@@ -287,6 +301,12 @@ impl DemoServer {
         self.demo.faults.clear_all();
     }
 
+    /// Runs a script in place of the one that runs. Its start is done when this returns; its steps follow, on the
+    /// current tokio runtime.
+    pub fn run_script(&self, script: Script) {
+        self.demo.scripts.run(&self.demo, script, &Handle::current());
+    }
+
     /// What was asked since the start or the last reset.
     pub fn requests(&self) -> Counters {
         self.demo.traffic.counters()
@@ -331,6 +351,7 @@ impl DemoServer {
 
 impl Drop for DemoServer {
     fn drop(&mut self) {
+        self.demo.scripts.stop();
         self.stop.send_replace(true);
         if let Some(task) = &self.task {
             task.abort();
@@ -340,7 +361,6 @@ impl Drop for DemoServer {
 
 fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr) -> Demo {
     let issuer = format!("http://{address}");
-    let clock = Clock::default();
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
     let knobs = Arc::new(Panel::new(options.knobs.clone()));
     let clock = Clock::default();
@@ -390,5 +410,9 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
         clock,
         lockout: Lockout::default(),
         salt: AtomicU64::new(0),
+        limits: Limits::default(),
+        recall: Recall::new(),
+        scripts: Runner::default(),
+        start: options.knobs.clone(),
     }
 }

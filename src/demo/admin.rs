@@ -1,411 +1,402 @@
-//! The admin API: what [`World`](super::World) and [`Fault`] can do from Rust, over HTTP for scripts and people.
+//! The admin API: what [`World`](super::World), [`Fault`](super::Fault), the knobs and scripts can do, over HTTP.
 //!
-//! `GET` answers JSON; `POST` takes a JSON object (or nothing) and answers JSON; a mistake answers 400 with
-//! `{"error": "…"}`. Nothing under `/admin` is counted, delayed or spoiled.
+//! `GET /admin` lists every command as text. `GET` takes its parameters in the query, `POST` takes a JSON object
+//! (or nothing); both answer JSON unless the list says otherwise, and a mistake answers 400 with
+//! `{"error": "…"}`. Nothing under `/admin` is counted, limited, delayed or spoiled.
 //!
-//! | request | body | what it does |
-//! |---|---|---|
-//! | `GET /admin/requests` | | counters and the recent requests |
-//! | `POST /admin/requests/reset` | | forgets both |
-//! | `GET /admin/tree` | | every folder and document as a truthful client should see it |
-//! | `POST /admin/faults` | `on`, `subject`, `skip`, `times`, `effect` | injects a fault, answers its `id` |
-//! | `POST /admin/faults/clear` | `id`, or nothing for all | ends faults |
-//! | `POST /admin/tokens/expire` | | ends access tokens |
-//! | `POST /admin/tokens/revoke` | | ends every token |
-//! | `POST /admin/redirect-uri` | `uri` | registers it with both apps |
-//! | `POST /admin/add-folder` | `parent` (or none), `name` | answers `guid` |
-//! | `POST /admin/add-document` | `folder`, `name`, content | answers `guid` |
-//! | `POST /admin/add-placeholder` | `folder`, `name` | answers `guid` |
-//! | `POST /admin/rename` | `guid`, `name` | renames a document or folder |
-//! | `POST /admin/move` | `guid`, `folder` | moves it; a folder without `folder` becomes a root |
-//! | `POST /admin/delete` | `guid` | deletes a document, or a folder with all below |
-//! | `POST /admin/new-version` | `guid`, content | answers the `guid` of the now active document |
-//! | `POST /admin/replace` | `guid`, content, `same_tag` | replaces the file in place |
-//! | `POST /admin/describe` | `guid`, `text` | edits the description only |
-//! | `POST /admin/revoke`, `…/hide`, `…/grant` | `guid` | takes rights away, or gives them back |
-//!
-//! *Content* is one of `text`, `base64`, or `size` (so many bytes, made from the name's extension).
-//! `on` is a [`RequestKind`] by name, absent for all. `effect` is an object with `kind` and its parameters:
-//! `status` (`code`, `error_id`, `retry_after`), `hang`, `truncate` (`after`), `malformed_json`, `html_login`,
-//! `redirect_to_login`, `empty_list`, `looping_skip_token`, `wrong_length` (`delta`), `stall_body` (`after`),
-//! `latency` (`millis`), `changed_etag`, `drop_connection`.
+//! It has no login and so answers this machine only: a `Host` that is not a loopback name is refused, as a name
+//! that was made to lead here from a web page would be, and so is an `Origin` that is not this server.
 
-use std::time::Duration;
+mod changes;
+mod faults;
+mod knobs;
+mod requests;
+mod tree;
 
-use axum::http::{Method, StatusCode};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use futures_util::stream;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
 
-use crate::model::{DocumentKind, Guid, InvalidGuid};
+use crate::model::{Guid, InvalidGuid};
 
+use super::accounts;
+use super::delivery::whole;
 use super::dispatch::Demo;
-use super::fault::{Effect, Fault, FaultId};
-use super::files::{FileFormat, Recipe};
+use super::fault::FaultError;
+use super::knobs::KnobError;
+use super::payload::Payload;
 use super::reply::Reply;
-use super::traffic::RequestKind;
-use super::world::{Access, InPlace, WorldError};
+use super::script::ScriptError;
+use super::world::WorldError;
+
+pub(super) use self::changes::Order;
 
 /// The path all of it lives under.
 pub(super) const ROOT: &str = "/admin";
+/// Bytes of a long answer that are sent at once.
+const PIECE: usize = 64 << 10;
 
 /// The command cannot be carried out.
 #[derive(Debug, thiserror::Error)]
-enum AdminError {
+pub(super) enum AdminError {
     #[error("the body is not the JSON expected: {0}")]
     Body(#[from] serde_json::Error),
     #[error("the body lacks {0:?}")]
     Lacks(&'static str),
+    #[error("{command} does not take {field:?}")]
+    Field { command: String, field: String },
+    #[error("{field} takes {values}, not {text:?}")]
+    Value {
+        field: &'static str,
+        values: &'static str,
+        text: String,
+    },
     #[error(transparent)]
     Guid(#[from] InvalidGuid),
+    #[error("nothing is at the path {0:?}")]
+    Path(String),
     #[error(transparent)]
     World(#[from] WorldError),
     #[error("base64: {0}")]
     Base64(#[from] base64::DecodeError),
-    #[error("there is no request kind {0:?}")]
-    UnknownKind(String),
-    #[error("there is no such command")]
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    #[error(transparent)]
+    Knob(#[from] KnobError),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    #[error("nobody has the account {0:?}")]
+    Account(String),
+    #[error("there is no such command; GET /admin lists them")]
     UnknownCommand,
+    #[error("the admin API answers this machine only, not {0}")]
+    Foreign(String),
 }
 
-/// Every field any command takes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Fields {
-    guid: Option<String>,
-    folder: Option<String>,
-    parent: Option<String>,
-    name: Option<String>,
-    text: Option<String>,
-    base64: Option<String>,
-    size: Option<u64>,
-    same_tag: bool,
-    uri: Option<String>,
-    id: Option<u64>,
-    on: Option<String>,
-    subject: Option<String>,
-    skip: u32,
-    times: Option<u32>,
-    effect: Option<EffectFields>,
+/// What a command answers.
+enum Answer {
+    Done,
+    Json(Json),
+    Text(String),
+    Bytes(Payload),
+    /// A long answer, in parts that are made while it is sent.
+    Parts(&'static str, Box<dyn Iterator<Item = String> + Send>),
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum EffectFields {
-    Status {
-        code: u16,
-        error_id: Option<String>,
-        /// Seconds.
-        retry_after: Option<u64>,
-    },
-    Hang,
-    Truncate {
-        after: u64,
-    },
-    MalformedJson,
-    HtmlLogin,
-    RedirectToLogin,
-    EmptyList,
-    LoopingSkipToken,
-    WrongLength {
-        delta: i64,
-    },
-    StallBody {
-        after: u64,
-    },
-    Latency {
-        millis: u64,
-    },
-    ChangedEtag,
-    DropConnection,
+/// One request, taken apart.
+struct Ask<'a> {
+    demo: &'a Arc<Demo>,
+    /// The query of a `GET`, the object of a `POST`.
+    fields: Map<String, Json>,
 }
 
-/// Answers one request; `command` is the path behind [`ROOT`].
-pub(super) fn answer(demo: &Demo, method: &Method, command: &str, body: &[u8]) -> Reply {
-    let result = match *method {
-        Method::GET => look(demo, command),
-        Method::POST => act(demo, command, body),
-        _ => return Reply::empty(StatusCode::METHOD_NOT_ALLOWED),
+impl Ask<'_> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, AdminError> {
+        Ok(serde_json::from_value(Json::Object(self.fields.clone()))?)
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field).and_then(Json::as_str)
+    }
+
+    fn need(&self, field: &'static str) -> Result<&str, AdminError> {
+        self.text(field).ok_or(AdminError::Lacks(field))
+    }
+
+    /// The account asked for, or the one that signs in where nobody says who.
+    fn account(&self) -> Result<&'static str, AdminError> {
+        account(self.text("account"))
+    }
+}
+
+fn account(email: Option<&str>) -> Result<&'static str, AdminError> {
+    let Some(email) = email else {
+        return Ok(accounts::DEFAULT_EMAIL);
     };
-    match result {
-        Ok(json) => Reply::json(StatusCode::OK, &json),
+    let found = accounts::by_email(email);
+    found
+        .map(|account| account.email)
+        .ok_or_else(|| AdminError::Account(email.to_owned()))
+}
+
+/// Any field: names of knobs, and scripts.
+const ANY: &[&str] = &["…"];
+
+/// One command: how it is called, what it takes, what it does.
+struct Command {
+    method: Method,
+    path: &'static str,
+    takes: &'static [&'static str],
+    does: &'static str,
+    run: fn(&Ask<'_>) -> Result<Answer, AdminError>,
+}
+
+const fn get(
+    path: &'static str,
+    takes: &'static [&'static str],
+    does: &'static str,
+    run: fn(&Ask<'_>) -> Result<Answer, AdminError>,
+) -> Command {
+    Command {
+        method: Method::GET,
+        path,
+        takes,
+        does,
+        run,
+    }
+}
+
+const fn post(
+    path: &'static str,
+    takes: &'static [&'static str],
+    does: &'static str,
+    run: fn(&Ask<'_>) -> Result<Answer, AdminError>,
+) -> Command {
+    Command {
+        method: Method::POST,
+        path,
+        takes,
+        does,
+        run,
+    }
+}
+
+/// Every command but the changes of the world, which are in [`changes::TABLE`].
+#[rustfmt::skip]
+const COMMANDS: &[Command] = &[
+    get("", &[], "this list, as text", |_| Ok(Answer::Text(manual()))),
+    get("/requests", &["kind"], "counters and the recent requests, of one kind or all", requests::look),
+    post("/requests/reset", &[], "forgets both", requests::reset),
+    get("/tree", &["account", "format"], "every folder and document as a truthful client of the account should see it; format json or ndjson (one a line)", tree::look),
+    get("/content", &["guid", "path"], "the true bytes of a document, not JSON", tree::content),
+    get("/faults", &[], "the faults in force, and how often each struck", faults::look),
+    post("/faults", faults::FIELDS, "injects a fault, answers its id", faults::inject),
+    post("/faults/clear", &["id"], "ends one fault, or all", faults::clear),
+    get("/knobs", &[], "every knob: name, value, values, point, help", knobs::look),
+    post("/knobs", ANY, "turns the knobs named, together or not at all", knobs::turn),
+    get("/script", &[], "how far the script is", faults::progress),
+    post("/script", ANY, "runs a script in place of the one that runs", faults::run_script),
+    post("/script/stop", &[], "ends the script where it is", faults::stop_script),
+    post("/reset", &[], "ends faults and script, turns the knobs to where they started, forgets requests and limits; the world stays", faults::reset),
+    post("/tokens/expire", &[], "ends access tokens", requests::expire),
+    post("/tokens/revoke", &[], "ends every token", requests::revoke),
+    post("/redirect-uri", &["uri"], "registers it with both apps", requests::register),
+];
+
+/// True for the first bytes of a request to the admin API.
+pub(super) fn is_asked(bytes: &[u8]) -> bool {
+    [&b"GET /admin"[..], b"POST /admin"]
+        .iter()
+        .any(|start| bytes.starts_with(start))
+}
+
+/// Answers one request.
+pub(super) async fn answer(demo: &Arc<Demo>, parts: Parts, body: Bytes) -> Response {
+    let demo = Arc::clone(demo);
+    // Making a file or a million rows is too long for a thread that serves others.
+    let answering = tokio::task::spawn_blocking(move || respond(&demo, &parts, &body));
+    match answering.await {
+        Ok(response) => response,
+        Err(_) => reply_of(Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+    }
+}
+
+fn respond(demo: &Arc<Demo>, parts: &Parts, body: &[u8]) -> Response {
+    let answer = guard(&parts.headers).and_then(|()| obey(demo, parts, body));
+    let reply = match answer {
+        Ok(Answer::Done) => Reply::json(StatusCode::OK, &json!({})),
+        Ok(Answer::Json(json)) => Reply::json(StatusCode::OK, &json),
+        Ok(Answer::Text(text)) => {
+            let mut reply = Reply::empty(StatusCode::OK);
+            reply.body = text.into();
+            reply.with(CONTENT_TYPE, "text/plain; charset=utf-8")
+        }
+        Ok(Answer::Bytes(payload)) => {
+            let mut reply = Reply::empty(StatusCode::OK);
+            reply.body = payload;
+            reply.with(CONTENT_TYPE, "application/octet-stream")
+        }
+        Ok(Answer::Parts(kind, parts)) => {
+            let mut response = Response::new(Body::from_stream(stream::iter(Pieces(parts))));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            return response;
+        }
         Err(error) => {
             let status = match error {
                 AdminError::UnknownCommand => StatusCode::NOT_FOUND,
+                AdminError::Foreign(_) => StatusCode::FORBIDDEN,
                 AdminError::Body(_)
                 | AdminError::Lacks(_)
+                | AdminError::Field { .. }
+                | AdminError::Value { .. }
                 | AdminError::Guid(_)
+                | AdminError::Path(_)
                 | AdminError::World(_)
                 | AdminError::Base64(_)
-                | AdminError::UnknownKind(_) => StatusCode::BAD_REQUEST,
+                | AdminError::Fault(_)
+                | AdminError::Knob(_)
+                | AdminError::Script(_)
+                | AdminError::Account(_) => StatusCode::BAD_REQUEST,
             };
             Reply::json(status, &json!({ "error": error.to_string() }))
         }
+    };
+    reply_of(reply)
+}
+
+fn reply_of(reply: Reply) -> Response {
+    let mut response = Response::new(whole(reply.body));
+    *response.status_mut() = reply.status;
+    response.headers_mut().extend(reply.headers);
+    response
+}
+
+/// Small parts put together.
+struct Pieces(Box<dyn Iterator<Item = String> + Send>);
+
+impl Iterator for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut piece = self.0.next()?;
+        while piece.len() < PIECE
+            && let Some(part) = self.0.next()
+        {
+            piece.push_str(&part);
+        }
+        Some(Ok(Bytes::from(piece)))
     }
 }
 
-fn look(demo: &Demo, command: &str) -> Result<Json, AdminError> {
-    match command {
-        "/requests" => Ok(requests(demo)),
-        "/tree" => Ok(tree(demo)),
-        _ => Err(AdminError::UnknownCommand),
+/// Refuses requests that a web page of somewhere else may have made.
+fn guard(headers: &HeaderMap) -> Result<(), AdminError> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = headers.get(HOST).map(text).unwrap_or_default();
+    if !is_loopback(&host) {
+        return Err(AdminError::Foreign(format!("the host {host:?}")));
+    }
+    match headers.get(ORIGIN).map(text) {
+        Some(origin) if origin.strip_prefix("http://") != Some(&host) => {
+            Err(AdminError::Foreign(format!("the site {origin:?}")))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
-fn act(demo: &Demo, command: &str, body: &[u8]) -> Result<Json, AdminError> {
-    let fields: Fields = if body.is_empty() {
-        Fields::default()
+/// True where an authority (`host` or `host:port`) names this machine.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    host.eq_ignore_ascii_case("localhost")
+        || bare
+            .unwrap_or(host)
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn obey(demo: &Arc<Demo>, parts: &Parts, body: &[u8]) -> Result<Answer, AdminError> {
+    let path = parts
+        .uri
+        .path()
+        .strip_prefix(ROOT)
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    let fields = if parts.method == Method::GET {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs
+            .map(|(key, value)| (key.into_owned(), Json::from(value.into_owned())))
+            .collect()
+    } else if body.is_empty() {
+        Map::new()
     } else {
         serde_json::from_slice(body)?
     };
-    let world = demo.world();
-    let done = json!({});
-    let made = |guid: Guid| json!({ "guid": guid.to_string() });
-    match command {
-        "/requests/reset" => {
-            demo.traffic.reset();
-            Ok(done)
-        }
-        "/faults" => Ok(json!({ "id": demo.faults.inject(fields.fault()?).0 })),
-        "/faults/clear" => {
-            if let Some(id) = fields.id {
-                return Ok(json!({ "found": demo.faults.clear(FaultId(id)) }));
-            }
-            demo.faults.clear_all();
-            Ok(done)
-        }
-        "/tokens/expire" => {
-            demo.ims.grants.expire_access_tokens();
-            Ok(done)
-        }
-        "/tokens/revoke" => {
-            demo.ims.grants.revoke_all();
-            Ok(done)
-        }
-        "/redirect-uri" => {
-            let uri = need(fields.uri.as_deref(), "uri")?;
-            demo.ims.grants.register_redirect_uri(uri);
-            Ok(done)
-        }
-        "/add-folder" => {
-            let parent = fields.parent.as_deref().map(str::parse).transpose()?;
-            Ok(made(world.add_folder(parent, fields.name()?)?))
-        }
-        "/add-document" => {
-            let name = fields.name()?;
-            let content = fields.content(name)?;
-            Ok(made(world.add_document(fields.folder()?, name, content)?))
-        }
-        "/add-placeholder" => Ok(made(world.add_placeholder(fields.folder()?, fields.name()?)?)),
-        "/new-version" => {
-            let (guid, name) = fields.file(demo)?;
-            Ok(made(world.new_version(guid, fields.content(&name)?)?))
-        }
-        "/replace" => {
-            let (guid, name) = fields.file(demo)?;
-            let told = if fields.same_tag {
-                InPlace::SameTag
-            } else {
-                InPlace::Listed
-            };
-            world.replace_in_place(guid, fields.content(&name)?, told)?;
-            Ok(done)
-        }
-        "/rename" | "/move" | "/delete" => {
-            let guid = fields.guid()?;
-            let document = world.document(guid).is_some();
-            match (command, document) {
-                ("/rename", true) => world.rename_document(guid, fields.name()?)?,
-                ("/rename", false) => world.rename_folder(guid, fields.name()?)?,
-                ("/move", true) => world.move_document(guid, fields.folder()?)?,
-                ("/move", false) => {
-                    let parent = fields.folder.as_deref().map(str::parse).transpose()?;
-                    world.move_folder(guid, parent)?;
-                }
-                (_, true) => world.delete_document(guid)?,
-                (_, false) => world.delete_folder(guid)?,
-            }
-            Ok(done)
-        }
-        "/describe" => {
-            let text = need(fields.text.as_deref(), "text")?;
-            world.edit_description(fields.guid()?, text)?;
-            Ok(done)
-        }
-        "/revoke" => {
-            world.set_access(fields.guid()?, Access::SeeOnly)?;
-            Ok(done)
-        }
-        "/hide" => {
-            world.set_access(fields.guid()?, Access::Hidden)?;
-            Ok(done)
-        }
-        "/grant" => {
-            world.set_access(fields.guid()?, Access::Full)?;
-            Ok(done)
-        }
-        _ => Err(AdminError::UnknownCommand),
+    let ask = Ask { demo, fields };
+    if parts.method == Method::POST
+        && let Some(change) = path.strip_prefix('/').and_then(changes::named)
+    {
+        return Ok(Answer::Json(
+            Order::new(change, ask.fields)?.carry_out(demo.world())?,
+        ));
+    }
+    let mut commands = COMMANDS.iter();
+    let found = commands.find(|command| command.method == parts.method && command.path == path);
+    let command = found.ok_or(AdminError::UnknownCommand)?;
+    check(path, command.takes, &ask.fields)?;
+    (command.run)(&ask)
+}
+
+/// Refuses fields that a command does not take: what is ignored today is missed tomorrow.
+fn check(command: &str, takes: &[&str], fields: &Map<String, Json>) -> Result<(), AdminError> {
+    if takes == ANY {
+        return Ok(());
+    }
+    match fields.keys().find(|field| !takes.contains(&field.as_str())) {
+        Some(field) => Err(AdminError::Field {
+            command: command.trim_start_matches('/').to_owned(),
+            field: field.clone(),
+        }),
+        None => Ok(()),
     }
 }
 
-fn need<T>(field: Option<T>, name: &'static str) -> Result<T, AdminError> {
-    field.ok_or(AdminError::Lacks(name))
-}
-
-impl Fields {
-    fn guid(&self) -> Result<Guid, AdminError> {
-        Ok(need(self.guid.as_deref(), "guid")?.parse()?)
-    }
-
-    fn folder(&self) -> Result<Guid, AdminError> {
-        Ok(need(self.folder.as_deref(), "folder")?.parse()?)
-    }
-
-    fn name(&self) -> Result<&str, AdminError> {
-        need(self.name.as_deref(), "name")
-    }
-
-    /// The document named and its file name, from which made content takes its format.
-    fn file(&self, demo: &Demo) -> Result<(Guid, String), AdminError> {
-        let guid = self.guid()?;
-        let document = demo.world().document(guid);
-        let document = document.ok_or(WorldError::UnknownDocument(guid))?;
-        Ok((guid, document.file_name.unwrap_or_default()))
-    }
-
-    fn content(&self, file_name: &str) -> Result<Bytes, AdminError> {
-        if let Some(text) = &self.text {
-            return Ok(Bytes::from(text.clone()));
-        }
-        if let Some(text) = &self.base64 {
-            return Ok(Bytes::from(STANDARD.decode(text)?));
-        }
-        let size = need(self.size, "text, base64 or size")?;
-        let format = FileFormat::of_file_name(file_name);
-        // Version numbers of made documents are small, so these bytes are unlike any of theirs.
-        let guid = self.guid().unwrap_or(Guid::from_bytes([0; 16]));
-        Ok(Recipe::new(format, guid, u32::MAX, size).make().into())
-    }
-
-    fn fault(&self) -> Result<Fault, AdminError> {
-        let kind = match self.on.as_deref() {
-            Some(name) => {
-                let kind = RequestKind::named(name);
-                Some(kind.ok_or_else(|| AdminError::UnknownKind(name.to_owned()))?)
-            }
-            None => None,
-        };
-        Ok(Fault {
-            kind,
-            subject: self.subject.as_deref().map(str::parse).transpose()?,
-            skip: self.skip,
-            times: self.times,
-            effect: need(self.effect.as_ref(), "effect")?.effect(),
-        })
-    }
-}
-
-impl EffectFields {
-    fn effect(&self) -> Effect {
-        match self {
-            Self::Status {
-                code,
-                error_id,
-                retry_after,
-            } => Effect::Status {
-                code: *code,
-                error_id: error_id.clone(),
-                retry_after: retry_after.map(Duration::from_secs),
-            },
-            Self::Hang => Effect::HangAfterAccept,
-            Self::Truncate { after } => Effect::Truncate { after: *after },
-            Self::MalformedJson => Effect::MalformedJson,
-            Self::HtmlLogin => Effect::HtmlLogin,
-            Self::RedirectToLogin => Effect::RedirectToLogin,
-            Self::EmptyList => Effect::EmptyList,
-            Self::LoopingSkipToken => Effect::LoopingSkipToken,
-            Self::WrongLength { delta } => Effect::WrongLength { delta: *delta },
-            Self::StallBody { after } => Effect::StallBody { after: *after },
-            Self::Latency { millis } => Effect::Latency(Duration::from_millis(*millis)),
-            Self::ChangedEtag => Effect::ChangedEtag,
-            Self::DropConnection => Effect::DropConnection,
+/// Every command, for people.
+fn manual() -> String {
+    let mut text = String::from(
+        "The demo's admin API. GET takes a query, POST a JSON object; both answer JSON.\n\
+         Guids may be given as \"guid\", or documents and folders by their names as \"path\": \"A/B/c.pdf\".\n\n",
+    );
+    let lines = COMMANDS.iter().map(|command| {
+        let path = format!("{ROOT}{}", command.path);
+        (command.method.to_string(), path, command.takes, command.does)
+    });
+    let changes = changes::TABLE.iter().map(|row| {
+        (
+            "POST".to_owned(),
+            format!("{ROOT}/{}", row.name),
+            row.takes,
+            row.does,
+        )
+    });
+    for (method, path, takes, does) in lines.chain(changes) {
+        let takes = takes.join(" ");
+        text.push_str(&format!("{method:4} {path:24} {does}\n"));
+        if !takes.is_empty() {
+            text.push_str(&format!("{:30}takes {takes}\n", ""));
         }
     }
-}
-
-fn requests(demo: &Demo) -> Json {
-    let counters = demo.traffic.counters();
-    let by_kind: serde_json::Map<_, _> = counters
-        .by_kind()
-        .map(|(kind, count)| (kind.name(), json!(count)))
+    text.push_str("\nEffects (\"effect\": {\"kind\": …}): see docs/simulator.md. Request kinds (\"on\"):\n");
+    let kinds: Vec<_> = super::traffic::RequestKind::ALL
+        .iter()
+        .map(|kind| kind.name())
         .collect();
-    let log: Vec<_> = demo
-        .traffic
-        .log()
-        .into_iter()
-        .map(|request| {
-            json!({
-                "kind": request.kind.name(),
-                "subject": request.subject.map(|guid| guid.to_string()),
-                "method": request.method,
-                "target": request.target,
-                "skip": request.skip,
-                "top": request.top,
-                "skip_token": request.skip_token,
-                "range": request.range,
-            })
-        })
-        .collect();
-    json!({
-        "total": counters.total,
-        "mutation_attempts": counters.mutation_attempts,
-        "by_kind": by_kind,
-        "log": log,
-    })
+    text.push_str(&kinds.join(" "));
+    text.push('\n');
+    text
 }
 
-fn tree(demo: &Demo) -> Json {
-    let world = demo.world();
-    let folders: Vec<_> = world
-        .folders()
-        .into_iter()
-        .map(|folder| {
-            json!({
-                "guid": folder.guid.to_string(),
-                "parent": folder.parent.map(|guid| guid.to_string()),
-                "path": folder.path,
-                "listable": folder.listable,
-                "listed": folder.listed,
-                "work_area": folder.work_area,
-            })
-        })
-        .collect();
-    let documents: Vec<_> = world
-        .documents()
-        .into_iter()
-        .map(|document| {
-            json!({
-                "guid": document.guid.to_string(),
-                "folder": document.folder_guid.to_string(),
-                "path": document.path,
-                "name": document.name,
-                "file_name": document.file_name,
-                "size": document.size,
-                "listed_size": document.listed_size,
-                "version": document.version,
-                "active": document.active,
-                "readable": document.readable,
-                "listed": document.listed,
-                "kind": match document.kind {
-                    DocumentKind::File => "file",
-                    DocumentKind::Placeholder => "placeholder",
-                    DocumentKind::Set => "set",
-                },
-                "file_updated": document.file_updated.map(|time| time.to_string()),
-            })
-        })
-        .collect();
-    json!({ "folders": folders, "documents": documents })
+/// Counts as JSON, by name.
+fn by_name(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<String, u64> {
+    counts.collect()
+}
+
+fn made(guid: Guid) -> Json {
+    json!({ "guid": guid.to_string() })
 }

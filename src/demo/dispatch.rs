@@ -1,33 +1,29 @@
 //! One request from arrival to answer: count it, spoil it if a fault says so, answer it.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_LENGTH, HeaderValue, RANGE, RETRY_AFTER};
+use axum::http::header::{HeaderValue, RANGE};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use serde_json::json;
 
 use crate::model::Guid;
 
 use super::clock::Clock;
-use super::fault::{Effect, FaultId, FaultTable};
-use super::framing::Framing;
+use super::delivery::{Delivery, send};
+use super::fault::{Arrival, Asked, Course, FaultTable, Recall};
 use super::ims::{self, Ims};
-use super::knobs::{Head, Panel};
+use super::knobs::{Head, Knobs, Panel};
+use super::limit::Limits;
 use super::listener::Scissors;
-use super::payload::Payload;
 use super::reply::Reply;
-use super::seed::mix;
+use super::script::Runner;
 use super::traffic::{LoggedRequest, RequestKind, Traffic};
-use super::wsg::{self, Call, Gateway, Lockout, SKIP_TOKEN, Twist};
+use super::wsg::{self, Call, Gateway, Lockout, SKIP_TOKEN};
 use super::{admin, blob, platform, world};
 
 /// The largest request body taken: an admin request may carry a file in base64.
@@ -45,6 +41,11 @@ pub(super) struct Demo {
     pub(super) lockout: Lockout,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
+    pub(super) limits: Limits,
+    pub(super) recall: Recall,
+    pub(super) scripts: Runner,
+    /// What the knobs stood at when it started.
+    pub(super) start: Knobs,
 }
 
 impl Demo {
@@ -61,15 +62,6 @@ pub(super) enum Door {
     Blobs,
 }
 
-/// How the body is sent.
-enum Delivery {
-    Whole,
-    /// So many bytes, and the connection breaks.
-    Broken(u64),
-    /// So many bytes, and the rest when the fault is cleared.
-    Stalled(u64, FaultId),
-}
-
 /// Answers one request.
 pub(super) async fn handle(
     State((demo, door)): State<(Arc<Demo>, Door)>,
@@ -77,19 +69,23 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
-        return send(
-            Reply::empty(StatusCode::PAYLOAD_TOO_LARGE),
-            &Delivery::Whole,
-            &demo,
-        );
+    let plain = |reply| send(reply, Delivery::default(), &scissors, &demo);
+    // A body that a read happens to have is none of ours to hold.
+    let body = match parts.method {
+        Method::GET | Method::HEAD => Bytes::new(),
+        _ => match to_bytes(body, BODY_LIMIT).await {
+            Ok(body) => body,
+            Err(_) => return plain(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE)),
+        },
     };
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
     let main = door == Door::Main;
-    if let Some(command) = path.strip_prefix(admin::ROOT).filter(|_| main) {
-        let reply = admin::answer(&demo, &parts.method, command, &body);
-        return send(reply, &Delivery::Whole, &demo);
+    let command = path.strip_prefix(admin::ROOT).filter(|_| main);
+    let command = command.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    scissors.set_free(command.is_some());
+    if command.is_some() {
+        return admin::answer(&demo, parts, body).await;
     }
     let knobs = demo.knobs.now();
     // Where HEAD is allowed it is a GET, of whose answer the connection sends the headers only.
@@ -97,10 +93,12 @@ pub(super) async fn handle(
         Method::HEAD if knobs.head == Head::Allowed => &Method::GET,
         ref method => method,
     };
-    let call = wsg_path(path).filter(|_| main).map(|path| {
+    let inside = wsg_path(path).filter(|_| main);
+    let understand = |query: &str, body: &[u8]| {
         let repository = &demo.gateway.repository;
-        wsg::understand(repository, method, path, query, &body)
-    });
+        inside.map(|path| wsg::understand(repository, method, path, query, body))
+    };
+    let mut call = understand(query, &body);
     let kind = match &call {
         _ if !main => RequestKind::Blob,
         Some(call) => call.kind,
@@ -112,74 +110,71 @@ pub(super) async fn handle(
         Door::Main => call.as_ref().and_then(|call| call.subject),
         Door::Blobs => demo.gateway.files.blobs.subject(path),
     };
+    let minor = call.as_ref().map(Call::minor);
     demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
+    let whose = || wsg::whose(&demo, &parts.headers, &knobs);
+    let account = (knobs.rate > 0 || demo.faults.by_account()).then(whose);
+    let place = match inside.map(|_| demo.limits.enter(&knobs, account)) {
+        Some(Ok(place)) => Some(place).filter(|_| knobs.concurrency > 0),
+        Some(Err(refused)) => {
+            let refused = demo
+                .gateway
+                .finish(refused, &parts.headers, minor.unwrap_or(0), &knobs);
+            return plain(wsg::with_server_headers(refused));
+        }
+        None => None,
+    };
     if !knobs.latency.is_zero() {
         tokio::time::sleep(knobs.latency).await;
     }
-    let mut twist = Twist::default();
-    let mut delivery = Delivery::Whole;
-    for (id, effect) in demo.faults.strike(kind, subject) {
-        match effect {
-            Effect::Latency(delay) => tokio::time::sleep(delay).await,
-            Effect::HangAfterAccept => demo.faults.until_cleared(id).await,
-            Effect::DropConnection => {
-                scissors.cut();
-                return send(Reply::empty(StatusCode::OK), &Delivery::Whole, &demo);
-            }
-            Effect::Status {
-                code,
-                error_id,
-                retry_after,
-            } => {
-                let mut reply = status_reply(kind, code, error_id.as_deref(), retry_after);
-                if let Some(call) = &call {
-                    reply = demo.gateway.finish(reply, &parts.headers, call.minor(), &knobs);
-                }
-                return send(reply, &Delivery::Whole, &demo);
-            }
-            Effect::MalformedJson => {
-                let mut reply = Reply::json(StatusCode::OK, &json!(null));
-                reply.body = Bytes::from_static(b"{\"instances\":[{\"instanceId\":\"9d8a7a").into();
-                return send(reply, &Delivery::Whole, &demo);
-            }
-            Effect::HtmlLogin => return send(ims::login_page(), &Delivery::Whole, &demo),
-            Effect::RedirectToLogin => {
-                let page = format!("{}/IMS/Account/Login?ReturnUrl=%2F", demo.ims.issuer);
-                return send(Reply::redirect(&page), &Delivery::Whole, &demo);
-            }
-            Effect::EmptyList => {
-                let reply = Reply::json(StatusCode::OK, &json!({ "instances": [] }));
-                return send(reply, &Delivery::Whole, &demo);
-            }
-            Effect::LoopingSkipToken => twist.looping = true,
-            Effect::WrongLength { delta } => twist.length = delta,
-            Effect::ChangedEtag => {
-                twist.etag_salt = mix(demo.salt.fetch_add(1, Ordering::Relaxed) + 1);
-            }
-            Effect::Truncate { after } => delivery = Delivery::Broken(after),
-            Effect::StallBody { after } => delivery = Delivery::Stalled(after, id),
+    let struck = demo.faults.strike(&Arrival {
+        kind,
+        subject,
+        skip: call.as_ref().and_then(|call| call.skip),
+        method: &parts.method,
+        target: parts.uri.path_and_query().map_or(path, |target| target.as_str()),
+        headers: &parts.headers,
+        account,
+    });
+    let asked = Asked {
+        demo: &demo,
+        kind,
+        parts: &parts,
+        body: &body,
+        scissors: &scissors,
+    };
+    let mut course = Course::suffer(&asked, struck).await;
+    course.delivery.place = place;
+    if let Some(mut reply) = course.instead.take() {
+        if let Some(minor) = minor {
+            reply = demo.gateway.finish(reply, &parts.headers, minor, &knobs);
         }
+        let reply = course.bend(reply, &asked);
+        return send(reply, course.delivery, &scissors, &demo);
     }
+    if let Some(bent) = course.query(query) {
+        let body = course.query(&String::from_utf8_lossy(&body)).unwrap_or_default();
+        call = understand(&bent, body.as_bytes());
+    }
+    let headers = course.headers(&parts.headers);
+    // After any hanging: a token may have ended meanwhile.
     let reply = match call {
         Some(call) => {
-            // After any hanging: a token may have ended meanwhile.
-            let login = wsg::login(&demo, &call, &parts.headers, &knobs);
+            let login = wsg::login(&demo, &call, headers, &knobs);
             let minor = call.minor();
             let gateway = &demo.gateway;
-            let reply = gateway.answer(call, &parts.headers, &login, twist, &knobs).await;
-            let reply = gateway.finish(reply, &parts.headers, minor, &knobs);
-            wsg::with_server_headers(reply)
+            let reply = gateway.answer(call, headers, &login, course.twist, &knobs).await;
+            wsg::with_server_headers(gateway.finish(reply, headers, minor, &knobs))
         }
-        None if !main => blob::answer(&demo, &parts, twist).await,
-        None if ims::kind_of(path).is_some() => {
-            demo.ims.answer(&parts.method, path, query, &parts.headers, &body)
-        }
+        None if !main => blob::answer(&demo, &parts, course.twist).await,
+        None if ims::kind_of(path).is_some() => demo.ims.answer(&parts.method, path, query, headers, &body),
         None if platform::kind_of(path).is_some() => {
-            platform::answer(&demo, &parts.method, path, query, &parts.headers)
+            platform::answer(&demo, &parts.method, path, query, headers)
         }
         None => Reply::empty(StatusCode::NOT_FOUND),
     };
-    send(reply, &delivery, &demo)
+    let reply = course.spoil(reply, &asked, whose());
+    send(reply, course.delivery, &scissors, &demo)
 }
 
 /// The part of a path behind the gateway's root, which is found in any case.
@@ -204,89 +199,4 @@ fn logged(parts: &Parts, kind: RequestKind, subject: Option<Guid>, call: Option<
         skip_token: header(parts.headers.get(SKIP_TOKEN)),
         range: header(parts.headers.get(RANGE)),
     }
-}
-
-fn status_reply(
-    kind: RequestKind,
-    code: u16,
-    error_id: Option<&str>,
-    retry_after: Option<Duration>,
-) -> Reply {
-    // A code that is none, such as 0, stands for the one the error comes with.
-    let status = StatusCode::from_u16(code)
-        .ok()
-        .or_else(|| error_id.and_then(wsg::errors::status_of))
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let reply = match (error_id, kind) {
-        (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {
-            ims::oauth_error(status, id, None)
-        }
-        (Some(id), RequestKind::Blob) => blob::error(status, id, "A fault of the demo."),
-        (Some(id), _) => Reply::error(status, id, "A fault of the demo."),
-        (None, _) => Reply::empty(status),
-    };
-    match retry_after {
-        Some(delay) => reply.with(RETRY_AFTER, &delay.as_secs().to_string()),
-        None => reply,
-    }
-}
-
-fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
-    let length = reply.body.len();
-    let framing = Framing::of(&reply);
-    let body = match delivery {
-        Delivery::Whole => whole(reply.body),
-        Delivery::Broken(after) => broken(reply.body.part(0, *after)),
-        Delivery::Stalled(after, id) => stalled(&reply.body, *after, *id, demo),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = reply.status;
-    response.headers_mut().extend(reply.headers);
-    if reply.status != StatusCode::NOT_MODIFIED {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    match framing {
-        Some(framing) => framing.frame(response),
-        None => response,
-    }
-}
-
-/// Everything, made while it is sent where it is not at hand.
-fn whole(payload: Payload) -> Body {
-    match payload {
-        Payload::Bytes(bytes) => Body::from(bytes),
-        made @ Payload::Made { .. } => Body::from_stream(pieces(made).map(Ok::<_, io::Error>)),
-    }
-}
-
-fn pieces(payload: Payload) -> impl Stream<Item = Bytes> {
-    futures_util::stream::unfold(payload, |rest| async move { rest.next() })
-}
-
-/// The first part, flushed, and then an error, which ends the connection before the announced length.
-fn broken(start: Payload) -> Body {
-    let end = futures_util::stream::once(async {
-        // Gives the connection a turn, in which it flushes what it has.
-        tokio::task::yield_now().await;
-        Err(io::Error::from(io::ErrorKind::ConnectionReset))
-    });
-    Body::from_stream(pieces(start).map(Ok).chain(end))
-}
-
-/// The first part, and the rest when the fault is cleared.
-fn stalled(body: &Payload, after: u64, id: FaultId, demo: &Arc<Demo>) -> Body {
-    let start = body.part(0, after);
-    let rest = body.part(after, u64::MAX);
-    let demo = Arc::clone(demo);
-    let wait = futures_util::stream::once(async move {
-        demo.faults.until_cleared(id).await;
-        Bytes::new()
-    });
-    let all = pieces(start).chain(wait).chain(pieces(rest));
-    Body::from_stream(
-        all.filter(|piece| std::future::ready(!piece.is_empty()))
-            .map(Ok::<_, io::Error>),
-    )
 }

@@ -75,6 +75,11 @@ impl Setting for Duration {
     }
 }
 
+/// Reads a time as knobs do: `150ms`, `5s`, `2m`, `1h`; a bare number means seconds.
+pub(super) fn time_of(text: &str) -> Option<Duration> {
+    Setting::read(text)
+}
+
 /// An enum whose variants are words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {

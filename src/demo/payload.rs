@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::fault::Bulk;
 use super::oracle::Origin;
 
 /// What is made at once while it is sent, in bytes: large enough to cost little, small enough to pace.
@@ -14,6 +15,8 @@ pub(super) enum Payload {
     Bytes(Bytes),
     /// From `start` up to `end` of a file that is made as it goes.
     Made { origin: Origin, start: u64, end: u64 },
+    /// A listing without end.
+    Bulk(Bulk),
 }
 
 impl Payload {
@@ -22,6 +25,7 @@ impl Payload {
         match self {
             Self::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             Self::Made { start, end, .. } => end - start,
+            Self::Bulk(bulk) => bulk.len(),
         }
     }
 
@@ -42,18 +46,26 @@ impl Payload {
                 start: first + start,
                 end: first + end,
             },
+            Self::Bulk(bulk) => Self::Bulk(bulk.part(start, end)),
         }
     }
 
     /// The next piece to send, and what comes after it; `None` at the end.
     pub(super) fn next(self) -> Option<(Bytes, Self)> {
+        self.next_of(PIECE)
+    }
+
+    /// The next piece of at most so many bytes, and what comes after it; `None` at the end.
+    pub(super) fn next_of(self, most: u64) -> Option<(Bytes, Self)> {
         if self.len() == 0 {
             return None;
         }
-        let rest = self.part(PIECE, u64::MAX);
-        let piece = match self.part(0, PIECE) {
+        let most = most.min(PIECE);
+        let rest = self.part(most, u64::MAX);
+        let piece = match self.part(0, most) {
             Self::Bytes(bytes) => bytes,
             Self::Made { origin, start, end } => origin.bytes(start, end),
+            Self::Bulk(bulk) => bulk.bytes(),
         };
         Some((piece, rest))
     }
@@ -63,6 +75,7 @@ impl Payload {
         match self {
             Self::Bytes(bytes) => bytes.clone(),
             Self::Made { origin, start, end } => origin.bytes(*start, *end),
+            Self::Bulk(bulk) => bulk.bytes(),
         }
     }
 }

@@ -203,6 +203,18 @@ impl Traffic {
         *self.tally.lock() = Tally::default();
     }
 
+    /// Requests of any kind since the start, resets or not.
+    pub(super) fn arrived(&self) -> u64 {
+        *self.arrived.borrow()
+    }
+
+    /// Waits until so many requests of any kind have arrived since the start.
+    pub(super) async fn until_arrived(&self, count: u64) {
+        let mut arrived = self.arrived.subscribe();
+        // The sender lives as long as this does.
+        let _gone = arrived.wait_for(|arrived| *arrived >= count).await;
+    }
+
     /// Waits until this many requests of a kind have arrived since the last reset.
     pub(super) async fn wait_for(&self, kind: RequestKind, count: u64) {
         let mut arrived = self.arrived.subscribe();

@@ -29,7 +29,7 @@ use super::knobs::Knobs;
 use super::reply::Reply;
 use super::traffic::RequestKind;
 
-pub(super) use self::access::{Lockout, login};
+pub(super) use self::access::{Lockout, login, whose};
 pub(super) use self::download::{Files, Found, made, stretched};
 pub(super) use self::errors::escaped;
 pub(super) use self::instances::{Gateway, Twist};

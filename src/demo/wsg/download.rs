@@ -177,5 +177,7 @@ pub(in crate::demo) fn stretched(payload: &Payload, delta: i64) -> Payload {
             start: *start,
             end: end.saturating_add(change),
         },
+        // No file is one.
+        Payload::Bulk(_) => payload.clone(),
     }
 }
