@@ -28,8 +28,10 @@ mod listener;
 pub mod oracle;
 mod pace;
 mod payload;
+mod people;
 mod platform;
 mod reply;
+mod scale;
 mod script;
 mod seed;
 mod traffic;
@@ -70,7 +72,9 @@ pub use self::fault::{Chance, Effect, Fault, FaultId};
 pub use self::ims::{App, AppError, AppType};
 pub use self::script::{Script, ScriptError};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
-pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
+pub use self::world::{
+    Access, ExpectedDocument, ExpectedFolder, InPlace, WorkflowState, World, WorldError, WorldKind,
+};
 
 /// `server:datasource` of the demo; a host that cannot exist outside.
 const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
@@ -93,6 +97,8 @@ const POST_LOGOUT_URI: &str = "http://localhost:3301/signout-callback";
 pub struct DemoOptions {
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Which datasource it serves; the awkward one has its own numbers of folders and documents.
+    pub world: WorldKind,
     /// Active documents; some more are superseded versions. The skeleton needs about 110.
     pub documents: usize,
     /// Folders. The skeleton needs about 60.
@@ -109,6 +115,7 @@ impl Default for DemoOptions {
     fn default() -> Self {
         Self {
             port: 0,
+            world: WorldKind::Bridge,
             documents: 400,
             folders: 60,
             seed: 1,

@@ -37,7 +37,6 @@ pub(super) use self::endpoints::kind_of;
 pub(super) use self::pages::login_page;
 pub(super) use self::token::oauth_error;
 
-
 /// The identity service.
 pub(super) struct Ims {
     pub(super) grants: Grants,

@@ -13,3 +13,4 @@ mod ims_tokens;
 mod listing;
 mod login;
 mod queries;
+mod world;
