@@ -75,20 +75,23 @@ async fn token_of(server: &DemoServer, email: &str) -> String {
         ("state", "x"),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
-        ("email", email),
-        ("password", "leven-bridge"),
+        ("login_hint", email),
     ];
-    let back = post("/connect/authorize", &consent).await;
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(consent)
+        .finish();
+    let head = format!("GET /connect/authorize?{form} HTTP/1.1");
+    let back = exchange(&server.base_url(), &head, "").await.unwrap();
     let location = url::Url::parse(back.header("location").unwrap()).unwrap();
     let code = location.query_pairs().find(|(key, _)| key == "code").unwrap().1;
-    let exchange = [
+    let grant = [
         ("grant_type", "authorization_code"),
         ("code", &code),
         ("redirect_uri", redirect),
         ("client_id", &client),
         ("code_verifier", verifier),
     ];
-    let tokens = post("/connect/token", &exchange).await.json();
+    let tokens = post("/connect/token", &grant).await.json();
     tokens["access_token"].as_str().unwrap().to_owned()
 }
 
