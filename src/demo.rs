@@ -218,6 +218,11 @@ impl DemoServer {
         format!("{}{}", self.base_url(), wsg::ROOT)
     }
 
+    /// The admin API, `…/admin`.
+    pub fn admin_url(&self) -> String {
+        format!("{}{}", self.base_url(), admin::ROOT)
+    }
+
     /// The id of the one ProjectWise repository.
     pub fn repository_id(&self) -> String {
         self.demo.gateway.repository.clone()

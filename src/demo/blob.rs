@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, SERVER};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
@@ -147,10 +147,10 @@ impl Blobs {
 }
 
 /// Answers one request of the second origin.
-pub(super) async fn answer(demo: &Demo, parts: &Parts, twist: Twist) -> Reply {
+pub(super) async fn answer(demo: &Demo, parts: &Parts, headers: &HeaderMap, twist: Twist) -> Reply {
     let blobs = &demo.gateway.files.blobs;
     let reply = match granted(demo, parts) {
-        Ok(entry) => sent(demo, parts, twist, entry).await,
+        Ok(entry) => sent(demo, headers, twist, entry).await,
         Err(reply) => reply,
     };
     let count = blobs.answered.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +205,7 @@ fn granted(demo: &Demo, parts: &Parts) -> Result<Signed, Reply> {
 }
 
 /// The bytes of the version that was signed.
-async fn sent(demo: &Demo, parts: &Parts, twist: Twist, entry: Signed) -> Reply {
+async fn sent(demo: &Demo, headers: &HeaderMap, twist: Twist, entry: Signed) -> Reply {
     let Some(payload) = made(demo.world(), entry.content).await else {
         let message = "The server encountered an internal error. Please retry the request.";
         return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message);
@@ -219,10 +219,10 @@ async fn sent(demo: &Demo, parts: &Parts, twist: Twist, entry: Signed) -> Reply 
         ranges: Ranges::Served,
         conditional: true,
     };
-    if let Some(reply) = transfer.unchanged(&parts.headers) {
+    if let Some(reply) = transfer.unchanged(headers) {
         return reply;
     }
-    let mut reply = transfer.answer(&parts.headers);
+    let mut reply = transfer.answer(headers);
     if reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
         let message = "The range specified is invalid for the current size of the resource.";
         let mut refused = error(reply.status, "InvalidRange", message);

@@ -53,8 +53,8 @@ type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 /// Puts an answer on its way.
 pub(super) fn send(reply: Reply, delivery: Delivery, scissors: &Scissors, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len().saturating_add_signed(delivery.lie);
-    let framed = reply.status != StatusCode::NOT_MODIFIED;
     let framing = Framing::of(&reply);
+    let framed = reply.status != StatusCode::NOT_MODIFIED;
     let mut response = Response::new(body(reply.body, delivery, length, scissors, demo));
     *response.status_mut() = reply.status;
     response.headers_mut().extend(reply.headers);
@@ -73,12 +73,12 @@ fn body(payload: Payload, delivery: Delivery, announced: u64, scissors: &Scissor
     let Delivery {
         ending,
         rate,
-        lie: _,
+        lie,
         place,
     } = delivery;
     let short = announced < payload.len();
     let all: Pieces = match (ending, rate) {
-        (Ending::Whole, None) if place.is_none() && !short => return whole(payload),
+        (Ending::Whole, None) if place.is_none() && lie == 0 => return whole(payload),
         (Ending::Whole, rate) if short => lying(payload, announced, rate, scissors.clone()),
         (Ending::Whole, rate) => Box::pin(pieces(payload, rate).map(Ok)),
         (Ending::Broken(after), rate) => {

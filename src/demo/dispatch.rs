@@ -145,11 +145,11 @@ pub(super) async fn handle(
     };
     let mut course = Course::suffer(&asked, struck).await;
     course.delivery.place = place;
-    if let Some(mut reply) = course.instead.take() {
-        if let Some(minor) = minor {
-            reply = demo.gateway.finish(reply, &parts.headers, minor, &knobs);
+    if let Some(reply) = course.instead.take() {
+        let mut reply = course.bend(reply, &asked);
+        if let Some(call) = &call {
+            reply = demo.gateway.finish(reply, &parts.headers, call.minor(), &knobs);
         }
-        let reply = course.bend(reply, &asked);
         return send(reply, course.delivery, &scissors, &demo);
     }
     if let Some(bent) = course.query(query) {
@@ -164,9 +164,10 @@ pub(super) async fn handle(
             let minor = call.minor();
             let gateway = &demo.gateway;
             let reply = gateway.answer(call, headers, &login, course.twist, &knobs).await;
-            wsg::with_server_headers(gateway.finish(reply, headers, minor, &knobs))
+            let reply = gateway.finish(reply, headers, minor, &knobs);
+            wsg::with_server_headers(reply)
         }
-        None if !main => blob::answer(&demo, &parts, course.twist).await,
+        None if !main => blob::answer(&demo, &parts, headers, course.twist).await,
         None if ims::kind_of(path).is_some() => demo.ims.answer(&parts.method, path, query, headers, &body),
         None if platform::kind_of(path).is_some() => {
             platform::answer(&demo, &parts.method, path, query, headers)

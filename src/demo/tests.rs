@@ -1,7 +1,9 @@
 //! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
 
 mod access;
+mod admin;
 mod blob;
+mod bodies;
 mod changes;
 mod client;
 mod download;
@@ -10,7 +12,9 @@ mod files;
 mod ims_apps;
 mod ims_pages;
 mod ims_tokens;
+mod limits;
 mod listing;
 mod login;
 mod queries;
+mod script;
 mod world;

@@ -236,6 +236,22 @@ impl World {
         });
     }
 
+    /// How many documents and folders the default account sees: active documents, with or without a file.
+    pub fn shown(&self) -> (usize, usize) {
+        self.view(DEFAULT_EMAIL, |view| {
+            let listed = |folder| view.reachable(folder);
+            let documents = view
+                .all_documents()
+                .filter(|row| row.active && row.access != Access::Hidden && listed(row.folder))
+                .count();
+            let folders = view
+                .all_folders()
+                .filter(|row| row.access != Access::Hidden && row.parent.is_none_or(listed))
+                .count();
+            (documents, folders)
+        })
+    }
+
     /// One document, by its GUID.
     pub fn document(&self, guid: Guid) -> Option<ExpectedDocument> {
         self.document_for(DEFAULT_EMAIL, guid)

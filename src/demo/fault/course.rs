@@ -15,18 +15,16 @@ use flate2::write::GzEncoder;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::demo::blob;
 use crate::demo::delivery::{Delivery, Ending};
 use crate::demo::dispatch::Demo;
-use crate::demo::ims;
 use crate::demo::limit::{http_date, with_retry_after};
 use crate::demo::listener::Scissors;
 use crate::demo::payload::Payload;
 use crate::demo::reply::Reply;
 use crate::demo::seed::mix;
 use crate::demo::traffic::RequestKind;
-use crate::demo::wsg::errors::status_of;
-use crate::demo::wsg::{SKIP_TOKEN, Twist};
+use crate::demo::wsg::{self, SKIP_TOKEN, Twist};
+use crate::demo::{blob, ims};
 
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};
@@ -271,7 +269,7 @@ fn status_reply(kind: RequestKind, code: u16, error_id: Option<&str>) -> Reply {
     // A code that is none, such as 0, stands for the one the error comes with.
     let status = StatusCode::from_u16(code)
         .ok()
-        .or_else(|| error_id.and_then(status_of))
+        .or_else(|| error_id.and_then(wsg::errors::status_of))
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match (error_id, kind) {
         (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {

@@ -178,6 +178,6 @@ pub(in crate::demo) fn stretched(payload: &Payload, delta: i64) -> Payload {
             end: end.saturating_add(change),
         },
         // No file is one.
-        Payload::Bulk(_) => payload.clone(),
+        listing @ Payload::Bulk(_) => listing.clone(),
     }
 }
