@@ -110,12 +110,18 @@ pub(super) async fn handle(
         Door::Main => call.as_ref().and_then(|call| call.subject),
         Door::Blobs => demo.gateway.files.blobs.subject(path),
     };
+    let minor = call.as_ref().map(Call::minor);
     demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
     let whose = || wsg::whose(&demo, &parts.headers, &knobs);
     let account = (knobs.rate > 0 || demo.faults.by_account()).then(whose);
     let place = match inside.map(|_| demo.limits.enter(&knobs, account)) {
         Some(Ok(place)) => Some(place).filter(|_| knobs.concurrency > 0),
-        Some(Err(refused)) => return plain(refused),
+        Some(Err(refused)) => {
+            let refused = demo
+                .gateway
+                .finish(refused, &parts.headers, minor.unwrap_or(0), &knobs);
+            return plain(wsg::with_server_headers(refused));
+        }
         None => None,
     };
     if !knobs.latency.is_zero() {

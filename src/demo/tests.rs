@@ -1,6 +1,8 @@
 //! The demo, asked over real HTTP by a client that shares nothing with pwfs's own.
 
+mod access;
 mod admin;
+mod blob;
 mod bodies;
 mod changes;
 mod client;
