@@ -283,14 +283,16 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
         redirect_uris: redirect_uris.clone(),
     };
     let apps = vec![app(NATIVE_CLIENT, None), app(WEB_CLIENT, Some(WEB_SECRET))];
+    let world = World::build(options, Arc::clone(&knobs));
     Demo {
+        platform: platform::Platform::new(&world),
         ims: Ims {
             grants: Grants::new(apps, options.knobs.token_lifetime, issuer.clone()),
             issuer,
             auto_consent: options.auto_consent,
         },
         gateway: Gateway {
-            world: World::build(options, Arc::clone(&knobs)),
+            world,
             tokens: SkipTokens::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),

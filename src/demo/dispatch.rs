@@ -36,6 +36,7 @@ pub(super) struct Demo {
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
+    pub(super) platform: platform::Platform,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
 }
@@ -95,7 +96,7 @@ pub(super) async fn handle(
     let kind = match &call {
         Some(call) => call.kind,
         None => ims::kind_of(path)
-            .or_else(|| platform::kind_of(path))
+            .or_else(|| platform::kind_of(&parts.method, path))
             .unwrap_or(RequestKind::Other),
     };
     let subject = call.as_ref().and_then(|call| call.subject);
@@ -158,7 +159,7 @@ pub(super) async fn handle(
         None if ims::kind_of(path).is_some() => {
             demo.ims.answer(&parts.method, path, query, &parts.headers, &body)
         }
-        None if platform::kind_of(path).is_some() => {
+        None if platform::kind_of(&parts.method, path).is_some() => {
             platform::answer(&demo, &parts.method, path, query, &parts.headers)
         }
         None => Reply::empty(StatusCode::NOT_FOUND),
@@ -200,6 +201,9 @@ fn status_reply(
     let reply = match (error_id, kind) {
         (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {
             ims::oauth_error(status, id, None)
+        }
+        (Some(id), RequestKind::ITwins | RequestKind::WorkAreas | RequestKind::Storage) => {
+            platform::fault(status, id)
         }
         (Some(id), _) => Reply::error(status, id, "A fault of the demo."),
         (None, _) => Reply::empty(status),

@@ -7,4 +7,5 @@ mod faults;
 mod files;
 mod listing;
 mod login;
+mod platform;
 mod queries;

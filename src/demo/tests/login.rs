@@ -27,6 +27,27 @@ pub(super) async fn log_in(server: &DemoServer) -> Tokens {
     tokens(&answer)
 }
 
+/// Signs in as the native app, as this person.
+pub(super) async fn log_in_as(server: &DemoServer, email: &str) -> Tokens {
+    let (client, challenge) = (server.native_client_id(), challenge());
+    let form = encoded(&[
+        ("response_type", "code"),
+        ("client_id", &client),
+        ("redirect_uri", REDIRECT),
+        ("scope", SCOPES),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("email", email),
+        ("password", "leven-bridge"),
+    ]);
+    let head = "POST /connect/authorize HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded";
+    let answer = exchange(&server.base_url(), head, &form).await.unwrap();
+    let code = returned(&answer, "code").unwrap();
+    let answer = redeem(server, &code, VERIFIER).await;
+    assert_eq!(answer.status, 200);
+    tokens(&answer)
+}
+
 fn tokens(answer: &Answer) -> Tokens {
     let json = answer.json();
     Tokens {
