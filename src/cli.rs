@@ -87,6 +87,8 @@ pub enum LogLevel {
 pub enum Command {
     /// Try pwfs on an embedded ProjectWise with a bridge project
     Demo(demo::DemoArgs),
+    /// Run the embedded ProjectWise by itself
+    Simulate(simulate::SimulateArgs),
     /// Sign in with your own iTwin app
     Login(login::LoginArgs),
     /// End the login and forget it
@@ -161,6 +163,7 @@ impl Command {
         match self {
             Self::Tree(args) => args.format == browse::TreeFormat::Json,
             Self::Demo(_)
+            | Self::Simulate(_)
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Whoami(_)
@@ -178,6 +181,7 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
     let session = || Session::open(&cli.global);
     match &cli.command {
         Command::Demo(args) => demo::demo(args, printer).await,
+        Command::Simulate(args) => simulate::simulate(args, printer).await,
         Command::Login(args) => login::terminal::login(args, session()?, printer).await,
         Command::Logout(args) => login::terminal::logout(args, session()?, printer).await,
         Command::Whoami(args) => login::terminal::whoami(args, session()?, printer).await,

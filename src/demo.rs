@@ -13,19 +13,25 @@
 mod accounts;
 mod admin;
 mod awkward;
+mod blob;
 mod bridge;
+mod clock;
 mod dispatch;
 mod fault;
 mod files;
+mod framing;
 mod ims;
 pub mod knobs;
 mod listener;
 pub mod oracle;
 mod payload;
+mod people;
 mod platform;
 mod reply;
+mod scale;
 mod seed;
 mod traffic;
+mod transfer;
 mod world;
 mod wsg;
 
@@ -37,6 +43,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -44,37 +51,47 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::dispatch::Demo;
+use self::clock::Clock;
+use self::dispatch::{Demo, Door};
 use self::fault::FaultTable;
 use self::ims::Ims;
-use self::ims::grants::{App, Grants};
 use self::knobs::{Knobs, Panel};
 use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
-use self::wsg::Gateway;
 use self::wsg::paging::SkipTokens;
+use self::wsg::{Files, Gateway, Lockout};
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
+pub use self::ims::{App, AppError, AppType};
 pub use self::traffic::{Counters, LoggedRequest, RequestKind};
-pub use self::world::{Access, ExpectedDocument, ExpectedFolder, InPlace, World, WorldError};
+pub use self::world::{
+    Access, ExpectedDocument, ExpectedFolder, InPlace, WorkflowState, World, WorldError, WorldKind,
+};
 
 /// `server:datasource` of the demo; a host that cannot exist outside.
 const LOCATION: &str = "pwfs-demo.invalid:leven-estuary";
 const NATIVE_CLIENT: &str = "native-pwfs-demo";
 const WEB_CLIENT: &str = "webapp-pwfs-demo";
 const WEB_SECRET: &str = "demo+secret/with:marks=";
+const SPA_CLIENT: &str = "spa-pwfs-demo";
+const SERVICE_CLIENT: &str = "service-pwfs-demo";
+const SERVICE_SECRET: &str = "demo-service+secret/==";
 /// What the apps are registered with; the path is the default of Bentley's own libraries.
 const REDIRECT_URIS: [&str; 2] = [
     "http://localhost:3301/signin-callback",
     "http://127.0.0.1:3301/signin-callback",
 ];
+/// Where a browser may go after signing out.
+const POST_LOGOUT_URI: &str = "http://localhost:3301/signout-callback";
 
 /// How the demo behaves.
 #[derive(Debug, Clone)]
 pub struct DemoOptions {
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Which datasource it serves; the awkward one has its own numbers of folders and documents.
+    pub world: WorldKind,
     /// Active documents; some more are superseded versions. The skeleton needs about 110.
     pub documents: usize,
     /// Folders. The skeleton needs about 60.
@@ -91,6 +108,7 @@ impl Default for DemoOptions {
     fn default() -> Self {
         Self {
             port: 0,
+            world: WorldKind::Bridge,
             documents: 400,
             folders: 60,
             seed: 1,
@@ -117,17 +135,24 @@ impl DemoServer {
     pub async fn start(options: DemoOptions) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let address = listener.local_addr()?;
-        let demo = Arc::new(assemble(&options, address));
+        // The second origin: files are kept elsewhere (fact sheet 1.9).
+        let blob_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let blob_address = blob_listener.local_addr()?;
+        let demo = Arc::new(assemble(&options, address, blob_address));
         let (stop, stopped) = watch::channel(false);
         let mut ended = stopped.clone();
-        let app = Router::new()
-            .fallback(dispatch::handle)
-            .with_state(Arc::clone(&demo))
-            .into_make_service_with_connect_info::<Scissors>();
-        let listener = CuttableListener::new(listener, stopped);
+        let app = |door: Door| {
+            Router::new()
+                .fallback(dispatch::handle)
+                .with_state((Arc::clone(&demo), door))
+                .into_make_service_with_connect_info::<Scissors>()
+        };
+        let main = axum::serve(CuttableListener::new(listener, stopped.clone()), app(Door::Main));
+        let blobs = axum::serve(CuttableListener::new(blob_listener, stopped), app(Door::Blobs));
         let task = Handle::current().spawn(async move {
             tokio::select! {
-                result = async { axum::serve(listener, app).await } => result,
+                result = async { main.await } => result,
+                result = async { blobs.await } => result,
                 // The sender going away means the same as a stop.
                 _ = ended.wait_for(|ended| *ended) => Ok(()),
             }
@@ -154,6 +179,21 @@ impl DemoServer {
         format!("http://{}", self.address)
     }
 
+    /// The second origin, where redirects of `$file` lead; without a slash at the end.
+    pub fn blob_url(&self) -> String {
+        self.demo.gateway.files.blobs.origin().to_owned()
+    }
+
+    /// Requests that brought an Authorization header to the second origin, where none belongs.
+    pub fn blob_authorization_seen(&self) -> u64 {
+        self.demo.gateway.files.blobs.authorization_seen()
+    }
+
+    /// Forgets wrong passwords: locked accounts are open again.
+    pub fn unlock_accounts(&self) {
+        self.demo.lockout.reset();
+    }
+
     /// The OAuth issuer: the same as [`DemoServer::base_url`].
     pub fn issuer(&self) -> String {
         self.base_url()
@@ -162,6 +202,11 @@ impl DemoServer {
     /// The gateway, `…/ws`.
     pub fn wsg_url(&self) -> String {
         format!("{}{}", self.base_url(), wsg::ROOT)
+    }
+
+    /// The admin API, `…/admin`.
+    pub fn admin_url(&self) -> String {
+        format!("{}{}", self.base_url(), admin::ROOT)
     }
 
     /// The id of the one ProjectWise repository.
@@ -182,19 +227,46 @@ impl DemoServer {
 
     /// The web app's client id and its present secret.
     pub fn web_client(&self) -> (String, String) {
-        let app = self.demo.ims.grants.app(WEB_CLIENT);
-        let secret = app.and_then(|app| app.secret).unwrap_or_default();
-        (WEB_CLIENT.to_owned(), secret)
+        (WEB_CLIENT.to_owned(), self.secret(WEB_CLIENT))
     }
 
-    /// Registers a redirect URI with both apps; `http://localhost:3301/signin-callback` is registered already.
+    fn secret(&self, client_id: &str) -> String {
+        let app = self.demo.ims.grants.app(client_id);
+        app.and_then(|app| app.secret).unwrap_or_default()
+    }
+
+    /// The browser app's client id; it has no secret and needs PKCE.
+    pub fn spa_client_id(&self) -> String {
+        SPA_CLIENT.to_owned()
+    }
+
+    /// The service app's client id and its present secret; it acts as [`DEFAULT_EMAIL`].
+    pub fn service_client(&self) -> (String, String) {
+        (SERVICE_CLIENT.to_owned(), self.secret(SERVICE_CLIENT))
+    }
+
+    /// Registers an app with the identity service, in place of one with the same client id.
+    ///
+    /// # Errors
+    ///
+    /// Its secret or a redirect URI does not fit its type.
+    pub fn register_app(&self, app: App) -> Result<(), AppError> {
+        self.demo.ims.grants.register_app(app)
+    }
+
+    /// Registers a redirect URI with every app whose type allows it; `http://localhost:3301/signin-callback` is registered already.
     pub fn register_redirect_uri(&self, uri: &str) {
         self.demo.ims.grants.register_redirect_uri(uri);
     }
 
     /// Gives the web app another secret, as an administrator does who rotates it.
+    ///
+    /// # Panics
+    ///
+    /// The secret is empty.
     pub fn rotate_web_secret(&self, secret: &str) {
-        self.demo.ims.grants.rotate_secret(secret);
+        let rotated = self.demo.ims.grants.rotate_secret(WEB_CLIENT, secret);
+        rotated.expect("the web app is registered, and the new secret is not empty");
     }
 
     /// Ends every token and code, refresh tokens too: only a new login helps.
@@ -205,6 +277,11 @@ impl DemoServer {
     /// Ends every access token; refreshing helps.
     pub fn expire_access_tokens(&self) {
         self.demo.ims.grants.expire_access_tokens();
+    }
+
+    /// Puts the clock forward: codes, tokens and signed URLs are older by this, as if the time had passed.
+    pub fn advance_clock(&self, by: Duration) {
+        self.demo.clock.advance(by);
     }
 
     /// Scripts a fault; of several that match a request the oldest happens (latencies all do).
@@ -273,34 +350,58 @@ impl Drop for DemoServer {
     }
 }
 
-fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
+fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr) -> Demo {
     let issuer = format!("http://{address}");
     let redirect_uris: BTreeSet<_> = REDIRECT_URIS.map(str::to_owned).into();
     let knobs = Arc::new(Panel::new(options.knobs.clone()));
-    let app = |client_id: &str, secret: Option<&str>| App {
+    let clock = Clock::default();
+    let app = |kind, client_id: &str, name: &str, secret: Option<&str>| App {
         client_id: client_id.to_owned(),
+        name: name.to_owned(),
+        kind,
         secret: secret.map(str::to_owned),
-        redirect_uris: redirect_uris.clone(),
+        redirect_uris: match kind {
+            AppType::Native | AppType::Spa | AppType::Web => redirect_uris.clone(),
+            AppType::Service => BTreeSet::new(),
+        },
+        post_logout_uris: BTreeSet::from([POST_LOGOUT_URI.to_owned()]),
+        scopes: None,
+        acts_as: DEFAULT_EMAIL,
     };
-    let apps = vec![app(NATIVE_CLIENT, None), app(WEB_CLIENT, Some(WEB_SECRET))];
+    let apps = vec![
+        app(AppType::Native, NATIVE_CLIENT, "pwfs (native)", None),
+        app(AppType::Spa, SPA_CLIENT, "pwfs in a browser", None),
+        app(AppType::Web, WEB_CLIENT, "pwfs (web app)", Some(WEB_SECRET)),
+        app(
+            AppType::Service,
+            SERVICE_CLIENT,
+            "pwfs (service)",
+            Some(SERVICE_SECRET),
+        ),
+    ];
     let world = World::build(options, Arc::clone(&knobs));
     Demo {
-        platform: platform::Platform::new(&world),
-        ims: Ims {
-            grants: Grants::new(apps, options.knobs.token_lifetime, issuer.clone()),
+        platform: platform::Platform::new(&world, clock.clone()),
+        ims: Ims::new(
+            apps,
             issuer,
-            auto_consent: options.auto_consent,
-        },
+            options.auto_consent,
+            Arc::clone(&knobs),
+            clock.clone(),
+        ),
         gateway: Gateway {
             world,
             tokens: SkipTokens::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),
+            files: Files::new(format!("http://{blob_address}"), &clock),
         },
         faults: FaultTable::new(),
         traffic: Traffic::new(),
         knobs,
+        clock,
+        lockout: Lockout::default(),
         salt: AtomicU64::new(0),
     }
 }

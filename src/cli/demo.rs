@@ -238,7 +238,7 @@ async fn show_around(
     printer: &Printer,
 ) -> Result<(), CliError> {
     if printer.format() == Format::Json {
-        let (documents, folders) = visible(server);
+        let (documents, folders) = server.world().shown();
         printer.json(&DemoReport {
             server: server.base_url(),
             datasource: server.datasource_url(),
@@ -281,7 +281,7 @@ async fn show_around(
 
 /// The first lines: what runs, who signed in, where it is mounted.
 fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer) -> Result<(), CliError> {
-    let (documents, folders) = visible(server);
+    let (documents, folders) = server.world().shown();
     printer.line(&format!(
         "Server     {}  (embedded: {documents} documents in {folders} folders)",
         server.base_url()
@@ -291,18 +291,6 @@ fn introduce(server: &DemoServer, daemon: &Daemon, who: &str, printer: &Printer)
         "Mounted    {}  (read-only)",
         escape_path(daemon.mountpoint())
     ))
-}
-
-/// How many documents and folders a truthful client sees.
-fn visible(server: &DemoServer) -> (usize, usize) {
-    let world = server.world();
-    let documents = world
-        .documents()
-        .iter()
-        .filter(|document| document.active && document.listed)
-        .count();
-    let folders = world.folders().iter().filter(|folder| folder.listed).count();
-    (documents, folders)
 }
 
 /// Draws the first entries of a directory, and of the directories among them.

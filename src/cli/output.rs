@@ -83,6 +83,13 @@ impl Printer {
         writeln!(out).map_err(|error| CliError::from_output(&error))
     }
 
+    /// Writes a JSON document on one line, for readers that read by lines.
+    pub fn json_line(&self, document: &impl Serialize) -> Result<(), CliError> {
+        let mut out = self.out.lock();
+        serde_json::to_writer(&mut *out, document).map_err(|error| CliError::from_output(&error.into()))?;
+        writeln!(out).map_err(|error| CliError::from_output(&error))
+    }
+
     /// Hands everything to the system; a full disk or a closed pipe shows here at the latest.
     pub fn flush(&self) -> Result<(), CliError> {
         self.out

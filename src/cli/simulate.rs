@@ -3,10 +3,35 @@
 pub mod knobs;
 
 use clap::Args;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::demo::DemoOptions;
+use super::failure::{CliError, ErrorKind};
+use super::output::{Format, Paint, Printer, escape};
+use crate::demo::{ACCOUNTS, DemoOptions, DemoServer, RequestKind};
 
 use knobs::KnobArgs;
+
+/// Where the simulator listens if nothing else is said: the same place each time, so that a login, a mount and a
+/// pipeline's configuration outlive a restart.
+const PORT: u16 = 8765;
+
+/// Run the embedded ProjectWise by itself
+///
+/// An identity service, a Web Services Gateway and the iTwin Platform on this machine, for trying pwfs or a pipeline, and for
+/// rehearsing outages through its admin API. Nothing leaves the machine. docs/simulator.md is its manual.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = PORT)]
+    port: u16,
+    /// Sign the demo engineer in without showing the sign-in pages
+    #[arg(long)]
+    auto_consent: bool,
+    /// The server.
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
 /// The world and the manners of the embedded ProjectWise.
 #[derive(Debug, Clone, Args)]
@@ -37,4 +62,165 @@ impl ServerArgs {
         self.knobs.apply(&mut options.knobs);
         options
     }
+}
+
+/// What runs where, as one line of JSON.
+#[derive(Serialize)]
+struct SimulatorReport {
+    server: String,
+    issuer: String,
+    wsg: String,
+    datasource: String,
+    admin: String,
+    documents: usize,
+    folders: usize,
+    apps: Vec<AppReport>,
+    people: Vec<PersonReport>,
+}
+
+/// An app that is registered.
+#[derive(Serialize)]
+struct AppReport {
+    kind: &'static str,
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+}
+
+/// Somebody who can sign in. There is no secret here: it is on the sign-in page for all to read.
+#[derive(Serialize)]
+struct PersonReport {
+    email: &'static str,
+    password: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'static str>,
+    role: &'static str,
+}
+
+impl SimulatorReport {
+    fn of(server: &DemoServer) -> Self {
+        let (documents, folders) = server.world().shown();
+        let app = |kind, client_id, client_secret| AppReport {
+            kind,
+            client_id,
+            client_secret,
+        };
+        let (web, web_secret) = server.web_client();
+        Self {
+            server: server.base_url(),
+            issuer: server.issuer(),
+            wsg: server.wsg_url(),
+            datasource: server.datasource_url(),
+            admin: server.admin_url(),
+            documents,
+            folders,
+            apps: vec![
+                app("native", server.native_client_id(), None),
+                app("web", web, Some(web_secret)),
+            ],
+            people: ACCOUNTS
+                .iter()
+                .map(|account| PersonReport {
+                    email: account.email,
+                    password: account.password,
+                    user: account.user,
+                    role: account.role,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Runs the simulator until somebody asks for its end.
+pub async fn simulate(args: &SimulateArgs, printer: &Printer) -> Result<(), CliError> {
+    // Before anything is said: who read that it runs may stop it at once.
+    let signals = |error: &std::io::Error| {
+        CliError::of(ErrorKind::Failure, error).while_doing("signals cannot be waited for")
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| signals(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| signals(&error))?;
+    let options = DemoOptions {
+        port: args.port,
+        auto_consent: args.auto_consent,
+        ..args.server.options()
+    };
+    let server = DemoServer::start(options).await.map_err(|error| {
+        let failure = CliError::of(ErrorKind::Failure, &error)
+            .while_doing(format!("the simulator cannot listen on port {}", args.port));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint("give it another port with --port"),
+            _ => failure,
+        }
+    })?;
+    let report = SimulatorReport::of(&server);
+    match printer.format() {
+        Format::Json => printer.json_line(&report)?,
+        Format::Text => introduce(&report, printer)?,
+    }
+    printer.flush()?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    let asked = server.requests();
+    server.stop().await;
+    match printer.format() {
+        Format::Text => printer.line(&format!(
+            "\nStopped after {} requests, {} of them for files.",
+            asked.total,
+            asked.of(RequestKind::File) + asked.of(RequestKind::Blob)
+        )),
+        Format::Json => Ok(()),
+    }
+}
+
+/// Tells a person what runs, who may sign in, and what to try.
+fn introduce(report: &SimulatorReport, printer: &Printer) -> Result<(), CliError> {
+    let faint = |text: &str| printer.paint(Paint::Faint, &escape(text));
+    printer.line(&format!(
+        "A simulated ProjectWise: {} documents in {} folders. Nothing leaves this machine.\n",
+        report.documents, report.folders
+    ))?;
+    printer.line(&format!("Datasource  {}", report.datasource))?;
+    printer.line(&format!("Issuer      {}", report.issuer))?;
+    printer.line(&format!("Admin       {}", report.admin))?;
+    printer.line("")?;
+    for (at, app) in report.apps.iter().enumerate() {
+        let head = if at == 0 { "Apps" } else { "" };
+        let secret = match &app.client_secret {
+            Some(secret) => format!("secret {secret}"),
+            None => "no secret".to_owned(),
+        };
+        printer.line(&format!(
+            "{head:<11} {:<20} {}",
+            app.client_id,
+            faint(&format!("{}, {secret}", app.kind))
+        ))?;
+    }
+    for (at, person) in report.people.iter().enumerate() {
+        let head = if at == 0 { "People" } else { "" };
+        printer.line(&format!("{head:<11} {:<28} {}", person.email, faint(person.role)))?;
+    }
+    if let Some(person) = report.people.first() {
+        printer.line(&format!(
+            "{:<11} {}",
+            "",
+            faint(&format!("the password of each is {}", person.password))
+        ))?;
+    }
+    printer.line("\nTry, in another terminal:\n")?;
+    let client = report.apps.first().map_or("", |app| app.client_id.as_str());
+    printer.line(&format!(
+        "  pwfs --profile sim login --issuer {} --client-id {client}",
+        report.issuer
+    ))?;
+    printer.line(&format!(
+        "  mkdir -p pw && pwfs --profile sim mount '{}' pw",
+        report.datasource
+    ))?;
+    printer.line(&format!(
+        "  curl -s {}/faults -d '{{\"on\": \"ListDocuments\", \"effect\": {{\"kind\": \"status\", \"code\": 503}}}}'",
+        report.admin
+    ))?;
+    printer.line("\nPress Ctrl-C to end.")
 }

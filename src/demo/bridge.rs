@@ -160,16 +160,12 @@ fn specials(state: &mut State, project: Guid, sizes: FileSizeAs) {
 
     let secret = folder(state, Some(project), "09 Commercial in Confidence");
     place(state, secret, "LEC-COM-BID-0001.pdf", "Bid Comparison", 52_000);
-    if let Some(row) = state.folder_mut(secret) {
-        row.access = Access::SeeOnly;
-    }
+    state.set_access(secret, Access::SeeOnly);
     let letters = child(state, project, "04 Correspondence");
     let legal = folder(state, Some(letters), "Legal");
     place(state, legal, "LEC-LEG-NTE-0001.txt", "Note to File", 900);
     let refused = place(state, legal, "LEC-LEG-ADV-0001.pdf", "Legal Advice", 44_000);
-    if let Some(row) = state.document_mut(refused) {
-        row.access = Access::SeeOnly;
-    }
+    state.set_access(refused, Access::SeeOnly);
 }
 
 /// Adds work-package folders until the datasource has `wanted` folders.
@@ -236,10 +232,11 @@ fn plain(state: &mut State, place: &Place, number: u64) {
     } else {
         0
     };
+    let mut original = None;
     for version in 0..=versions {
         let size = state.dice.magnitude(low, high);
         let age = 20_000 * (versions - version) + state.dice.below(20_000) + 60;
-        add(
+        let guid = add(
             state,
             place.folder,
             &file_name,
@@ -248,11 +245,14 @@ fn plain(state: &mut State, place: &Place, number: u64) {
             version,
             version == versions,
             age,
+            original,
         );
+        original = original.or(Some(guid));
     }
 }
 
-fn folder(state: &mut State, parent: Option<Guid>, name: &str) -> Guid {
+/// Adds a folder; `None` adds a root.
+pub(super) fn folder(state: &mut State, parent: Option<Guid>, name: &str) -> Guid {
     let at = ago(state.now(), 1_400_000 + state.dice.below(100_000), 0);
     let new = NewFolder {
         parent,
@@ -282,12 +282,7 @@ fn set_work_area(state: &mut State, guid: Guid) {
 /// Adds one active document in its first version.
 pub(super) fn place(state: &mut State, folder: Guid, file_name: &str, name: &str, size: u64) -> Guid {
     let age = 60 + state.dice.below(900_000);
-    add(state, folder, file_name, name, size, 0, true, age)
-}
-
-/// Adds a folder below `parent`.
-pub(super) fn place_folder(state: &mut State, parent: Guid, name: &str) -> Guid {
-    folder(state, Some(parent), name)
+    add(state, folder, file_name, name, size, 0, true, age, None)
 }
 
 #[expect(
@@ -303,6 +298,7 @@ fn add(
     version: u64,
     active: bool,
     age_minutes: u64,
+    original: Option<Guid>,
 ) -> Guid {
     let guid = state.dice.guid();
     let format = FileFormat::of_file_name(file_name);
@@ -318,6 +314,8 @@ fn add(
         name: name.to_owned(),
         file_name: Some(file_name.to_owned()),
         version: label[usize::try_from(version).expect("small").min(3)].to_owned(),
+        sequence: number,
+        original: original.unwrap_or(guid),
         active,
         content: Content::Made(Recipe::new(format, guid, number, size)),
         author,
@@ -325,7 +323,8 @@ fn add(
     })
 }
 
-fn fileless(state: &mut State, folder: Guid, name: String, class: DocumentClass) -> Guid {
+/// Adds a document without a file.
+pub(super) fn fileless(state: &mut State, folder: Guid, name: String, class: DocumentClass) -> Guid {
     let guid = state.dice.guid();
     let changed = ago(state.now(), 60 + state.dice.below(200_000), 0);
     state.add_document(NewDocument {
@@ -335,6 +334,8 @@ fn fileless(state: &mut State, folder: Guid, name: String, class: DocumentClass)
         name,
         file_name: None,
         version: String::new(),
+        sequence: 0,
+        original: guid,
         active: true,
         content: Content::Nothing,
         author: PEOPLE[0],

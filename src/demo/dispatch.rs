@@ -9,22 +9,26 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_LENGTH, HeaderValue, RANGE, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
 
+use crate::model::Guid;
+
+use super::clock::Clock;
 use super::fault::{Effect, FaultId, FaultTable};
+use super::framing::Framing;
 use super::ims::{self, Ims};
-use super::knobs::Panel;
+use super::knobs::{Head, Panel};
 use super::listener::Scissors;
 use super::payload::Payload;
 use super::reply::Reply;
 use super::seed::mix;
 use super::traffic::{LoggedRequest, RequestKind, Traffic};
-use super::wsg::{self, Call, Gateway, Login, SKIP_TOKEN, Twist};
-use super::{admin, platform, world};
+use super::wsg::{self, Call, Gateway, Lockout, SKIP_TOKEN, Twist};
+use super::{admin, blob, platform, world};
 
 /// The largest request body taken: an admin request may carry a file in base64.
 const BODY_LIMIT: usize = 64 << 20;
@@ -37,6 +41,9 @@ pub(super) struct Demo {
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
     pub(super) platform: platform::Platform,
+    /// What all that ends by itself is measured with.
+    pub(super) clock: Clock,
+    pub(super) lockout: Lockout,
     /// Makes every tag of [`Effect::ChangedEtag`] another one.
     pub(super) salt: AtomicU64,
 }
@@ -45,19 +52,14 @@ impl Demo {
     pub(super) fn world(&self) -> &Arc<world::World> {
         &self.gateway.world
     }
+}
 
-    fn login(&self, headers: &HeaderMap) -> Login {
-        let Some(token) = ims::bearer_token(headers) else {
-            return Login::Missing;
-        };
-        match self.ims.grants.bearer(token) {
-            Some(bearer) if bearer.scope.iter().any(|scope| scope == ims::READ_SCOPE) => {
-                Login::Accepted { email: bearer.email }
-            }
-            Some(_) => Login::NoScope,
-            None => Login::Refused,
-        }
-    }
+/// By which of its two addresses a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Main,
+    /// The second origin.
+    Blobs,
 }
 
 /// How the body is sent.
@@ -71,7 +73,7 @@ enum Delivery {
 
 /// Answers one request.
 pub(super) async fn handle(
-    State(demo): State<Arc<Demo>>,
+    State((demo, door)): State<(Arc<Demo>, Door)>,
     ConnectInfo(scissors): ConnectInfo<Scissors>,
     request: Request,
 ) -> Response {
@@ -85,23 +87,33 @@ pub(super) async fn handle(
     };
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
-    if let Some(command) = path.strip_prefix(admin::ROOT) {
+    let main = door == Door::Main;
+    if let Some(command) = path.strip_prefix(admin::ROOT).filter(|_| main) {
         let reply = admin::answer(&demo, &parts.method, command, &body);
         return send(reply, &Delivery::Whole, &demo);
     }
-    let call = wsg_path(path).map(|path| {
+    let knobs = demo.knobs.now();
+    // Where HEAD is allowed it is a GET, of whose answer the connection sends the headers only.
+    let method = match parts.method {
+        Method::HEAD if knobs.head == Head::Allowed => &Method::GET,
+        ref method => method,
+    };
+    let call = wsg_path(path).filter(|_| main).map(|path| {
         let repository = &demo.gateway.repository;
-        wsg::understand(repository, &parts.method, path, query, &body)
+        wsg::understand(repository, method, path, query, &body)
     });
     let kind = match &call {
+        _ if !main => RequestKind::Blob,
         Some(call) => call.kind,
         None => ims::kind_of(path)
             .or_else(|| platform::kind_of(&parts.method, path))
             .unwrap_or(RequestKind::Other),
     };
-    let subject = call.as_ref().and_then(|call| call.subject);
-    demo.traffic.record(logged(&parts, kind, call.as_ref()));
-    let knobs = demo.knobs.now();
+    let subject = match door {
+        Door::Main => call.as_ref().and_then(|call| call.subject),
+        Door::Blobs => demo.gateway.files.blobs.subject(path),
+    };
+    demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
     if !knobs.latency.is_zero() {
         tokio::time::sleep(knobs.latency).await;
     }
@@ -120,7 +132,10 @@ pub(super) async fn handle(
                 error_id,
                 retry_after,
             } => {
-                let reply = status_reply(kind, code, error_id.as_deref(), retry_after);
+                let mut reply = status_reply(kind, code, error_id.as_deref(), retry_after);
+                if let Some(call) = &call {
+                    reply = demo.gateway.finish(reply, &parts.headers, call.minor(), &knobs);
+                }
                 return send(reply, &Delivery::Whole, &demo);
             }
             Effect::MalformedJson => {
@@ -149,13 +164,14 @@ pub(super) async fn handle(
     let reply = match call {
         Some(call) => {
             // After any hanging: a token may have ended meanwhile.
-            let login = demo.login(&parts.headers);
-            let reply = demo
-                .gateway
-                .answer(call, &parts.headers, &login, twist, &knobs)
-                .await;
-            wsg::with_server_headers(reply, &parts.headers)
+            let login = wsg::login(&demo, &call, &parts.headers, &knobs);
+            let minor = call.minor();
+            let gateway = &demo.gateway;
+            let reply = gateway.answer(call, &parts.headers, &login, twist, &knobs).await;
+            let reply = gateway.finish(reply, &parts.headers, minor, &knobs);
+            wsg::with_server_headers(reply)
         }
+        None if !main => blob::answer(&demo, &parts, twist).await,
         None if ims::kind_of(path).is_some() => {
             demo.ims.answer(&parts.method, path, query, &parts.headers, &body)
         }
@@ -174,11 +190,11 @@ fn wsg_path(path: &str) -> Option<&str> {
     (inside && root.eq_ignore_ascii_case(wsg::ROOT)).then_some(rest)
 }
 
-fn logged(parts: &Parts, kind: RequestKind, call: Option<&Call>) -> LoggedRequest {
+fn logged(parts: &Parts, kind: RequestKind, subject: Option<Guid>, call: Option<&Call>) -> LoggedRequest {
     let header = |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
     LoggedRequest {
         kind,
-        subject: call.and_then(|call| call.subject),
+        subject,
         method: parts.method.to_string(),
         target: parts
             .uri
@@ -197,7 +213,11 @@ fn status_reply(
     error_id: Option<&str>,
     retry_after: Option<Duration>,
 ) -> Reply {
-    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // A code that is none, such as 0, stands for the one the error comes with.
+    let status = StatusCode::from_u16(code)
+        .ok()
+        .or_else(|| error_id.and_then(wsg::errors::status_of))
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = match (error_id, kind) {
         (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {
             ims::oauth_error(status, id, None)
@@ -205,6 +225,7 @@ fn status_reply(
         (Some(id), RequestKind::ITwins | RequestKind::WorkAreas | RequestKind::Storage) => {
             platform::fault(status, id)
         }
+        (Some(id), RequestKind::Blob) => blob::error(status, id, "A fault of the demo."),
         (Some(id), _) => Reply::error(status, id, "A fault of the demo."),
         (None, _) => Reply::empty(status),
     };
@@ -216,6 +237,7 @@ fn status_reply(
 
 fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
     let length = reply.body.len();
+    let framing = Framing::of(&reply);
     let body = match delivery {
         Delivery::Whole => whole(reply.body),
         Delivery::Broken(after) => broken(reply.body.part(0, *after)),
@@ -229,7 +251,10 @@ fn send(reply: Reply, delivery: &Delivery, demo: &Arc<Demo>) -> Response {
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    response
+    match framing {
+        Some(framing) => framing.frame(response),
+        None => response,
+    }
 }
 
 /// Everything, made while it is sent where it is not at hand.

@@ -460,6 +460,26 @@ words! {
 }
 
 words! {
+    /// The error of a scope that is not granted.
+    ScopeError {
+        /// `invalid_scope`.
+        InvalidScope = "invalid_scope",
+        /// `unauthorized_client`, as an older IMS.
+        UnauthorizedClient = "unauthorized_client",
+    }
+}
+
+words! {
+    /// Where the endpoints are that only the discovery document tells.
+    ImsPaths {
+        /// Under `/connect`, as `IdentityServer4` has them.
+        Connect = "connect",
+        /// Where `PingFederate` has them.
+        Ping = "ping",
+    }
+}
+
+words! {
     /// What the discovery document says.
     Discovery {
         /// Everything.
@@ -583,6 +603,9 @@ knobs! {
     offline_access: OfflineAccess = OfflineAccess::Granted, "offline-access", "15", "granted|refused|ignored", "What asking for offline_access gives";
     redirect_match: RedirectMatch = RedirectMatch::Exact, "redirect-match", "15", "exact|loopback-port", "How redirect URIs are compared";
     discovery: Discovery = Discovery::Full, "discovery", "15", "full|minimal|missing", "What the discovery document says";
+    scope_error: ScopeError = ScopeError::InvalidScope, "scope-error", "3", "invalid_scope|unauthorized_client", "The error of a scope that is not granted";
+    ims_paths: ImsPaths = ImsPaths::Connect, "ims-paths", "15", "connect|ping", "Where keys, userinfo, revocation, introspection and end session are";
+    web_needs_https: bool = false, "web-needs-https", "15", "", "A Web App may not be sent back to http://localhost";
     auth: String = "bearer basic windows token".to_owned(), "auth", "3", "\"SCHEME …\"", "The logins the gateway takes: bearer, basic, windows, token";
     auth_failure: AuthFailure = AuthFailure::Unauthorized, "auth-failure", "11", "401|302|page|404", "How the gateway says that a login failed";
     private_repositories: bool = false, "private-repositories", "1.1", "", "The list of datasources needs a login, as on hosted servers";

@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 /// Bytes of a word.
 const WORD: u64 = 8;
+/// The same, for slices.
+const WORD_BYTES: usize = 8;
 /// The longest file whose words can be numbered, in bytes: 32 GiB.
 pub const LONGEST: u64 = WORD << 32;
 
@@ -25,22 +27,34 @@ pub struct Origin {
     pub version: u8,
 }
 
+/// Bytes that are not what their origin would have there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the byte at {at} is not of this origin (but of {found:?})")]
+pub struct Mismatch {
+    /// Where the first wrong byte is in the file.
+    pub at: u64,
+    /// Whose bytes are there instead, at their right place; `None` where they are nobody's.
+    pub found: Option<Origin>,
+}
+
 impl Origin {
     /// The bytes from `start` up to `end` of a file of this origin.
     pub fn bytes(self, start: u64, end: u64) -> Bytes {
         let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-        let mut out = Vec::with_capacity(length.saturating_add(16));
-        let first = start / WORD;
         let skip = usize::try_from(start % WORD).unwrap_or(0);
-        let mut number = first;
-        while out.len() < length + skip {
-            let place = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
-            out.extend_from_slice(&self.document);
-            out.push(self.version);
-            out.extend_from_slice(&place.to_be_bytes());
-            number += 1;
+        // Whole words, so that the loop has no special first and last one.
+        let mut out = vec![0; (length + skip).next_multiple_of(WORD_BYTES)];
+        for (place, number) in out.chunks_exact_mut(WORD_BYTES).zip(start / WORD..) {
+            place.copy_from_slice(&self.word(number));
         }
         Bytes::from(out).slice(skip..skip + length)
+    }
+
+    /// Word number `number`, which counts on from 0 behind [`LONGEST`].
+    fn word(self, number: u64) -> [u8; WORD_BYTES] {
+        let [a, b, c] = self.document;
+        let head = u64::from(u32::from_be_bytes([a, b, c, self.version])) << 32;
+        (head | (number & 0xffff_ffff)).to_be_bytes()
     }
 
     /// Tells whose bytes these are; `offset` is where they were read. `None` where they are not of this kind.
@@ -55,6 +69,64 @@ impl Origin {
         let expected = origin.bytes(offset, offset + WORD);
         (expected[..] == bytes).then_some(origin)
     }
+
+    /// Compares bytes read at `offset`, of any length and alignment, with what this origin has there.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that differs, and whose it is if that can be told.
+    pub fn check(self, bytes: &[u8], offset: u64) -> Result<(), Mismatch> {
+        let skip = usize::try_from(offset % WORD).unwrap_or(0);
+        let ahead = (WORD_BYTES - skip) % WORD_BYTES;
+        let (head, rest) = bytes.split_at(ahead.min(bytes.len()));
+        let words = rest.chunks_exact(WORD_BYTES);
+        let tail = words.remainder();
+        let first = offset.div_ceil(WORD);
+        let last = first + count(words.len());
+        let head_differs = (!head.is_empty())
+            .then(|| differs(head, &self.word(offset / WORD)[skip..]))
+            .flatten();
+        let wrong = head_differs
+            .or_else(|| {
+                let (index, word) = words
+                    .zip(first..)
+                    .position(|(word, number)| word != self.word(number))
+                    .map(|index| (index, &rest[index * WORD_BYTES..][..WORD_BYTES]))?;
+                let inside = differs(word, &self.word(first + count(index)))?;
+                Some(head.len() + index * WORD_BYTES + inside)
+            })
+            .or_else(|| differs(tail, &self.word(last)).map(|place| bytes.len() - tail.len() + place));
+        wrong.map_or(Ok(()), |place| {
+            Err(Mismatch {
+                at: offset + count(place),
+                found: owner(bytes, place, offset),
+            })
+        })
+    }
+}
+
+/// Where two slices first differ, as far as the first one goes.
+fn differs(found: &[u8], expected: &[u8]) -> Option<usize> {
+    found.iter().zip(expected).position(|(a, b)| a != b)
+}
+
+/// Whose the bytes around a wrong place are. One window may lie across the end of what is right, so three are
+/// tried: the word of the place, what follows the place, and the last eight bytes.
+fn owner(bytes: &[u8], place: usize, offset: u64) -> Option<Origin> {
+    let into_word = usize::try_from((offset + count(place)) % WORD).unwrap_or(0);
+    let starts = [
+        place.checked_sub(into_word),
+        Some(place),
+        bytes.len().checked_sub(WORD_BYTES),
+    ];
+    starts.into_iter().flatten().find_map(|start| {
+        let window = bytes.get(start..start + WORD_BYTES)?.try_into().ok()?;
+        Origin::of(window, offset + count(start))
+    })
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
 }
 
 #[cfg(test)]
@@ -88,6 +160,34 @@ mod tests {
             let whole = origin.bytes(0, 1000);
             let part = origin.bytes(start as u64, (start + length) as u64);
             prop_assert_eq!(&whole[start..start + length], &part[..]);
+        }
+
+        #[test]
+        fn a_check_finds_the_first_wrong_byte_wherever_it_is(
+            offset in 0..LONGEST - 4096, length in 0..200_usize, wrong in 0..200_usize,
+        ) {
+            let origin = Origin { document: [1, 2, 3], version: 9 };
+            let mut bytes = origin.bytes(offset, offset + length as u64).to_vec();
+            prop_assert_eq!(origin.check(&bytes, offset), Ok(()));
+            if wrong < length {
+                bytes[wrong] ^= 0x40;
+                let mismatch = origin.check(&bytes, offset).unwrap_err();
+                prop_assert_eq!(mismatch.at, offset + wrong as u64);
+            }
+        }
+
+        #[test]
+        fn a_check_names_the_version_that_was_mixed_in(
+            offset in 0..1_u64 << 30, keep in 0..100_usize, more in 8..100_usize,
+        ) {
+            let [old, new] = [4, 5].map(|version| Origin { document: [7, 7, 7], version });
+            let seam = offset + keep as u64;
+            let mut bytes = old.bytes(offset, seam).to_vec();
+            bytes.extend_from_slice(&new.bytes(seam, seam + more as u64));
+            let mismatch = old.check(&bytes, offset).unwrap_err();
+            prop_assert_eq!(mismatch.found, Some(new));
+            // The version is one byte of eight; up to seven bytes behind the seam the two are alike.
+            prop_assert!((seam..seam + 8).contains(&mismatch.at));
         }
     }
 }

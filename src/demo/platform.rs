@@ -14,14 +14,10 @@ mod storage;
 mod tree;
 mod work_areas;
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use axum::http::{HeaderMap, Method, StatusCode};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value as Json;
-use tokio::time::Instant;
 
 use crate::model::{Guid, Timestamp};
 
@@ -29,6 +25,7 @@ use self::catalog::Catalog;
 use self::parameters::Parameters;
 use self::rate::Meter;
 use self::refusal::Refusal;
+use super::clock::Clock;
 use super::dispatch::Demo;
 use super::ims;
 use super::knobs::Knobs;
@@ -50,27 +47,32 @@ pub(super) struct Platform {
     meter: Meter,
     /// Makes the signatures of signed URLs those of this run.
     secret: u64,
-    /// The wall clock at the start, and the same moment on the clock that tests advance.
-    started: (SystemTime, Instant),
+    clock: Clock,
+    /// What the clock said at the start.
+    started: Instant,
 }
 
 impl Platform {
     /// Opens it over what the world connects; connections stay as they are when folders go away, as real ones do.
-    pub(super) fn new(world: &World) -> Self {
-        let started = SystemTime::now();
-        let since_epoch = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = since_epoch.as_nanos().to_le_bytes();
+    pub(super) fn new(world: &World, clock: Clock) -> Self {
+        let nanoseconds = clock.since_epoch().as_nanos().to_le_bytes();
         Self {
             catalog: Catalog::over(world),
             meter: Meter::new(),
             secret: mix(digest(&nanoseconds) ^ u64::from(std::process::id())),
-            started: (started, Instant::now()),
+            started: clock.now(),
+            clock,
         }
     }
 
     fn now(&self) -> Timestamp {
-        let now = self.started.0 + self.started.1.elapsed();
-        Timestamp::try_from(now).unwrap_or(Timestamp::MAX)
+        let since_epoch = jiff::SignedDuration::try_from(self.clock.since_epoch());
+        let now = since_epoch.map(Timestamp::from_duration);
+        now.ok().and_then(Result::ok).unwrap_or(Timestamp::MAX)
+    }
+
+    fn since_start(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.started)
     }
 }
 
@@ -127,50 +129,21 @@ fn admit(demo: &Demo, headers: &HeaderMap, knobs: &Knobs) -> Result<String, Refu
     }
     let token = ims::bearer_token(headers).ok_or(Refusal::BadToken)?;
     let bearer = demo.ims.grants.bearer(token).ok_or(Refusal::BadToken)?;
-    let claims = Claims::of(token);
     if knobs.platform_unknown_client {
         return Err(Refusal::UnknownClient);
     }
-    if !claims.audience.iter().any(|one| one == AUDIENCE) {
-        return Err(Refusal::Audience(claims.audience.join(", ")));
+    if !bearer.audience.iter().any(|one| one == AUDIENCE) {
+        return Err(Refusal::Audience(bearer.audience.join(", ")));
     }
-    let now = demo.platform.started.1.elapsed();
+    let now = demo.platform.since_start();
     demo.platform
         .meter
-        .take(&claims.client, knobs.platform_rate, now)?;
+        .take(&bearer.client_id, knobs.platform_rate, now)?;
     let wanted = &knobs.platform_scope;
     if !wanted.is_empty() && !bearer.scope.iter().any(|scope| scope == wanted) {
         return Err(Refusal::Forbidden);
     }
     Ok(bearer.email)
-}
-
-/// What the platform reads in a token. It need not check the signature: the token is known to be the service's own.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Claims {
-    audience: Vec<String>,
-    client: String,
-}
-
-impl Claims {
-    fn of(token: &str) -> Self {
-        let payload = token.split('.').nth(1).unwrap_or_default();
-        let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
-        let payload: Json = serde_json::from_slice(&payload).unwrap_or_default();
-        let audience = match &payload["aud"] {
-            Json::String(one) => vec![one.clone()],
-            Json::Array(several) => several
-                .iter()
-                .filter_map(Json::as_str)
-                .map(str::to_owned)
-                .collect(),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => Vec::new(),
-        };
-        Self {
-            audience,
-            client: payload["client_id"].as_str().unwrap_or_default().to_owned(),
-        }
-    }
 }
 
 /// A request of somebody who was let in.
@@ -268,26 +241,5 @@ impl Call<'_> {
             code,
             message: "Requested iTwin is not available.",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn token(payload: &Json) -> String {
-        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload.to_string()))
-    }
-
-    #[test]
-    fn the_audience_is_one_or_several() {
-        let one = Claims::of(&token(&json!({ "aud": AUDIENCE, "client_id": "native" })));
-        assert_eq!(one.audience, [AUDIENCE]);
-        assert_eq!(one.client, "native");
-        let several = Claims::of(&token(&json!({ "aud": ["a", AUDIENCE] })));
-        assert_eq!(several.audience, ["a", AUDIENCE]);
-        assert_eq!(Claims::of("opaque"), Claims::default());
     }
 }

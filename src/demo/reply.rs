@@ -14,6 +14,10 @@ pub(super) struct Reply {
     /// A list, not a map: an answer has a handful, and travels as an error too.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Payload,
+    /// Sent without a `Content-Length`, in chunks.
+    pub(super) chunked: bool,
+    /// Packed while it is sent, and so without a length, too.
+    pub(super) gzip: bool,
 }
 
 impl Reply {
@@ -22,6 +26,8 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Payload::Bytes(Bytes::new()),
+            chunked: false,
+            gzip: false,
         }
     }
 

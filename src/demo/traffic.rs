@@ -142,7 +142,8 @@ pub struct LoggedRequest {
     pub subject: Option<Guid>,
     /// The HTTP method.
     pub method: String,
-    /// Path and query as sent. Query secrets do not occur here: tokens travel in headers and bodies.
+    /// Path and query as sent; of secrets only the demo's own signed links occur here, other tokens travel in
+    /// headers and bodies.
     pub target: String,
     /// `$skip`.
     pub skip: Option<u64>,

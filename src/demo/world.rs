@@ -4,6 +4,10 @@
 //! client should see ([`World::documents`], [`World::folders`]) in its own types, never in wire shapes.
 
 mod changes;
+mod edits;
+mod ground;
+mod rights;
+mod rows;
 mod state;
 mod view;
 
@@ -15,14 +19,16 @@ use parking_lot::Mutex;
 use crate::demo::accounts::DEFAULT_EMAIL;
 use crate::demo::files::Recipe;
 use crate::demo::knobs::Panel;
+use crate::demo::oracle::Origin;
 use crate::demo::payload::Payload;
-use crate::demo::{DemoOptions, bridge};
+use crate::demo::{DemoOptions, awkward, bridge, people, scale};
 use crate::model::{DocumentKind, Guid, Timestamp};
 
 pub use self::changes::{InPlace, WorldError};
-pub(super) use self::state::{
-    Content, DocumentClass, DocumentRow, FolderRow, NewDocument, NewFolder, State, TimeStyle,
-};
+pub(super) use self::ground::Ground;
+pub use self::rows::WorkflowState;
+pub(super) use self::rows::{Content, DocumentClass, DocumentRow, FolderRow, TimeStyle};
+pub(super) use self::state::{NewDocument, NewFolder, State};
 pub(super) use self::view::View;
 
 /// Bytes of made files kept in memory: a few of the largest, so that ranged reads of one file make it once.
@@ -37,6 +43,48 @@ pub enum Access {
     SeeOnly,
     /// Nothing: it is absent from listings and answers 403 when asked for by id.
     Hidden,
+}
+
+impl Access {
+    /// What is allowed by both.
+    fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Hidden, _) | (_, Self::Hidden) => Self::Hidden,
+            (Self::SeeOnly, _) | (_, Self::SeeOnly) => Self::SeeOnly,
+            (Self::Full, Self::Full) => Self::Full,
+        }
+    }
+}
+
+/// Which datasource it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WorldKind {
+    /// The bridge project: a few hundred believable documents, real files, one of each thing that matters.
+    #[default]
+    Bridge,
+    /// As many documents as are asked for, made when they are looked at.
+    Scale,
+    /// One of each thing that is legal and awkward, each in its own numbered folder.
+    Awkward,
+}
+
+impl WorldKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Bridge, Self::Scale, Self::Awkward];
+
+    /// How the command line calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Scale => "scale",
+            Self::Awkward => "awkward",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A folder as the account should see it.
@@ -85,6 +133,12 @@ pub struct ExpectedDocument {
     pub kind: DocumentKind,
     /// `FileUpdateTime`.
     pub file_updated: Option<Timestamp>,
+    /// What its bytes say of themselves, where they do: [`Origin::check`] needs no copy of them then.
+    pub origin: Option<Origin>,
+    /// Shared by all versions of one document.
+    pub original: Guid,
+    /// Versions made before this one.
+    pub sequence: u32,
 }
 
 /// The demo datasource.
@@ -95,18 +149,42 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the bridge project; the same options give the same world.
+    /// Builds the world asked for; the same options give the same world.
     pub(super) fn build(options: &DemoOptions, knobs: Arc<Panel>) -> Arc<Self> {
         let mut state = State::new(options.seed);
-        bridge::build(&mut state, options);
-        Arc::new(Self {
+        match options.world {
+            WorldKind::Bridge => bridge::build(&mut state, options),
+            WorldKind::Scale => scale::build(&mut state, options),
+            WorldKind::Awkward => awkward::build_world(&mut state, options.seed, awkward::CROWD),
+        }
+        people::give_rights(&mut state, options.world);
+        Arc::new(Self::new(state, knobs))
+    }
+
+    pub(super) fn new(state: State, knobs: Arc<Panel>) -> Self {
+        Self {
             state: Mutex::new(state),
             knobs,
             made: moka::sync::Cache::builder()
                 .max_capacity(MADE_BYTES_KEPT)
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
                 .build(),
-        })
+        }
+    }
+
+    /// How many changes there were since the start: the same number means the same state.
+    pub fn revision(&self) -> u64 {
+        self.with(State::revision)
+    }
+
+    /// How many documents there are, every version and whatever is hidden included.
+    pub fn document_count(&self) -> usize {
+        self.with(State::document_count)
+    }
+
+    /// How many folders there are, hidden ones included.
+    pub fn folder_count(&self) -> usize {
+        self.with(State::folder_count)
     }
 
     /// Every document in every version, in order of creation.
@@ -121,26 +199,81 @@ impl World {
 
     /// Every document in every version as this account should see it, in order of creation.
     pub fn documents_for(&self, account: &str) -> Vec<ExpectedDocument> {
-        self.view(account, |view| {
-            view.all_documents()
-                .map(|row| expected_document(view, &row))
-                .collect()
-        })
+        let mut documents = Vec::new();
+        self.each_document(account, |document| documents.push(document));
+        documents
     }
 
     /// Every folder as this account should see it, in order of creation.
     pub fn folders_for(&self, account: &str) -> Vec<ExpectedFolder> {
+        let mut folders = Vec::new();
+        self.each_folder(account, |folder| folders.push(folder));
+        folders
+    }
+
+    /// Tells of every document in every version, one at a time, in order of creation.
+    ///
+    /// All of one moment: nothing is answered or changed meanwhile, a second or two for a million. `tell` must not
+    /// call back.
+    pub fn each_document(&self, account: &str, mut tell: impl FnMut(ExpectedDocument)) {
         self.view(account, |view| {
-            view.all_folders()
-                .map(|row| expected_folder(view, &row))
-                .collect()
+            let mut shelf: Option<Shelf> = None;
+            for row in view.all_documents() {
+                if shelf.as_ref().is_none_or(|shelf| shelf.folder != row.folder) {
+                    shelf = Some(Shelf::new(view, row.folder));
+                }
+                tell(expected_document(shelf.as_ref().expect("just set"), &row));
+            }
+        });
+    }
+
+    /// Tells of every folder, one at a time, in order of creation; as [`World::each_document`] does.
+    pub fn each_folder(&self, account: &str, mut tell: impl FnMut(ExpectedFolder)) {
+        self.view(account, |view| {
+            for row in view.all_folders() {
+                tell(expected_folder(view, &row));
+            }
+        });
+    }
+
+    /// How many documents and folders the default account sees: active documents, with or without a file.
+    pub fn shown(&self) -> (usize, usize) {
+        self.view(DEFAULT_EMAIL, |view| {
+            let listed = |folder| view.reachable(folder);
+            let documents = view
+                .all_documents()
+                .filter(|row| row.active && row.access != Access::Hidden && listed(row.folder))
+                .count();
+            let folders = view
+                .all_folders()
+                .filter(|row| row.access != Access::Hidden && row.parent.is_none_or(listed))
+                .count();
+            (documents, folders)
         })
     }
 
     /// One document, by its GUID.
     pub fn document(&self, guid: Guid) -> Option<ExpectedDocument> {
-        self.view(DEFAULT_EMAIL, |view| {
-            view.document(guid).map(|row| expected_document(view, &row))
+        self.document_for(DEFAULT_EMAIL, guid)
+    }
+
+    /// One document as this account should see it, by its GUID.
+    pub fn document_for(&self, account: &str, guid: Guid) -> Option<ExpectedDocument> {
+        self.view(account, |view| {
+            let row = view.document(guid)?;
+            Some(expected_document(&Shelf::new(view, row.folder), &row))
+        })
+    }
+
+    /// One folder, by its GUID.
+    pub fn folder(&self, guid: Guid) -> Option<ExpectedFolder> {
+        self.folder_for(DEFAULT_EMAIL, guid)
+    }
+
+    /// One folder as this account should see it, by its GUID.
+    pub fn folder_for(&self, account: &str, guid: Guid) -> Option<ExpectedFolder> {
+        self.view(account, |view| {
+            view.folder(guid).map(|row| expected_folder(view, &row))
         })
     }
 
@@ -188,11 +321,16 @@ impl World {
 
     /// Looks at it as one account does; `look` must be short and must not call back.
     pub(super) fn view<R>(&self, account: &str, look: impl FnOnce(View<'_>) -> R) -> R {
-        look(View::new(&self.state.lock(), account))
+        let tags = self.knobs.now().folder_tags;
+        look(View::new(&self.state.lock(), account, tags))
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.state.lock())
+    /// Changes it, and counts that if it could be done.
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> Result<R, WorldError>) -> Result<R, WorldError> {
+        let mut state = self.state.lock();
+        let done = change(&mut state)?;
+        state.count_change();
+        Ok(done)
     }
 }
 
@@ -207,24 +345,42 @@ fn expected_folder(view: View<'_>, row: &FolderRow) -> ExpectedFolder {
     }
 }
 
-fn expected_document(view: View<'_>, row: &DocumentRow) -> ExpectedDocument {
+/// What all documents of a folder have in common.
+struct Shelf {
+    folder: Guid,
+    path: Vec<String>,
+    listable: bool,
+    reachable: bool,
+}
+
+impl Shelf {
+    fn new(view: View<'_>, folder: Guid) -> Self {
+        Self {
+            folder,
+            path: view.path_of(folder),
+            listable: view.may_list(folder),
+            reachable: view.reachable(folder),
+        }
+    }
+}
+
+fn expected_document(shelf: &Shelf, row: &DocumentRow) -> ExpectedDocument {
     ExpectedDocument {
         guid: row.guid,
         folder_guid: row.folder,
-        path: view.path_of(row.folder),
+        path: shelf.path.clone(),
         name: row.name.clone(),
         file_name: row.file_name.clone(),
         size: row.content.size(),
         listed_size: row.listed_size,
         version: row.version.clone(),
         active: row.active,
-        readable: row.access == Access::Full && row.content != Content::Nothing && view.may_list(row.folder),
-        listed: row.access != Access::Hidden && view.reachable(row.folder),
-        kind: match row.class {
-            DocumentClass::FlatSet | DocumentClass::LogicalSet => DocumentKind::Set,
-            DocumentClass::Document if row.file_name.is_some() => DocumentKind::File,
-            DocumentClass::Document => DocumentKind::Placeholder,
-        },
+        readable: row.access == Access::Full && row.content != Content::Nothing && shelf.listable,
+        listed: row.access != Access::Hidden && shelf.reachable,
+        kind: row.kind(),
         file_updated: row.file_updated,
+        origin: row.content.origin(),
+        original: row.original,
+        sequence: row.sequence,
     }
 }

@@ -5,24 +5,34 @@
 //! `PropertyNotFound`, a page without `$top` is `page_size` rows, a larger `$top` is cut to it, listings without
 //! `$orderby` come in order of creation, and a token without `projectwise:read` is 403.
 
+mod access;
 mod download;
+pub(super) mod errors;
+mod file_access;
 mod filter;
 mod instances;
+mod outgoing;
 pub(super) mod paging;
 mod query;
 mod rows;
+mod saml;
 
 use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 
 use crate::model::Guid;
 
+use self::file_access::KeyQuery;
 use self::query::{Query, QueryError};
 use self::rows::Class;
+use super::knobs::Knobs;
 use super::reply::Reply;
 use super::traffic::RequestKind;
 
-pub(super) use self::instances::{Gateway, Login, Twist};
+pub(super) use self::access::{Lockout, login};
+pub(super) use self::download::{Files, Found, made, stretched};
+pub(super) use self::errors::escaped;
+pub(super) use self::instances::{Gateway, Twist};
 
 /// The path all of WSG lives under, in lower case.
 pub(super) const ROOT: &str = "/ws";
@@ -67,7 +77,15 @@ enum Action {
         guid: Guid,
         query: Query,
     },
-    File(Guid),
+    File {
+        guid: Guid,
+        /// `token` of the query: the link of an access key.
+        link: Option<String>,
+    },
+    FileAccess {
+        guid: Guid,
+        query: KeyQuery,
+    },
     CurrentUser,
     /// The request was wrong in itself. Answered after the login check, as real servers do: Bentley's client
     /// tells by a `ClassNotFound` that its credentials are good.
@@ -153,7 +171,10 @@ fn inside(segments: &[&str], query: &str) -> Call {
         }
         ["PW_WSG", "Document", id, "$file"] => match id.parse() {
             Ok(guid) => {
-                let mut call = Call::new(RequestKind::File, Action::File(guid));
+                let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+                let link = pairs.find(|(key, _)| key == "token");
+                let link = link.map(|(_, token)| token.into_owned());
+                let mut call = Call::new(RequestKind::File, Action::File { guid, link });
                 call.subject = Some(guid);
                 call
             }
@@ -162,6 +183,16 @@ fn inside(segments: &[&str], query: &str) -> Call {
                 not_found("InstanceNotFound", "Requested instance is not available."),
             ),
         },
+        ["PW_WSG", "Document", id, "FileAccess.FileAccessKey"] => {
+            let kind = RequestKind::FileAccess;
+            let mut call = match (id.parse(), KeyQuery::parse(query)) {
+                (Ok(guid), Ok(query)) => Call::new(kind, Action::FileAccess { guid, query }),
+                (Ok(_), Err(error)) => Call::refused(kind, error.reply()),
+                (Err(_), _) => Call::refused(kind, errors::no_instance()),
+            };
+            call.subject = id.parse().ok();
+            call
+        }
         ["PW_WSG", owner, id, class] => {
             let class = class.strip_prefix("PW_WSG.").unwrap_or(class);
             match (*owner, id.parse()) {
@@ -239,9 +270,23 @@ impl Call {
         Self::new(kind, Action::Refuse(reply))
     }
 
+    /// The Web API it is asked by, 2.N.
+    pub(super) fn minor(&self) -> u32 {
+        self.api_minor
+    }
+
+    /// The link that stands for a login, and the document it is used for.
+    fn link(&self) -> Option<(Guid, &str)> {
+        match &self.action {
+            Action::File { guid, link } => link.as_deref().map(|link| (*guid, link)),
+            _ => None,
+        }
+    }
+
     /// True where the server answers without a login: the version, and on-premises the list of datasources.
-    fn public(&self) -> bool {
-        matches!(self.action, Action::Plugins | Action::Repositories)
+    fn public(&self, knobs: &Knobs) -> bool {
+        matches!(self.action, Action::Plugins)
+            || (matches!(self.action, Action::Repositories) && !knobs.private_repositories)
             || matches!(&self.action, Action::Refuse(reply)
                 if reply.status == StatusCode::METHOD_NOT_ALLOWED)
     }
@@ -300,12 +345,7 @@ fn not_found(id: &str, message: &str) -> Reply {
     Reply::error(StatusCode::NOT_FOUND, id, message)
 }
 
-/// The headers of every answer: the version, and the request's id for support (fact sheet 1.1, 1.10).
-pub(super) fn with_server_headers(reply: Reply, request: &HeaderMap) -> Reply {
-    const REQUEST_ID: HeaderName = HeaderName::from_static("mas-request-id");
-    let reply = reply.with(HeaderName::from_static("mas-server"), SERVER_VERSION);
-    match request.get(REQUEST_ID).and_then(|value| value.to_str().ok()) {
-        Some(id) => reply.with(REQUEST_ID, id),
-        None => reply,
-    }
+/// The header of every answer: the version (fact sheet 1.1).
+pub(super) fn with_server_headers(reply: Reply) -> Reply {
+    reply.with(HeaderName::from_static("mas-server"), SERVER_VERSION)
 }

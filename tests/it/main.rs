@@ -19,6 +19,7 @@ mod cli;
 mod faults;
 mod freshness;
 mod harness;
+mod knobs;
 mod layers;
 mod login;
 mod mount;

@@ -1,36 +1,36 @@
-//! What the demo IMS has handed out: apps, codes, access tokens, refresh tokens.
+//! What the demo IMS has handed out: codes, access tokens, refresh tokens.
+//!
+//! Everything that comes of one consent is a family: ending it ends all its tokens. The tables decide whether a
+//! token is good; its signature and times say the same, for whoever checks them.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::demo::seed::Dice;
+use crate::demo::clock::Clock;
+use crate::demo::knobs::{Knobs, Rotation};
+
+use super::apps::{App, AppError, Apps, OFFLINE_ACCESS};
+use super::claims::{Frame, Holder, access_claims, id_claims};
+use super::signer::{opaque, signer};
 
 /// How long an authorization code lives; real ones are "short-lived" (fact sheet 3).
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// The lengths a code verifier may have (RFC 7636 4.1).
+const VERIFIER_LENGTHS: std::ops::RangeInclusive<usize> = 43..=128;
 
-/// A registered app.
-#[derive(Debug, Clone)]
-pub(in crate::demo) struct App {
-    pub(in crate::demo) client_id: String,
-    /// `None` for a native app.
-    pub(in crate::demo) secret: Option<String>,
-    pub(in crate::demo) redirect_uris: BTreeSet<String>,
-}
-
-/// What a code will be exchanged for.
+/// What a code will be exchanged for, and what it takes.
 #[derive(Debug, Clone)]
 pub(super) struct Consent {
-    pub(super) client_id: String,
+    pub(super) holder: Holder,
     pub(super) redirect_uri: String,
+    /// The S256 challenge, where one was sent.
     pub(super) challenge: Option<String>,
-    pub(super) scope: Vec<String>,
-    pub(super) email: String,
     pub(super) nonce: Option<String>,
 }
 
@@ -40,160 +40,312 @@ pub(super) struct Issued {
     pub(super) access_token: String,
     pub(super) refresh_token: Option<String>,
     pub(super) id_token: Option<String>,
+    /// In seconds.
     pub(super) expires_in: u64,
     pub(super) scope: String,
+}
+
+/// Why nothing is issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// `invalid_grant`, in these words.
+    Grant(&'static str),
+    /// `invalid_scope`: more than was granted.
+    Scope,
 }
 
 /// A valid access token's bearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::demo) struct Bearer {
+    /// Who it stands for; for a service, the account it acts as.
     pub(in crate::demo) email: String,
+    /// The app it was issued to.
+    pub(in crate::demo) client_id: String,
     pub(in crate::demo) scope: Vec<String>,
+    /// `aud`.
+    pub(in crate::demo) audience: Vec<String>,
+}
+
+/// A token that is good now.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    pub(super) holder: Holder,
+    /// Its claims, or what would be those of a refresh token.
+    pub(super) claims: Json,
+}
+
+struct Code {
+    consent: Consent,
+    expires: Instant,
+    /// The family of what it was exchanged for.
+    spent: Option<u64>,
 }
 
 struct Access {
-    bearer: Bearer,
+    holder: Holder,
+    audience: Vec<String>,
+    claims: Json,
     expires: Instant,
+    family: u64,
 }
 
+#[derive(Clone)]
 struct Refresh {
-    client_id: String,
-    scope: Vec<String>,
-    email: String,
+    holder: Holder,
+    expires: Instant,
+    /// The same, since 1970, for introspection.
+    ends: u64,
+    family: u64,
+    /// Exchanged for another one: good no more.
+    used: bool,
 }
 
-/// The tables; every token is known by its text, so the demo never has to check a signature.
+/// Apps and tables.
 pub(in crate::demo) struct Grants {
+    pub(super) apps: Apps,
     tables: Mutex<Tables>,
-    lifetime: Duration,
+    clock: Clock,
     issuer: String,
 }
 
+#[derive(Default)]
 struct Tables {
-    dice: Dice,
-    apps: Vec<App>,
-    codes: HashMap<String, (Consent, Instant)>,
+    codes: HashMap<String, Code>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
+    /// Those not ended; a token of another family is no good.
+    families: HashSet<u64>,
+    last_family: u64,
 }
 
 impl Grants {
-    /// Tokens differ from run to run, as real ones do: a token of an earlier demo must not open this one.
-    pub(in crate::demo) fn new(apps: Vec<App>, lifetime: Duration, issuer: String) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seed = u64::try_from(since_epoch.as_nanos() & u128::from(u64::MAX)).expect("masked to 64 bits");
+    pub(in crate::demo) fn new(apps: Vec<App>, clock: Clock, issuer: String) -> Self {
         Self {
-            tables: Mutex::new(Tables {
-                dice: Dice::new(seed ^ u64::from(std::process::id())),
-                apps,
-                codes: HashMap::new(),
-                access: HashMap::new(),
-                refresh: HashMap::new(),
-            }),
-            lifetime,
+            apps: Apps::new(apps),
+            tables: Mutex::new(Tables::default()),
+            clock,
             issuer,
         }
     }
 
+    /// The app of this client id.
     pub(in crate::demo) fn app(&self, client_id: &str) -> Option<App> {
-        let tables = self.tables.lock();
-        let mut apps = tables.apps.iter();
-        apps.find(|app| app.client_id == client_id).cloned()
+        self.apps.get(client_id)
     }
 
-    /// Adds a redirect URI to every app.
+    /// Registers an app, in place of one with the same client id.
+    ///
+    /// # Errors
+    ///
+    /// Its secret or an address does not fit its type.
+    pub(in crate::demo) fn register_app(&self, app: App) -> Result<(), AppError> {
+        self.apps.register(app)
+    }
+
+    /// Adds a redirect URI to every app whose type allows it.
     pub(in crate::demo) fn register_redirect_uri(&self, uri: &str) {
-        for app in &mut self.tables.lock().apps {
-            app.redirect_uris.insert(uri.to_owned());
-        }
+        self.apps.register_redirect_uri(uri);
     }
 
-    /// Gives every app that has a secret this one, as an administrator does who rotates it.
-    pub(in crate::demo) fn rotate_secret(&self, secret: &str) {
-        let mut tables = self.tables.lock();
-        for old in tables.apps.iter_mut().filter_map(|app| app.secret.as_mut()) {
-            secret.clone_into(old);
-        }
+    /// Gives an app another secret, as an administrator does who rotates it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such app, or it has no secret.
+    pub(in crate::demo) fn rotate_secret(&self, client_id: &str, secret: &str) -> Result<(), AppError> {
+        self.apps.rotate_secret(client_id, secret)
     }
 
     pub(super) fn issue_code(&self, consent: Consent) -> String {
+        let code = opaque();
+        let now = self.clock.now();
         let mut tables = self.tables.lock();
-        let code = tables.opaque();
-        let expires = Instant::now() + CODE_LIFETIME;
-        tables.codes.insert(code.clone(), (consent, expires));
+        let Tables { codes, families, .. } = &mut *tables;
+        // One that was spent is kept while its family lives: its reuse ends that.
+        codes.retain(|_, code| match code.spent {
+            Some(family) => families.contains(&family),
+            None => code.expires > now,
+        });
+        let row = Code {
+            consent,
+            expires: now + CODE_LIFETIME,
+            spent: None,
+        };
+        codes.insert(code.clone(), row);
         code
     }
 
-    /// Exchanges a code; it dies with the first try, right or wrong.
+    /// Exchanges a code, once; a second try ends what the first one got.
     pub(super) fn redeem_code(
         &self,
+        knobs: &Knobs,
         code: &str,
         client_id: &str,
         redirect_uri: &str,
         verifier: Option<&str>,
-    ) -> Option<Issued> {
-        let mut tables = self.tables.lock();
-        let (consent, expires) = tables.codes.remove(code)?;
-        let proved = match (&consent.challenge, verifier) {
-            (Some(challenge), Some(verifier)) => {
-                URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())) == *challenge
+    ) -> Result<Issued, Refusal> {
+        let now = self.clock.now();
+        let (consent, family) = {
+            let mut tables = self.tables.lock();
+            let Some(row) = tables.codes.get(code) else {
+                return Err(Refusal::Grant("The code is unknown."));
+            };
+            if row.consent.holder.client_id != client_id {
+                return Err(Refusal::Grant("The code was issued to another client."));
             }
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
+            if let Some(family) = row.spent {
+                tables.families.remove(&family);
+                return Err(Refusal::Grant("The code was used before."));
+            }
+            let consent = row.consent.clone();
+            let refusal = if row.expires <= now {
+                Some("The code has expired.")
+            } else if consent.redirect_uri != redirect_uri {
+                Some("The redirect_uri is not that of the authorize request.")
+            } else if !proved(consent.challenge.as_deref(), verifier) {
+                Some("The code_verifier does not fit the code_challenge.")
+            } else {
+                None
+            };
+            if let Some(reason) = refusal {
+                // No second guess.
+                tables.codes.remove(code);
+                return Err(Refusal::Grant(reason));
+            }
+            let family = tables.new_family();
+            if let Some(row) = tables.codes.get_mut(code) {
+                row.spent = Some(family);
+            }
+            (consent, family)
         };
-        let good = proved
-            && expires > Instant::now()
-            && consent.client_id == client_id
-            && consent.redirect_uri == redirect_uri;
-        good.then(|| self.issue(&mut tables, &consent))
+        let refresh_token = consent
+            .holder
+            .has(OFFLINE_ACCESS)
+            .then(|| self.new_refresh(knobs, &consent.holder, family));
+        Ok(self.issue(
+            knobs,
+            &consent.holder,
+            consent.nonce.as_deref(),
+            family,
+            refresh_token,
+        ))
     }
 
-    /// Exchanges a refresh token for new tokens; the old one dies. A narrower scope may be asked for.
-    pub(super) fn redeem_refresh(&self, token: &str, client_id: &str, scope: Option<&str>) -> Option<Issued> {
-        let mut tables = self.tables.lock();
-        if tables.refresh.get(token)?.client_id != client_id {
-            return None;
-        }
-        let old = tables.refresh.remove(token)?;
-        let scope = match scope {
-            Some(wanted) => {
-                let wanted: Vec<String> = wanted.split_whitespace().map(str::to_owned).collect();
-                if wanted.iter().any(|one| !old.scope.contains(one)) {
-                    return None;
-                }
-                wanted
+    /// Exchanges a refresh token for new tokens, as the rotation knob says. A narrower scope holds for the new
+    /// access token only (RFC 6749 6).
+    pub(super) fn redeem_refresh(
+        &self,
+        knobs: &Knobs,
+        token: &str,
+        client_id: &str,
+        scope: Option<&str>,
+    ) -> Result<Issued, Refusal> {
+        let now = self.clock.now();
+        let (row, scope) = {
+            let mut tables = self.tables.lock();
+            let Some(row) = tables.refresh.get(token).cloned() else {
+                return Err(Refusal::Grant("The refresh token is unknown."));
+            };
+            if row.holder.client_id != client_id {
+                return Err(Refusal::Grant("The refresh token was issued to another client."));
             }
-            None => old.scope,
+            if row.used {
+                tables.families.remove(&row.family);
+                return Err(Refusal::Grant("The refresh token was used before."));
+            }
+            if !tables.families.contains(&row.family) {
+                return Err(Refusal::Grant("The refresh token was revoked."));
+            }
+            if row.expires <= now {
+                return Err(Refusal::Grant("The refresh token has expired."));
+            }
+            let scope: Vec<String> = match scope {
+                Some(wanted) => wanted.split_whitespace().map(str::to_owned).collect(),
+                None => row.holder.scope.clone(),
+            };
+            if scope.is_empty() || !scope.iter().all(|one| row.holder.has(one)) {
+                return Err(Refusal::Scope);
+            }
+            if let (Rotation::Rotate, Some(row)) = (knobs.rotation, tables.refresh.get_mut(token)) {
+                row.used = true;
+            }
+            (row, scope)
         };
-        let consent = Consent {
-            client_id: old.client_id,
-            redirect_uri: String::new(),
-            challenge: None,
-            scope,
-            email: old.email,
-            nonce: None,
+        let refresh_token = match knobs.rotation {
+            Rotation::Rotate => Some(self.new_refresh(knobs, &row.holder, row.family)),
+            Rotation::Keep => Some(token.to_owned()),
+            Rotation::Silent => None,
         };
-        Some(self.issue(&mut tables, &consent))
+        let holder = Holder { scope, ..row.holder };
+        Ok(self.issue(knobs, &holder, None, row.family, refresh_token))
+    }
+
+    /// Tokens for a service, which has no refresh token: it can ask again.
+    pub(super) fn issue_to_service(&self, knobs: &Knobs, holder: &Holder) -> Issued {
+        let family = self.tables.lock().new_family();
+        self.issue(knobs, holder, None, family, None)
     }
 
     pub(in crate::demo) fn bearer(&self, token: &str) -> Option<Bearer> {
         let tables = self.tables.lock();
-        let access = tables.access.get(token)?;
-        (access.expires > Instant::now()).then(|| access.bearer.clone())
+        let access = self.good_access(&tables, token)?;
+        Some(Bearer {
+            email: access.holder.email().to_owned(),
+            client_id: access.holder.client_id.clone(),
+            scope: access.holder.scope.clone(),
+            audience: access.audience.clone(),
+        })
     }
 
-    /// Forgets one token of either kind.
-    pub(super) fn revoke(&self, token: &str) {
+    /// What a good access token says.
+    pub(super) fn live_access(&self, token: &str) -> Option<Live> {
+        let tables = self.tables.lock();
+        let access = self.good_access(&tables, token)?;
+        Some(Live {
+            holder: access.holder.clone(),
+            claims: access.claims.clone(),
+        })
+    }
+
+    /// What a good refresh token stands for.
+    pub(super) fn live_refresh(&self, token: &str) -> Option<Live> {
+        let tables = self.tables.lock();
+        let row = tables.refresh.get(token)?;
+        let good = !row.used && row.expires > self.clock.now() && tables.families.contains(&row.family);
+        good.then(|| Live {
+            holder: row.holder.clone(),
+            claims: json!({
+                "iss": self.issuer,
+                "exp": row.ends,
+                "client_id": row.holder.client_id,
+            }),
+        })
+    }
+
+    /// Ends a token; with a refresh token, all that came of the same consent (RFC 7009 2.1). An unknown token has
+    /// ended already. False where it is another app's.
+    pub(super) fn revoke(&self, token: &str, client_id: &str) -> bool {
         let mut tables = self.tables.lock();
-        tables.access.remove(token);
-        tables.refresh.remove(token);
+        if let Some(row) = tables.refresh.get(token) {
+            let (yours, family) = (row.holder.client_id == client_id, row.family);
+            if yours {
+                tables.families.remove(&family);
+            }
+            return yours;
+        }
+        match tables.access.get(token) {
+            Some(access) if access.holder.client_id != client_id => false,
+            Some(_) | None => {
+                tables.access.remove(token);
+                true
+            }
+        }
     }
 
-    /// Forgets every token.
+    /// Ends every token and code.
     pub(in crate::demo) fn revoke_all(&self) {
         let mut tables = self.tables.lock();
-        tables.access.clear();
-        tables.refresh.clear();
+        tables.families.clear();
         tables.codes.clear();
     }
 
@@ -202,72 +354,89 @@ impl Grants {
         self.tables.lock().access.clear();
     }
 
-    fn issue(&self, tables: &mut Tables, consent: &Consent) -> Issued {
-        let access_token = self.jwt(tables, consent);
-        let bearer = Bearer {
-            email: consent.email.clone(),
-            scope: consent.scope.clone(),
+    fn good_access<'a>(&self, tables: &'a Tables, token: &str) -> Option<&'a Access> {
+        let access = tables.access.get(token)?;
+        let good = access.expires > self.clock.now() && tables.families.contains(&access.family);
+        good.then_some(access)
+    }
+
+    fn new_refresh(&self, knobs: &Knobs, holder: &Holder, family: u64) -> String {
+        let token = opaque();
+        let lifetime = knobs.refresh_lifetime;
+        let row = Refresh {
+            holder: holder.clone(),
+            expires: self.clock.deadline(lifetime),
+            ends: self.clock.since_epoch().saturating_add(lifetime).as_secs(),
+            family,
+            used: false,
         };
-        let expires = Instant::now() + self.lifetime;
-        tables
-            .access
-            .insert(access_token.clone(), Access { bearer, expires });
-        let has = |wanted: &str| consent.scope.iter().any(|scope| scope == wanted);
-        let refresh_token = has("offline_access").then(|| {
-            let token = tables.opaque();
-            let row = Refresh {
-                client_id: consent.client_id.clone(),
-                scope: consent.scope.clone(),
-                email: consent.email.clone(),
-            };
-            tables.refresh.insert(token.clone(), row);
-            token
-        });
-        let id_token = has("openid").then(|| self.jwt(tables, consent));
+        self.tables.lock().refresh.insert(token.clone(), row);
+        token
+    }
+
+    /// Signs without holding the tables, which takes a millisecond or more.
+    fn issue(
+        &self,
+        knobs: &Knobs,
+        holder: &Holder,
+        nonce: Option<&str>,
+        family: u64,
+        refresh_token: Option<String>,
+    ) -> Issued {
+        let audience: Vec<String> = knobs.audience.split_whitespace().map(str::to_owned).collect();
+        let frame = Frame {
+            issuer: &self.issuer,
+            audience: &audience,
+            now: self.clock.since_epoch(),
+            lifetime: knobs.token_lifetime,
+        };
+        let claims = access_claims(&frame, holder);
+        let access_token = signer().sign(&claims);
+        let id_token = holder
+            .has("openid")
+            .then(|| id_claims(&frame, holder, &access_token, nonce))
+            .flatten()
+            .map(|claims| signer().sign(&claims));
+        let now = self.clock.now();
+        let row = Access {
+            holder: holder.clone(),
+            audience,
+            claims,
+            expires: self.clock.deadline(knobs.token_lifetime),
+            family,
+        };
+        let mut tables = self.tables.lock();
+        // The dead are of no use to anybody, and a demo may run for weeks.
+        tables.access.retain(|_, access| access.expires > now);
+        tables.refresh.retain(|_, refresh| refresh.expires > now);
+        tables.access.insert(access_token.clone(), row);
+        drop(tables);
         Issued {
             access_token,
             refresh_token,
             id_token,
-            expires_in: self.lifetime.as_secs(),
-            scope: consent.scope.join(" "),
+            expires_in: knobs.token_lifetime.as_secs(),
+            scope: holder.scope.join(" "),
         }
-    }
-
-    /// A token in the shape of a JWT. Nobody but the demo checks it, so its signature is only random text.
-    fn jwt(&self, tables: &mut Tables, consent: &Consent) -> String {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": "demo" });
-        let user = consent.email.split('@').next().unwrap_or_default();
-        let payload = json!({
-            "iss": self.issuer,
-            "aud": ["bentley-api-management", consent.client_id],
-            "exp": now + self.lifetime.as_secs(),
-            "nbf": now,
-            "iat": now,
-            "jti": tables.opaque(),
-            "client_id": consent.client_id,
-            "scope": consent.scope,
-            "sub": "5d3fb2a1-7c40-4e0b-9a55-0d3f6f6f1042",
-            "email": consent.email,
-            "name": "Demo Engineer",
-            "given_name": "Demo",
-            "family_name": "Engineer",
-            "preferred_username": user,
-            "org_name": "Leven Estuary Joint Venture",
-            "nonce": consent.nonce,
-        });
-        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        format!("{}.{}.{}", part(&header), part(&payload), tables.opaque())
     }
 }
 
 impl Tables {
-    /// 43 characters of an unguessable-looking token.
-    fn opaque(&mut self) -> String {
-        let words: Vec<u8> = (0..4).flat_map(|_| self.dice.next().to_be_bytes()).collect();
-        URL_SAFE_NO_PAD.encode(words)
+    fn new_family(&mut self) -> u64 {
+        self.last_family += 1;
+        self.families.insert(self.last_family);
+        self.last_family
+    }
+}
+
+/// PKCE (RFC 7636 4.6): a verifier exactly where there was a challenge, and the one that fits.
+fn proved(challenge: Option<&str>, verifier: Option<&str>) -> bool {
+    match (challenge, verifier) {
+        (Some(challenge), Some(verifier)) => {
+            VERIFIER_LENGTHS.contains(&verifier.len())
+                && URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) == challenge
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }

@@ -54,12 +54,11 @@ impl Answer {
 
 /// Sends one request on its own connection; `None` where no answer came.
 pub(super) async fn exchange(base: &str, head: &str, body: &str) -> Option<Answer> {
-    let mut stream = TcpStream::connect(base.strip_prefix("http://").unwrap())
-        .await
-        .unwrap();
+    let host = base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(host).await.unwrap();
     let length = body.len();
     let request =
-        format!("{head}\r\nHost: demo\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        format!("{head}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     // A cut connection ends in an error; what came before it counts.

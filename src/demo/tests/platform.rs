@@ -115,6 +115,26 @@ async fn an_app_unknown_to_the_platform_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_token_for_others_is_told_whom_it_should_be_for() {
+    let options = DemoOptions {
+        knobs: Knobs {
+            audience: "itwinjs-services".to_owned(),
+            ..Knobs::default()
+        },
+        ..DemoOptions::default()
+    };
+    let bench = Bench::new(options).await;
+    let answer = bench.platform("/itwins").await;
+    assert_refused(&answer, 401, "Unauthorized", None);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.starts_with("IDX10214") && message.contains("'bentley-api-management'"),
+        "{message}"
+    );
+    assert!(message.contains("itwinjs-services"), "{message}");
+}
+
+#[tokio::test]
 async fn a_missing_scope_is_forbidden() {
     let bench = turned(|knobs| knobs.platform_scope = "itwin-platform".to_owned()).await;
     let answer = bench.platform("/itwins").await;
@@ -174,7 +194,6 @@ async fn a_write_is_refused_and_counted() {
 #[tokio::test]
 async fn who_asks_too_often_waits_as_told() {
     let bench = turned(|knobs| knobs.platform_rate = 4).await;
-    tokio::time::pause();
     for _ in 0..4 {
         Bench::good(&bench.platform("/itwins").await);
     }
@@ -188,7 +207,7 @@ async fn who_asks_too_often_waits_as_told() {
     assert_eq!(same, wait.to_string());
     assert_eq!(answer.header("iTwinPlatform-RateLimit-RemainingCalls"), Some("0"));
     assert!(answer.header("ITwinPlatform-RateLimited-Tier").is_some());
-    tokio::time::advance(Duration::from_secs(wait)).await;
+    bench.server.advance_clock(Duration::from_secs(wait));
     Bench::good(&bench.platform("/itwins").await);
     assert_eq!(bench.platform("/itwins").await.status, 429);
     bench.server.turn(|knobs| knobs.platform_rate = 0);

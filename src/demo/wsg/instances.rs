@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::http::header::{IF_NONE_MATCH, WWW_AUTHENTICATE};
+use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
-use crate::demo::knobs::{Knobs, Ranges, SkipTokenMode};
-use crate::demo::payload::Payload;
+use crate::demo::knobs::{Knobs, SkipTokenMode};
 use crate::demo::reply::{Reply, names_tag, quoted};
 use crate::demo::seed::digest;
-use crate::demo::world::{Access, Content, View, World};
+use crate::demo::world::{Access, View, World};
 use crate::model::Guid;
 
-use super::download::Download;
+use super::access::Login;
+use super::download::{FileRequest, Files};
 use super::paging::{SkipTokens, Snapshot};
 use super::query::Query;
 use super::rows::{Class, Row};
-use super::{Action, Call, SKIP_TOKEN, Scope, not_found};
+use super::{Action, Call, SKIP_TOKEN, Scope, errors, not_found};
 
 /// The token a looping server repeats for ever.
 const LOOPING_TOKEN: &str = "bG9vcA";
@@ -34,24 +33,13 @@ pub(in crate::demo) struct Twist {
     pub(in crate::demo) etag_salt: u64,
 }
 
-/// How a request is logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::demo) enum Login {
-    Missing,
-    Refused,
-    /// A valid token without the scope `projectwise:read`.
-    NoScope,
-    Accepted {
-        email: String,
-    },
-}
-
 /// The settings and state of the gateway.
 pub(in crate::demo) struct Gateway {
     pub(in crate::demo) world: Arc<World>,
     pub(in crate::demo) tokens: SkipTokens,
     pub(in crate::demo) repository: String,
     pub(in crate::demo) location: String,
+    pub(in crate::demo) files: Files,
 }
 
 impl Gateway {
@@ -65,18 +53,17 @@ impl Gateway {
     ) -> Reply {
         let email = match login {
             Login::Accepted { email } => email.as_str(),
-            Login::Missing | Login::Refused | Login::NoScope if call.public() => "",
-            Login::NoScope => {
-                let message = "The token does not carry the scope projectwise:read.";
-                return Reply::error(StatusCode::FORBIDDEN, "NotEnoughRights", message);
-            }
-            Login::Missing | Login::Refused => {
-                let message = "The login failed: the token is missing, unknown or expired.";
-                return Reply::error(StatusCode::UNAUTHORIZED, "LoginFailed", message)
-                    .with(WWW_AUTHENTICATE, "Bearer realm=\"Bentley.PW\"");
-            }
+            Login::Refused(reply) => return Reply::clone(reply),
         };
         let minor = call.api_minor;
+        let about = |guid| FileRequest {
+            account: email,
+            guid,
+            minor,
+            headers,
+            twist,
+            knobs,
+        };
         let reply = match call.action {
             Action::Refuse(reply) => return reply,
             Action::Plugins => plugins(),
@@ -89,8 +76,9 @@ impl Gateway {
                 scope,
                 query,
             } => self.list(email, knobs, class, poly, scope, &query, minor, headers, twist),
-            Action::Object { class, guid, query } => self.object(email, class, guid, &query, minor),
-            Action::File(guid) => return self.file(email, knobs, guid, headers, twist).await,
+            Action::Object { class, guid, query } => self.object(email, knobs, class, guid, &query, minor),
+            Action::File { guid, .. } => return self.file(&about(guid)).await,
+            Action::FileAccess { guid, query } => return self.file_access(&about(guid), &query),
         };
         tagged(reply, headers, twist)
     }
@@ -228,7 +216,15 @@ impl Gateway {
         })
     }
 
-    fn object(&self, account: &str, class: Class, guid: Guid, query: &Query, api_minor: u32) -> Reply {
+    fn object(
+        &self,
+        account: &str,
+        knobs: &Knobs,
+        class: Class,
+        guid: Guid,
+        query: &Query,
+        api_minor: u32,
+    ) -> Reply {
         self.world.view(account, |view| {
             let Some(row) = row(view, class, guid) else {
                 return not_found("InstanceNotFound", "Requested instance is not available.");
@@ -239,49 +235,10 @@ impl Gateway {
             };
             let closed = matches!(&row, Row::Document(row) if !view.may_list(row.folder));
             if access == Access::Hidden || closed {
-                return no_rights();
+                return errors::no_rights(knobs);
             }
             instances(vec![row.instance(view, query, api_minor)])
         })
-    }
-
-    async fn file(
-        &self,
-        account: &str,
-        knobs: &Knobs,
-        guid: Guid,
-        headers: &HeaderMap,
-        twist: Twist,
-    ) -> Reply {
-        let found = self.world.view(account, |view| {
-            let row = view
-                .document(guid)
-                .ok_or_else(|| not_found("InstanceNotFound", "Requested instance is not available."))?;
-            if row.access != Access::Full || !view.may_list(row.folder) {
-                return Err(no_rights());
-            }
-            if row.content == Content::Nothing {
-                return Err(not_found("FileNotFound", "The document has no file."));
-            }
-            Ok((row.content.clone(), row.file_etag()))
-        });
-        let (content, tag) = match found {
-            Ok(found) => found,
-            Err(reply) => return reply,
-        };
-        // Making a large file takes tens of milliseconds, too long for a thread that serves others.
-        let world = Arc::clone(&self.world);
-        let made = tokio::task::spawn_blocking(move || world.payload_of(&content)).await;
-        let Ok(Some(bytes)) = made else {
-            let message = "The file could not be made.";
-            return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "ServerError", message);
-        };
-        let download = Download {
-            payload: stretched(&bytes, twist.length),
-            tag: tag ^ twist.etag_salt,
-            ranges: knobs.ranges == Ranges::Served,
-        };
-        download.answer(headers)
     }
 }
 
@@ -359,18 +316,6 @@ fn row(view: View<'_>, class: Class, guid: Guid) -> Option<Row<'_>> {
         Class::Project => view.folder(guid).map(Row::Folder),
         Class::Document | Class::FlatSet | Class::LogicalSet => view.document(guid).map(Row::Document),
     }
-}
-
-/// A copy longer or shorter by `delta` bytes; the same bytes where it is 0.
-fn stretched(payload: &Payload, delta: i64) -> Payload {
-    let change = delta.unsigned_abs();
-    if delta <= 0 {
-        return payload.part(0, payload.len().saturating_sub(change));
-    }
-    let mut longer = payload.whole().to_vec();
-    let more = usize::try_from(change).unwrap_or(usize::MAX);
-    longer.resize(longer.len().saturating_add(more), b'+');
-    Bytes::from(longer).into()
 }
 
 /// Adds the tag of the whole answer, or answers 304 if the client has it.
