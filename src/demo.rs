@@ -400,7 +400,9 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
             Some(SERVICE_SECRET),
         ),
     ];
+    let world = World::build(options, Arc::clone(&knobs));
     Demo {
+        platform: platform::Platform::new(&world, clock.clone()),
         ims: Ims::new(
             apps,
             issuer,
@@ -409,7 +411,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
             clock.clone(),
         ),
         gateway: Gateway {
-            world: World::build(options, Arc::clone(&knobs)),
+            world,
             tokens: SkipTokens::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),

@@ -36,6 +36,7 @@ pub(super) struct Demo {
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
+    pub(super) platform: platform::Platform,
     /// What all that ends by itself is measured with.
     pub(super) clock: Clock,
     pub(super) lockout: Lockout,
@@ -103,7 +104,7 @@ pub(super) async fn handle(
         _ if !main => RequestKind::Blob,
         Some(call) => call.kind,
         None => ims::kind_of(path)
-            .or_else(|| platform::kind_of(path))
+            .or_else(|| platform::kind_of(&parts.method, path))
             .unwrap_or(RequestKind::Other),
     };
     let subject = match door {
@@ -169,7 +170,7 @@ pub(super) async fn handle(
         }
         None if !main => blob::answer(&demo, &parts, headers, course.twist).await,
         None if ims::kind_of(path).is_some() => demo.ims.answer(&parts.method, path, query, headers, &body),
-        None if platform::kind_of(path).is_some() => {
+        None if platform::kind_of(&parts.method, path).is_some() => {
             platform::answer(&demo, &parts.method, path, query, headers)
         }
         None => Reply::empty(StatusCode::NOT_FOUND),

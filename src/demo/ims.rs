@@ -35,7 +35,7 @@ use super::reply::Reply;
 pub use self::apps::{App, AppError, AppType};
 pub(super) use self::endpoints::kind_of;
 pub(super) use self::pages::login_page;
-pub(super) use self::token::oauth_error;
+pub(super) use self::token::{bearer_token, oauth_error};
 
 /// The identity service.
 pub(super) struct Ims {

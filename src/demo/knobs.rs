@@ -658,6 +658,10 @@ knobs! {
     // The iTwin Platform.
     work_areas: WorkAreas = WorkAreas::Items, "work-areas", "13", "items|value|connections|refused", "The envelope of work-area connections";
     platform_scope: String = String::new(), "platform-scope", "13", "SCOPE", "The scope api.bentley.com wants; empty: any will do";
+    work_area_page: u64 = 1, "work-area-page", "13", "ROWS", "Work-area connections of a page";
+    platform_unknown_client: bool = false, "platform-unknown-client", "2.1", "", "No app is registered for api.bentley.com";
+    storage_top: u64 = 0, "storage-top", "14", "ROWS", "The most $top can ask of storage, more is 422; 0: no limit";
+    storage_etag: bool = false, "storage-etag", "14", "", "Signed URLs of storage answer with an ETag";
     platform_rate: u64 = 0, "platform-rate", "2.1", "COUNT", "Platform requests a minute before 429; 0: no limit";
 
     // Conditions.

@@ -15,6 +15,7 @@ mod ims_tokens;
 mod limits;
 mod listing;
 mod login;
+mod platform;
 mod queries;
 mod script;
 mod world;

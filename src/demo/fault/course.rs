@@ -24,7 +24,7 @@ use crate::demo::reply::Reply;
 use crate::demo::seed::mix;
 use crate::demo::traffic::RequestKind;
 use crate::demo::wsg::{self, SKIP_TOKEN, Twist};
-use crate::demo::{blob, ims};
+use crate::demo::{blob, ims, platform};
 
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};
@@ -274,6 +274,9 @@ fn status_reply(kind: RequestKind, code: u16, error_id: Option<&str>) -> Reply {
     match (error_id, kind) {
         (Some(id), RequestKind::Token | RequestKind::Revocation | RequestKind::UserInfo) => {
             ims::oauth_error(status, id, None)
+        }
+        (Some(id), RequestKind::ITwins | RequestKind::WorkAreas | RequestKind::Storage) => {
+            platform::fault(status, id)
         }
         (Some(id), RequestKind::Blob) => blob::error(status, id, "A fault of the demo."),
         (Some(id), _) => Reply::error(status, id, "A fault of the demo."),

@@ -206,7 +206,7 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
 }
 
 /// The bearer token of a request.
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::demo) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

@@ -27,6 +27,15 @@ pub(super) async fn log_in(server: &DemoServer) -> Tokens {
     tokens(&answer)
 }
 
+/// Signs in as the native app, as this person.
+pub(super) async fn log_in_as(server: &DemoServer, email: &str) -> Tokens {
+    let answer = authorize(server, &[("login_hint", email)]).await;
+    let code = returned(&answer, "code").unwrap();
+    let answer = redeem(server, &code, VERIFIER).await;
+    assert_eq!(answer.status, 200);
+    tokens(&answer)
+}
+
 pub(super) fn tokens(answer: &Answer) -> Tokens {
     let json = answer.json();
     Tokens {
