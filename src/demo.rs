@@ -53,6 +53,7 @@ use self::listener::{CuttableListener, Scissors};
 use self::traffic::Traffic;
 use self::wsg::Gateway;
 use self::wsg::paging::SkipTokens;
+use self::wsg::results::Results;
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Effect, Fault, FaultId};
@@ -292,6 +293,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr) -> Demo {
         gateway: Gateway {
             world: World::build(options, Arc::clone(&knobs)),
             tokens: SkipTokens::new(),
+            results: Results::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),

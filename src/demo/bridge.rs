@@ -236,10 +236,11 @@ fn plain(state: &mut State, place: &Place, number: u64) {
     } else {
         0
     };
+    let mut original = None;
     for version in 0..=versions {
         let size = state.dice.magnitude(low, high);
         let age = 20_000 * (versions - version) + state.dice.below(20_000) + 60;
-        add(
+        let guid = add(
             state,
             place.folder,
             &file_name,
@@ -249,6 +250,10 @@ fn plain(state: &mut State, place: &Place, number: u64) {
             version == versions,
             age,
         );
+        let original = *original.get_or_insert(guid);
+        if let Some(row) = state.document_mut(guid) {
+            row.original = original;
+        }
     }
 }
 

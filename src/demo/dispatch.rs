@@ -153,7 +153,7 @@ pub(super) async fn handle(
                 .gateway
                 .answer(call, &parts.headers, &login, twist, &knobs)
                 .await;
-            wsg::with_server_headers(reply, &parts.headers)
+            wsg::with_server_headers(reply, &parts.headers, &knobs)
         }
         None if ims::kind_of(path).is_some() => {
             demo.ims.answer(&parts.method, path, query, &parts.headers, &body)

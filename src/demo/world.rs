@@ -8,6 +8,7 @@ mod state;
 mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -90,6 +91,7 @@ pub struct ExpectedDocument {
 /// The demo datasource.
 pub struct World {
     state: Mutex<State>,
+    revision: AtomicU64,
     knobs: Arc<Panel>,
     made: moka::sync::Cache<Recipe, Bytes>,
 }
@@ -101,6 +103,7 @@ impl World {
         bridge::build(&mut state, options);
         Arc::new(Self {
             state: Mutex::new(state),
+            revision: AtomicU64::new(0),
             knobs,
             made: moka::sync::Cache::builder()
                 .max_capacity(MADE_BYTES_KEPT)
@@ -191,8 +194,16 @@ impl World {
         look(View::new(&self.state.lock(), account))
     }
 
+    /// Another number after every change: what was found under one number is still so under the same.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.state.lock())
+        let mut state = self.state.lock();
+        // Under the lock, so that whoever looks at the state knows which one it is.
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        change(&mut state)
     }
 }
 

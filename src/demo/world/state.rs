@@ -120,6 +120,8 @@ pub(in crate::demo) struct DocumentRow {
     pub(in crate::demo) access: Access,
     /// Members of a set.
     pub(in crate::demo) members: Vec<Guid>,
+    /// The first version of this document; all its versions share it.
+    pub(in crate::demo) original: Guid,
     /// Counts replacements that kept the time stamp, so that the file's tag moves all the same.
     pub(super) replaced: u32,
     serial: u64,
@@ -188,6 +190,8 @@ pub(in crate::demo) struct State {
     serial: u64,
     clock: Timestamp,
     pub(in crate::demo) dice: Dice,
+    /// When a child was last put into a folder or taken out of it.
+    touched: HashMap<Guid, Timestamp>,
     /// What single accounts may do, where that differs from what the row says.
     rights: HashMap<Box<str>, HashMap<Guid, Access>>,
 }
@@ -202,6 +206,7 @@ impl State {
             serial: 0,
             clock: PRESENT.parse().expect("a literal time stamp"),
             dice: Dice::new(seed),
+            touched: HashMap::new(),
             rights: HashMap::new(),
         }
     }
@@ -262,6 +267,7 @@ impl State {
             author: new.author,
             access: Access::Full,
             members: Vec::new(),
+            original: guid,
             replaced: 0,
             serial,
         });
@@ -279,12 +285,14 @@ impl State {
 
     /// Stores a row as the last of its folder.
     pub(super) fn put_document(&mut self, row: DocumentRow) {
+        self.touched.insert(row.folder, self.clock);
         self.child_documents.entry(row.folder).or_default().push(row.guid);
         self.documents.insert(row.guid, row);
     }
 
     pub(super) fn take_document(&mut self, guid: Guid) -> Option<DocumentRow> {
         let row = self.documents.remove(&guid)?;
+        self.touched.insert(row.folder, self.clock);
         let siblings = self.child_documents.entry(row.folder).or_default();
         siblings.retain(|other| *other != guid);
         Some(row)
@@ -292,12 +300,14 @@ impl State {
 
     /// Stores a row as the last of its parent.
     pub(super) fn put_folder(&mut self, row: FolderRow) {
+        self.touched.extend(row.parent.map(|parent| (parent, self.clock)));
         self.child_folders.entry(row.parent).or_default().push(row.guid);
         self.folders.insert(row.guid, row);
     }
 
     pub(super) fn take_folder(&mut self, guid: Guid) -> Option<FolderRow> {
         let row = self.folders.remove(&guid)?;
+        self.touched.extend(row.parent.map(|parent| (parent, self.clock)));
         let siblings = self.child_folders.entry(row.parent).or_default();
         siblings.retain(|other| *other != guid);
         Some(row)
@@ -374,6 +384,11 @@ impl State {
         std::iter::successors(self.folder(folder), |row| {
             row.parent.and_then(|parent| self.folder(parent))
         })
+    }
+
+    /// When a child was last put into this folder or taken out of it.
+    pub(in crate::demo) fn touched(&self, folder: Guid) -> Option<Timestamp> {
+        self.touched.get(&folder).copied()
     }
 
     /// What an account may do with a folder or document, where that differs from what its row says.

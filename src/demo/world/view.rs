@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::Guid;
+use crate::model::{Guid, Timestamp};
 
 use super::Access;
 use super::state::{DocumentRow, FolderRow, State};
@@ -82,6 +82,11 @@ impl<'a> View<'a> {
     /// Raw names from the root down to and including this folder.
     pub(in crate::demo) fn path_of(self, folder: Guid) -> Vec<String> {
         self.state.path_of(folder)
+    }
+
+    /// When a child was last put into this folder or taken out of it.
+    pub(in crate::demo) fn touched(self, folder: Guid) -> Option<Timestamp> {
+        self.state.touched(folder)
     }
 
     /// True where the folder itself may be listed.
