@@ -66,6 +66,7 @@ use self::script::Runner;
 use self::traffic::Traffic;
 use self::wsg::paging::SkipTokens;
 use self::wsg::{Files, Gateway, Lockout};
+use self::wsg::results::Results;
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Chance, Effect, Fault, FaultId};
@@ -413,6 +414,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
         gateway: Gateway {
             world,
             tokens: SkipTokens::new(),
+            results: Results::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),

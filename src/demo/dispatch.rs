@@ -111,7 +111,7 @@ pub(super) async fn handle(
         Door::Main => call.as_ref().and_then(|call| call.subject),
         Door::Blobs => demo.gateway.files.blobs.subject(path),
     };
-    let minor = call.as_ref().map(Call::minor);
+    let minor = call.as_ref().map(|call| call.minor(&knobs));
     demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
     let whose = || wsg::whose(&demo, &parts.headers, &knobs);
     let account = (knobs.rate > 0 || demo.faults.by_account()).then(whose);
@@ -121,7 +121,7 @@ pub(super) async fn handle(
             let refused = demo
                 .gateway
                 .finish(refused, &parts.headers, minor.unwrap_or(0), &knobs);
-            return plain(wsg::with_server_headers(refused));
+            return plain(wsg::with_server_headers(refused, &knobs));
         }
         None => None,
     };
@@ -149,7 +149,7 @@ pub(super) async fn handle(
     if let Some(reply) = course.instead.take() {
         let mut reply = course.bend(reply, &asked);
         if let Some(call) = &call {
-            reply = demo.gateway.finish(reply, &parts.headers, call.minor(), &knobs);
+            reply = demo.gateway.finish(reply, &parts.headers, call.minor(&knobs), &knobs);
         }
         return send(reply, course.delivery, &scissors, &demo);
     }
@@ -162,11 +162,11 @@ pub(super) async fn handle(
     let reply = match call {
         Some(call) => {
             let login = wsg::login(&demo, &call, headers, &knobs);
-            let minor = call.minor();
+            let minor = call.minor(&knobs);
             let gateway = &demo.gateway;
             let reply = gateway.answer(call, headers, &login, course.twist, &knobs).await;
             let reply = gateway.finish(reply, headers, minor, &knobs);
-            wsg::with_server_headers(reply)
+            wsg::with_server_headers(reply, &knobs)
         }
         None if !main => blob::answer(&demo, &parts, headers, course.twist).await,
         None if ims::kind_of(path).is_some() => demo.ims.answer(&parts.method, path, query, headers, &body),

@@ -639,6 +639,7 @@ knobs! {
     page_size: u64 = 100, "page-size", "6", "ROWS", "Rows of a page where no $top asks";
     max_top: u64 = 0, "max-top", "6", "ROWS", "The most rows $top can ask for, more is cut to it; 0: as page-size";
     skip_token: SkipTokenMode = SkipTokenMode::OptIn, "skiptoken", "6", "opt-in|ignored|always", "What the SkipToken header does";
+    skip_token_lifetime: Duration = Duration::from_secs(600), "skiptoken-lifetime", "6", "TIME", "How long a SkipToken is good";
     count: Count = Count::Ignored, "count", "6", "ignored|property|refused", "What $count does";
     order: Order = Order::Stable, "order", "7", "stable|shuffled", "The order of rows without $orderby";
     order_by: OrderBy = OrderBy::Any, "orderby", "7", "any|properties|name|refused", "What $orderby may name";

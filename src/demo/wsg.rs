@@ -1,30 +1,43 @@
 //! The Web Services Gateway over the demo world: WSG 2.0 to 2.8 under `/ws`, reading only.
 //!
 //! A request is first understood ([`understand`]), so that it can be counted and faults can be matched, and then
-//! answered ([`Gateway::answer`]). What the fact sheet leaves open is decided here: an unknown property is 400
-//! `PropertyNotFound`, a page without `$top` is `page_size` rows, a larger `$top` is cut to it, listings without
-//! `$orderby` come in order of creation, and a token without `projectwise:read` is 403.
+//! answered ([`Gateway::answer`]). What the fact sheet leaves open is a knob, or decided here: an unknown property
+//! is `PropertyNotFound`, a short path no relationship leads along is 404 `LinkTypeNotFound`.
 
 mod access;
+mod attributes;
+mod classes;
 mod download;
 pub(super) mod errors;
 mod file_access;
 mod filter;
 mod instances;
 mod outgoing;
+mod listing;
+mod matching;
+mod metaschema;
+mod navigation;
 pub(super) mod paging;
+mod path;
+mod people;
 mod query;
+mod repositories;
+pub(super) mod results;
 mod rows;
 mod saml;
+mod scene;
+mod searches;
+mod written;
 
 use axum::http::header::HeaderName;
 use axum::http::{Method, StatusCode};
 
 use crate::model::Guid;
 
+use self::classes::{Class, Relation, SCHEMAS};
 use self::file_access::KeyQuery;
+use self::listing::{Listing, Scope};
 use self::query::{Query, QueryError};
-use self::rows::Class;
 use super::knobs::Knobs;
 use super::reply::Reply;
 use super::traffic::RequestKind;
@@ -36,10 +49,6 @@ pub(super) use self::instances::{Gateway, Twist};
 
 /// The path all of WSG lives under, in lower case.
 pub(super) const ROOT: &str = "/ws";
-/// The newest Web API this server speaks.
-const NEWEST_MINOR: u32 = 8;
-/// What `Mas-Server` says.
-pub(super) const SERVER_VERSION: &str = "Bentley-WSG/2.8.3.12,Bentley-WebAPI/2.8,Bentley.PW/4.1.0.2";
 /// Carries the page token both ways.
 pub(super) const SKIP_TOKEN: HeaderName = HeaderName::from_static("skiptoken");
 
@@ -51,30 +60,48 @@ pub(super) struct Call {
     pub(super) skip: Option<u64>,
     pub(super) top: Option<u64>,
     action: Action,
-    api_minor: u32,
+    api: Api,
+    /// The query came in the body.
+    posted: bool,
 }
 
-/// What is listed.
+/// The version a URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Everything,
-    ChildrenOf(Guid),
-    MembersOf(Guid),
+enum Api {
+    /// `v2.N`.
+    Web(u32),
+    /// `sv1.1`.
+    Service,
+}
+
+impl Api {
+    fn named(segment: &str) -> Option<Self> {
+        let version = segment.to_ascii_lowercase();
+        if version == "sv1.1" {
+            return Some(Self::Service);
+        }
+        version.strip_prefix("v2.")?.parse().ok().map(Self::Web)
+    }
+
+    /// The minor Web API version it means; `None` where this server does not have it.
+    fn minor(self, knobs: &Knobs) -> Option<u32> {
+        let newest = u32::try_from(knobs.api).unwrap_or(u32::MAX);
+        match (self, knobs.service_version) {
+            (Self::Web(minor), false) => (minor <= newest).then_some(minor),
+            (Self::Service, true) => Some(newest),
+            (Self::Web(_), true) | (Self::Service, false) => None,
+        }
+    }
 }
 
 enum Action {
     Plugins,
-    Repositories,
-    NavNodes,
-    List {
-        class: Class,
-        poly: bool,
-        scope: Scope,
-        query: Query,
-    },
+    /// All, or one of them.
+    Repositories(Option<String>),
+    List(Listing),
     Object {
         class: Class,
-        guid: Guid,
+        id: String,
         query: Query,
     },
     File {
@@ -86,7 +113,6 @@ enum Action {
         guid: Guid,
         query: KeyQuery,
     },
-    CurrentUser,
     /// The request was wrong in itself. Answered after the login check, as real servers do: Bentley's client
     /// tells by a `ClassNotFound` that its credentials are good.
     Refuse(Reply),
@@ -112,7 +138,7 @@ pub(super) fn understand(repository: &str, method: &Method, path: &str, query: &
             Reply::error(StatusCode::METHOD_NOT_ALLOWED, "NotSupported", message),
         );
     }
-    let Some(api_minor) = segments.first().and_then(|segment| api_minor(segment)) else {
+    let Some(api) = segments.first().and_then(|segment| Api::named(segment)) else {
         return Call::refused(RequestKind::Other, not_found("NotFound", "No such Web API."));
     };
     let body = String::from_utf8_lossy(body);
@@ -123,52 +149,35 @@ pub(super) fn understand(repository: &str, method: &Method, path: &str, query: &
         query
     };
     let segments: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
+    let is = |segment: &str, word: &str| segment.eq_ignore_ascii_case(word);
     let mut call = match segments.as_slice() {
-        [plugins] if plugins.eq_ignore_ascii_case("plugins") => {
-            Call::new(RequestKind::Plugins, Action::Plugins)
+        [plugins] if is(plugins, "plugins") => Call::new(RequestKind::Plugins, Action::Plugins),
+        [list] if is(list, "repositories") => {
+            Call::new(RequestKind::Repositories, Action::Repositories(None))
         }
-        [list] if list.eq_ignore_ascii_case("repositories") => {
-            Call::new(RequestKind::Repositories, Action::Repositories)
+        [list, id] if is(list, "repositories") && (is(id, repository) || is(id, repositories::OTHER)) => {
+            let id = (*id).to_owned();
+            Call::new(RequestKind::Repositories, Action::Repositories(Some(id)))
         }
-        [list, id, rest @ ..] if list.eq_ignore_ascii_case("repositories") => {
-            if id.eq_ignore_ascii_case(repository) {
-                inside(rest, query)
-            } else {
-                let message = "The repository does not exist.";
-                Call::refused(RequestKind::Other, not_found("RepositoryNotFound", message))
-            }
+        [list, id, rest @ ..] if is(list, "repositories") && is(id, repository) => inside(rest, query),
+        // Another plug-in has other schemas.
+        [list, id, schema, ..] if is(list, "repositories") && is(id, repositories::OTHER) => {
+            Call::refused(RequestKind::Other, no_schema(schema))
+        }
+        [list, ..] if is(list, "repositories") => {
+            let message = "The repository does not exist.";
+            Call::refused(RequestKind::Other, not_found("RepositoryNotFound", message))
         }
         _ => Call::refused(RequestKind::Other, not_found("NotFound", "No such resource.")),
     };
-    if posted && api_minor < 4 {
-        let reply = not_found("NotSupported", "$query needs Web API 2.4.");
-        call = Call::refused(call.kind, reply);
-    }
-    call.api_minor = api_minor;
+    call.api = api;
+    call.posted = posted;
     call
 }
 
 /// Understands what follows the repository's id.
 fn inside(segments: &[&str], query: &str) -> Call {
     match segments {
-        ["Navigation", "NavNode"] => Call::new(RequestKind::NavNode, Action::NavNodes),
-        ["PW_WSG", class] => {
-            if *class == "User" {
-                return Call::new(RequestKind::User, Action::CurrentUser);
-            }
-            list(class, Scope::Everything, query)
-        }
-        ["PW_WSG", class, id] => {
-            let (Some(class), Ok(guid)) = (Class::named(poly(class).0), id.parse()) else {
-                return no_class(class);
-            };
-            let mut call = match Query::parse(class, query) {
-                Ok(query) => Call::new(RequestKind::Object, Action::Object { class, guid, query }),
-                Err(error) => Call::refused(RequestKind::Object, refusal(&error)),
-            };
-            call.subject = Some(guid);
-            call
-        }
         ["PW_WSG", "Document", id, "$file"] => match id.parse() {
             Ok(guid) => {
                 let mut pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -193,64 +202,144 @@ fn inside(segments: &[&str], query: &str) -> Call {
             call.subject = id.parse().ok();
             call
         }
-        ["PW_WSG", owner, id, class] => {
-            let class = class.strip_prefix("PW_WSG.").unwrap_or(class);
-            match (*owner, id.parse()) {
-                ("Project", Ok(guid)) => list(class, Scope::ChildrenOf(guid), query),
-                ("FlatSet" | "LogicalSet", Ok(guid)) => list(class, Scope::MembersOf(guid), query),
-                _ => no_class(owner),
+        [schema, ..] if !SCHEMAS.iter().any(|(known, ..)| known == schema) => {
+            Call::refused(RequestKind::Other, no_schema(schema))
+        }
+        [schema, name] => match named(schema, name) {
+            Ok((class, poly)) => list(class, poly, Scope::Everything, query),
+            Err(call) => call,
+        },
+        [schema, name, id] => match named(schema, name) {
+            Ok((class, _)) => single(class, id, query),
+            Err(call) => call,
+        },
+        [schema, owner, id, name] => {
+            let found = named(schema, owner);
+            let found = found.and_then(|(owner, _)| Ok((owner, related(schema, name)?)));
+            match found {
+                Ok((owner, (class, poly))) => match scope(owner, id, class) {
+                    Some(scope) => list(class, poly, scope, query),
+                    None => {
+                        let message = format!("No relationship leads from '{}' to '{name}'.", owner.name());
+                        Call::refused(RequestKind::Other, not_found("LinkTypeNotFound", &message))
+                    }
+                },
+                Err(call) => call,
             }
         }
-        ["PW_WSG", ..] => no_class(""),
-        [schema, ..] => Call::refused(
-            RequestKind::Other,
-            not_found(
-                "SchemaNotFound",
-                &format!("The schema '{schema}' does not exist."),
-            ),
-        ),
+        [schema, ..] => no_class(schema, ""),
         [] => Call::refused(RequestKind::Other, not_found("NotFound", "No such resource.")),
     }
 }
 
-fn list(class_name: &str, scope: Scope, query: &str) -> Call {
-    let (name, poly) = poly(class_name);
-    let Some(class) = Class::named(name) else {
-        return no_class(name);
-    };
-    let mut kind = match class {
+/// The class of this name, and whether derived classes are asked for too.
+fn named(schema: &str, name: &str) -> Result<(Class, bool), Call> {
+    let (name, poly) = poly(name);
+    match Class::named(schema, name) {
+        Some(class) => Ok((class, poly)),
+        None => Err(no_class(schema, name)),
+    }
+}
+
+/// The class at the end of a short path, whose schema may be named: `Document`, `PW_WSG.Document`.
+fn related(schema: &str, name: &str) -> Result<(Class, bool), Call> {
+    match name.split_once('.') {
+        Some((schema, name)) => named(schema, name),
+        None => named(schema, name),
+    }
+}
+
+/// What a short path from an instance of `owner` lists.
+fn scope(owner: Class, id: &str, class: Class) -> Option<Scope> {
+    let id = id.to_owned();
+    if owner == Class::NavNode && class == Class::NavNode {
+        return Some(Scope::Below(id));
+    }
+    let (relation, way) = Relation::between(owner, class)?;
+    Some(Scope::Of {
+        owner,
+        id,
+        relation,
+        way,
+    })
+}
+
+/// The kind of a request about a class.
+fn kind(class: Class) -> RequestKind {
+    match class {
         Class::Project => RequestKind::ListProjects,
-        Class::Document | Class::FlatSet | Class::LogicalSet => RequestKind::ListDocuments,
+        Class::Document | Class::FlatSet | Class::LogicalSet | Class::Set => RequestKind::ListDocuments,
+        Class::SavedSearch => RequestKind::SavedSearch,
+        Class::User => RequestKind::User,
+        Class::NavNode => RequestKind::NavNode,
+        Class::SchemaDef | Class::ClassDef | Class::PropertyDef | Class::Policy => RequestKind::Schema,
+        Class::Environment
+        | Class::Env(_)
+        | Class::ProjectType
+        | Class::PrType
+        | Class::View
+        | Class::Workflow
+        | Class::Bare(_) => RequestKind::Other,
+    }
+}
+
+fn single(class: Class, id: &str, query: &str) -> Call {
+    let kind = if class == Class::Project || class.is_document() {
+        RequestKind::Object
+    } else {
+        kind(class)
     };
-    let query = match Query::parse(class, query) {
+    let mut call = match Query::parse(query) {
+        Ok(query) => {
+            let id = id.to_owned();
+            Call::new(kind, Action::Object { class, id, query })
+        }
+        Err(error) => Call::refused(kind, refusal(&error)),
+    };
+    call.subject = match class {
+        Class::NavNode => navigation::subject(id),
+        _ => id.parse().ok(),
+    };
+    call
+}
+
+fn list(class: Class, poly: bool, scope: Scope, query: &str) -> Call {
+    let mut kind = match &scope {
+        Scope::Of { owner, .. } if *owner == Class::SavedSearch => RequestKind::SavedSearch,
+        Scope::Of { .. } | Scope::Everything | Scope::Below(_) => kind(class),
+    };
+    let query = match Query::parse(query) {
         Ok(query) => query,
         Err(error) => return Call::refused(kind, refusal(&error)),
     };
     let filter = query.filter.as_ref();
-    let subject = match scope {
-        Scope::ChildrenOf(guid) | Scope::MembersOf(guid) => Some(guid),
-        Scope::Everything => filter.and_then(filter::Filter::parent).or(query.ancestor),
+    let only = |guids: Option<Vec<Guid>>| match guids.as_deref() {
+        Some([only]) => Some(*only),
+        Some(_) | None => None,
     };
-    let mut subject = subject;
-    if let Some(ids) = filter.and_then(filter::Filter::ids) {
+    let mut subject = match &scope {
+        Scope::Of { id, .. } => id.parse().ok(),
+        Scope::Below(key) => navigation::subject(key),
+        Scope::Everything => only(filter.and_then(filter::Filter::parents)).or(query.ancestor()),
+    };
+    let identified = class == Class::Project || class.is_document();
+    if let Some(ids) = filter.and_then(filter::Filter::ids).filter(|_| identified) {
         kind = RequestKind::FindIds;
         // A question about one object is about that object.
-        if let [only] = ids.as_slice() {
-            subject = Some(*only);
-        }
+        subject = only(Some(ids)).or(subject);
     }
+    let (skip, top) = (query.skip, query.top);
+    let listing = Listing {
+        class,
+        poly,
+        scope,
+        query,
+    };
     Call {
-        kind,
         subject,
-        skip: query.skip,
-        top: query.top,
-        action: Action::List {
-            class,
-            poly,
-            scope,
-            query,
-        },
-        api_minor: NEWEST_MINOR,
+        skip,
+        top,
+        ..Call::new(kind, Action::List(listing))
     }
 }
 
@@ -262,7 +351,8 @@ impl Call {
             skip: None,
             top: None,
             action,
-            api_minor: NEWEST_MINOR,
+            api: Api::Web(0),
+            posted: false,
         }
     }
 
@@ -270,9 +360,10 @@ impl Call {
         Self::new(kind, Action::Refuse(reply))
     }
 
-    /// The Web API it is asked by, 2.N.
-    pub(super) fn minor(&self) -> u32 {
-        self.api_minor
+    /// The Web API it is asked by, 2.N; the newest where it names one that there is not.
+    pub(super) fn minor(&self, knobs: &Knobs) -> u32 {
+        let newest = u32::try_from(knobs.api).unwrap_or(u32::MAX);
+        self.api.minor(knobs).unwrap_or(newest)
     }
 
     /// The link that stands for a login, and the document it is used for.
@@ -286,7 +377,7 @@ impl Call {
     /// True where the server answers without a login: the version, and on-premises the list of datasources.
     fn public(&self, knobs: &Knobs) -> bool {
         matches!(self.action, Action::Plugins)
-            || (matches!(self.action, Action::Repositories) && !knobs.private_repositories)
+            || (matches!(self.action, Action::Repositories(_)) && !knobs.private_repositories)
             || matches!(&self.action, Action::Refuse(reply)
                 if reply.status == StatusCode::METHOD_NOT_ALLOWED)
     }
@@ -298,13 +389,6 @@ fn poly(class: &str) -> (&str, bool) {
         Some(name) => (name, true),
         None => (class, false),
     }
-}
-
-/// `v2.0` to `v2.8`, in any case.
-fn api_minor(segment: &str) -> Option<u32> {
-    let version = segment.to_ascii_lowercase();
-    let minor = version.strip_prefix("v2.")?.parse().ok()?;
-    (minor <= NEWEST_MINOR).then_some(minor)
 }
 
 /// Percent-decodes a path segment; `+` means itself there.
@@ -328,9 +412,14 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn no_class(name: &str) -> Call {
-    let message = format!("The class '{name}' does not exist in the schema 'PW_WSG'.");
+fn no_class(schema: &str, name: &str) -> Call {
+    let message = format!("The class '{name}' does not exist in the schema '{schema}'.");
     Call::refused(RequestKind::Other, not_found("ClassNotFound", &message))
+}
+
+fn no_schema(schema: &str) -> Reply {
+    let message = format!("The schema '{schema}' does not exist.");
+    not_found("SchemaNotFound", &message)
 }
 
 fn refusal(error: &QueryError) -> Reply {
@@ -338,14 +427,27 @@ fn refusal(error: &QueryError) -> Reply {
         QueryError::PropertyNotFound(_) => "PropertyNotFound",
         QueryError::Malformed(_) => "BadRequest",
     };
-    Reply::error(StatusCode::BAD_REQUEST, id, &error.to_string())
+    errors::error(id, &error.to_string())
 }
 
 fn not_found(id: &str, message: &str) -> Reply {
     Reply::error(StatusCode::NOT_FOUND, id, message)
 }
 
+fn not_available() -> Reply {
+    not_found("InstanceNotFound", "Requested instance is not available.")
+}
+
+/// What the server says it is: `Bentley-WSG/…,Bentley-WebAPI/2.N,Bentley.PW/…` (fact sheet 1.1).
+pub(super) fn server_version(knobs: &Knobs) -> String {
+    let minor = knobs.api;
+    format!("Bentley-WSG/2.{minor}.3.12,Bentley-WebAPI/2.{minor},Bentley.PW/4.1.0.2")
+}
+
 /// The header of every answer: the version (fact sheet 1.1).
-pub(super) fn with_server_headers(reply: Reply) -> Reply {
-    reply.with(HeaderName::from_static("mas-server"), SERVER_VERSION)
+pub(super) fn with_server_headers(mut reply: Reply, knobs: &Knobs) -> Reply {
+    if let Ok(name) = HeaderName::from_bytes(knobs.version_header.as_bytes()) {
+        reply = reply.with(name, &server_version(knobs));
+    }
+    reply
 }

@@ -335,8 +335,7 @@ fn properties_change_and_bytes_do_not() {
             (row.state.id(), row.checked_out(), row.item_type()),
             (13, true, 10)
         );
-        assert_eq!(row.attributes()["DISCIPLINE"], "Rail");
-        assert_eq!(row.attributes()["DOC_TITLE"], "Another Name");
+        assert_eq!(row.set_attribute("DISCIPLINE"), Some("Rail"));
         assert!(row.mime_type().is_some());
     });
     world.edit_file_name(guid, "other.csv").unwrap();

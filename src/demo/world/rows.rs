@@ -281,15 +281,9 @@ impl DocumentRow {
         self.checked_out
     }
 
-    /// The attributes of its environment by name: the sheet's title and number, and whatever was set.
-    pub(in crate::demo) fn attributes(&self) -> BTreeMap<String, String> {
-        let mut attributes = BTreeMap::from([
-            ("DOC_TITLE".to_owned(), self.name.clone()),
-            ("ORIGINATOR".to_owned(), self.author.to_owned()),
-            ("SHEET_NO".to_owned(), format!("{:03}", 1 + self.sequence)),
-        ]);
-        attributes.extend(self.set_attributes.as_deref().cloned().unwrap_or_default().0);
-        attributes
+    /// The value an attribute of the environment was set to, if it was.
+    pub(in crate::demo) fn set_attribute(&self, name: &str) -> Option<&str> {
+        self.set_attributes.as_deref()?.0.get(name).map(String::as_str)
     }
 
     /// The tag of the bytes: their length and file time, as DOC-25 derives it.

@@ -51,14 +51,20 @@ pub(in crate::demo) fn error(id: &str, message: &str) -> Reply {
     Reply::error(status, id, message)
 }
 
+const NO_RIGHTS: &str = "You do not have enough rights for this operation.";
+
 /// What an object answers that the account may see but not use.
 pub(super) fn no_rights(knobs: &Knobs) -> Reply {
-    let message = "You do not have enough rights for this operation.";
     match knobs.no_rights {
-        NoRights::Forbidden => error("NotEnoughRights", message),
-        NoRights::Unauthorized => Reply::error(StatusCode::UNAUTHORIZED, "NotEnoughRights", message),
+        NoRights::Forbidden => forbidden(),
+        NoRights::Unauthorized => Reply::error(StatusCode::UNAUTHORIZED, "NotEnoughRights", NO_RIGHTS),
         NoRights::NotFound => no_instance(),
     }
+}
+
+/// What a folder answers that may not be listed, where it answers so.
+pub(super) fn forbidden() -> Reply {
+    error("NotEnoughRights", NO_RIGHTS)
 }
 
 /// What an object answers that is not there.

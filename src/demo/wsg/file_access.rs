@@ -10,14 +10,14 @@ use serde_json::{Value as Json, json};
 use url::form_urlencoded;
 
 use crate::demo::clock::Clock;
-use crate::demo::knobs::Redirect;
+use crate::demo::knobs::{Knobs, Redirect};
 use crate::demo::reply::{Reply, quoted};
 use crate::demo::seed::digest;
 use crate::demo::world::Content;
 use crate::model::Guid;
 
 use super::download::FileRequest;
-use super::{Gateway, NEWEST_MINOR, ROOT, errors};
+use super::{Gateway, ROOT, errors};
 
 /// Since this Web API (2.4) there are file access URLs.
 const SINCE: u32 = 4;
@@ -48,7 +48,7 @@ impl KeyQueryError {
             Self::Property(_) => "PropertyNotFound",
             Self::Malformed(_) => "BadRequest",
         };
-        Reply::error(StatusCode::BAD_REQUEST, id, &self.to_string())
+        errors::error(id, &self.to_string())
     }
 }
 
@@ -174,12 +174,21 @@ impl Gateway {
                 .issue(request.guid, request.account, knobs.blob_lifetime);
             // From the root of the host: it means the same wherever it is resolved against.
             let url = format!(
-                "{ROOT}/v2.{NEWEST_MINOR}/Repositories/{}/PW_WSG/Document/{}/$file?token={token}",
-                self.repository, request.guid
+                "{ROOT}/{}/Repositories/{}/PW_WSG/Document/{}/$file?token={token}",
+                version_of(knobs), self.repository, request.guid
             );
             keys.push(key(request.guid, "Default", &url));
         }
         Reply::json(StatusCode::OK, &json!({ "instances": keys }))
+    }
+}
+
+/// The version in the URLs of this server.
+fn version_of(knobs: &Knobs) -> String {
+    if knobs.service_version {
+        "sv1.1".to_owned()
+    } else {
+        format!("v2.{}", knobs.api)
     }
 }
 

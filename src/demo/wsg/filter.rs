@@ -1,28 +1,34 @@
-//! The `$filter` language: a small parser and evaluator (fact sheet 1.5, grammar notes).
+//! The `$filter` language: its syntax, read and written (fact sheet 1.5, grammar notes).
+//!
+//! What the names mean is not looked at here: a filter is read before it is known which properties the datasource
+//! has, and bound to them later (`matching`).
 
-use std::cmp::Ordering;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use crate::model::{Guid, Timestamp};
 
+use self::tokens::{Token, tokens};
+use super::path::Path;
 use super::query::QueryError;
-use super::rows::{Class, Row, Value};
 
-/// A parsed filter; column names are checked against the class when it is parsed.
+/// The deepest nesting of parentheses; more is refused rather than run out of stack.
+const DEPTH: usize = 64;
+
+/// A filter as it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Filter {
-    And(Box<Filter>, Box<Filter>),
-    Or(Box<Filter>, Box<Filter>),
-    Compare(Column, Operator, Literal),
-    In(Column, Vec<Literal>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    /// `$id`.
-    Id,
-    /// The parent's `$id`, by relationship or `ParentGuid`.
-    Parent,
-    Property(&'static str),
+    /// All of two or more.
+    And(Vec<Filter>),
+    /// Any of two or more.
+    Or(Vec<Filter>),
+    Compare(Path, Operator, Literal),
+    In(Path, Vec<Literal>),
+    Call(Function, Path, Literal),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +40,49 @@ pub(super) enum Operator {
     Lt,
     Le,
     Like,
+}
+
+impl Operator {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Eq,
+        Self::Ne,
+        Self::Gt,
+        Self::Ge,
+        Self::Lt,
+        Self::Le,
+        Self::Like,
+    ];
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Eq => "eq",
+            Self::Ne => "ne",
+            Self::Gt => "gt",
+            Self::Ge => "ge",
+            Self::Lt => "lt",
+            Self::Le => "le",
+            Self::Like => "like",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
     EndsWith,
+    StartsWith,
+    Contains,
+}
+
+impl Function {
+    pub(super) const ALL: [Self; 3] = [Self::EndsWith, Self::StartsWith, Self::Contains];
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::EndsWith => "endswith",
+            Self::StartsWith => "startswith",
+            Self::Contains => "contains",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,43 +91,18 @@ pub(super) enum Literal {
     Text(String),
     Bool(bool),
     Number(i64),
+    /// A number with a point or an exponent.
+    Real(f64),
     Time(Timestamp),
 }
 
-impl Column {
-    /// The column of this name.
-    pub(super) fn named(class: Class, name: &str) -> Result<Self, QueryError> {
-        if name == "$id" {
-            return Ok(Self::Id);
-        }
-        if name == "ParentGuid" {
-            return Ok(Self::Parent);
-        }
-        let related = format!("{}-forward-Project.$id", class.parent_relationship());
-        if name == related {
-            return Ok(Self::Parent);
-        }
-        match class.property(name) {
-            Some(property) => Ok(Self::Property(property)),
-            None => Err(QueryError::PropertyNotFound(name.to_owned())),
-        }
-    }
-
-    pub(super) fn of<'a>(self, row: &'a Row<'_>) -> Value<'a> {
-        match self {
-            Self::Id => Value::Id(row.guid()),
-            Self::Parent => row.parent().map_or(Value::Null, Value::Id),
-            Self::Property(name) => row.value(name),
-        }
-    }
-}
-
 impl Filter {
-    pub(super) fn parse(class: Class, text: &str) -> Result<Self, QueryError> {
+    /// Reads a filter; `alias` gives the text behind `@A`.
+    pub(super) fn parse(text: &str, alias: &dyn Fn(&str) -> Option<String>) -> Result<Self, QueryError> {
         let mut parser = Parser {
-            class,
-            tokens: tokens(text)?,
+            tokens: tokens(text, Some(alias))?,
             next: 0,
+            depth: 0,
         };
         let filter = parser.either()?;
         match parser.tokens.get(parser.next) {
@@ -88,198 +111,121 @@ impl Filter {
         }
     }
 
-    pub(super) fn holds(&self, row: &Row<'_>, ignore_case: bool) -> bool {
-        match self {
-            Self::And(a, b) => a.holds(row, ignore_case) && b.holds(row, ignore_case),
-            Self::Or(a, b) => a.holds(row, ignore_case) || b.holds(row, ignore_case),
-            Self::Compare(column, operator, literal) => {
-                compare(&column.of(row), *operator, literal, ignore_case)
-            }
-            Self::In(column, literals) => {
-                let value = column.of(row);
-                literals
-                    .iter()
-                    .any(|literal| compare(&value, Operator::Eq, literal, ignore_case))
-            }
-        }
-    }
-
     /// The ids every matching row must have, where the filter says so: spares a scan of everything.
     pub(super) fn ids(&self) -> Option<Vec<Guid>> {
+        self.guids(&Path::is_id)
+    }
+
+    /// The folders every matching row must be in, where the filter says so.
+    pub(super) fn parents(&self) -> Option<Vec<Guid>> {
+        self.guids(&Path::is_parent)
+    }
+
+    fn guids(&self, wanted: &dyn Fn(&Path) -> bool) -> Option<Vec<Guid>> {
         let guid = |literal: &Literal| match literal {
             Literal::Text(text) => text.parse().ok(),
-            Literal::Null | Literal::Bool(_) | Literal::Number(_) | Literal::Time(_) => None,
+            Literal::Null | Literal::Bool(_) | Literal::Number(_) | Literal::Real(_) | Literal::Time(_) => {
+                None
+            }
         };
         match self {
-            Self::In(Column::Id, literals) => Some(literals.iter().filter_map(guid).collect()),
-            Self::Compare(Column::Id, Operator::Eq, literal) => Some(guid(literal).into_iter().collect()),
-            Self::And(a, b) => a.ids().or_else(|| b.ids()),
-            Self::Or(..) | Self::Compare(..) | Self::In(..) => None,
+            Self::In(path, literals) if wanted(path) => Some(literals.iter().filter_map(guid).collect()),
+            // A text that is no GUID is left to the comparison: it may be how a root's parent is written.
+            Self::Compare(path, Operator::Eq, literal) if wanted(path) => guid(literal).map(|one| vec![one]),
+            Self::And(all) => all.iter().find_map(|one| one.guids(wanted)),
+            Self::Or(_) | Self::Compare(..) | Self::In(..) | Self::Call(..) => None,
         }
     }
 
-    /// The parent every matching row must have, where the filter says so.
-    pub(super) fn parent(&self) -> Option<Guid> {
+    /// Every path it names.
+    pub(super) fn paths(&self) -> Vec<&Path> {
         match self {
-            Self::Compare(Column::Parent, Operator::Eq, Literal::Text(text)) => text.parse().ok(),
-            Self::And(a, b) => a.parent().or_else(|| b.parent()),
-            Self::Or(..) | Self::Compare(..) | Self::In(..) => None,
+            Self::And(all) | Self::Or(all) => all.iter().flat_map(Self::paths).collect(),
+            Self::Compare(path, ..) | Self::In(path, _) | Self::Call(_, path, _) => vec![path],
         }
     }
 }
 
-fn compare(value: &Value<'_>, operator: Operator, literal: &Literal, ignore_case: bool) -> bool {
-    let text = match value {
-        Value::Text(text) => Some(text.as_ref()),
-        // PW Web drops documents without files by `FileName ne 'null'`: an absent text equals that word.
-        Value::Null => Some("null"),
-        Value::Bool(_) | Value::Number(_) | Value::Time(_) | Value::Id(_) => None,
-    };
-    let order = match (value, literal) {
-        (Value::Null, Literal::Null) => Some(Ordering::Equal),
-        (Value::Id(guid), Literal::Text(text)) => match text.parse::<Guid>() {
-            Ok(other) => Some(guid.cmp(&other)),
-            Err(_) => None,
-        },
-        (Value::Bool(a), Literal::Bool(b)) => Some(a.cmp(b)),
-        (Value::Bool(a), Literal::Text(b)) => b.parse::<bool>().ok().map(|b| a.cmp(&b)),
-        (Value::Number(a), Literal::Number(b)) => Some(a.cmp(b)),
-        (Value::Number(a), Literal::Text(b)) => b.parse().ok().map(|b| a.cmp(&b)),
-        (Value::Time(a), Literal::Time(b)) => Some(a.cmp(b)),
-        (Value::Time(a), Literal::Text(b)) => b.parse().ok().map(|b| a.cmp(&b)),
-        (_, Literal::Text(b)) => text.map(|a| {
-            if ignore_case {
-                a.to_lowercase().cmp(&b.to_lowercase())
-            } else {
-                a.cmp(b.as_str())
-            }
-        }),
-        (_, Literal::Null | Literal::Bool(_) | Literal::Number(_) | Literal::Time(_)) => None,
-    };
-    match operator {
-        Operator::Eq => order == Some(Ordering::Equal),
-        Operator::Ne => order != Some(Ordering::Equal),
-        Operator::Gt => order == Some(Ordering::Greater),
-        Operator::Ge => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
-        Operator::Lt => order == Some(Ordering::Less),
-        Operator::Le => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-        Operator::Like | Operator::EndsWith => match (value, literal) {
-            (Value::Text(text), Literal::Text(pattern)) => {
-                let (text, pattern) = (text.to_lowercase(), pattern.to_lowercase());
-                if operator == Operator::EndsWith {
-                    text.ends_with(&pattern)
-                } else {
-                    like(&text, &pattern)
+impl fmt::Display for Literal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => formatter.write_str("null"),
+            Self::Text(text) => write!(formatter, "'{}'", text.replace('\'', "''")),
+            Self::Bool(truth) => write!(formatter, "{truth}"),
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Real(number) => write!(formatter, "{number:?}"),
+            Self::Time(time) => write!(formatter, "{time}"),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |formatter: &mut fmt::Formatter<'_>, all: &[Self], word: &str| {
+            for (place, one) in all.iter().enumerate() {
+                if place > 0 {
+                    write!(formatter, " {word} ")?;
+                }
+                match one {
+                    Self::And(_) | Self::Or(_) => write!(formatter, "({one})")?,
+                    Self::Compare(..) | Self::In(..) | Self::Call(..) => write!(formatter, "{one}")?,
                 }
             }
-            _ => false,
-        },
-    }
-}
-
-/// `%` stands for anything; without one, the pattern is looked for anywhere.
-fn like(text: &str, pattern: &str) -> bool {
-    if !pattern.contains('%') {
-        return text.contains(pattern);
-    }
-    let mut rest = text;
-    let mut parts = pattern.split('%').peekable();
-    let mut first = true;
-    while let Some(part) = parts.next() {
-        if first {
-            match rest.strip_prefix(part) {
-                Some(after) => rest = after,
-                None => return false,
+            Ok(())
+        };
+        match self {
+            Self::And(all) => joined(formatter, all, "and"),
+            Self::Or(all) => joined(formatter, all, "or"),
+            Self::Compare(path, operator, literal) => {
+                write!(formatter, "{path} {} {literal}", operator.word())
             }
-        } else if parts.peek().is_none() {
-            return rest.ends_with(part);
-        } else {
-            match rest.find(part) {
-                Some(place) => rest = &rest[place + part.len()..],
-                None => return false,
+            Self::In(path, literals) => {
+                let texts: Vec<_> = literals.iter().map(ToString::to_string).collect();
+                write!(formatter, "{path} in [{}]", texts.join(","))
+            }
+            Self::Call(function, path, literal) => {
+                write!(formatter, "{}({path},{literal})", function.word())
             }
         }
-        first = false;
     }
-    rest.is_empty()
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Word(String),
-    Text(String),
-    Mark(char),
 }
 
 fn malformed(reason: &str) -> QueryError {
     QueryError::Malformed(format!("$filter: {reason}"))
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
-    let mut tokens = Vec::new();
-    let mut rest = text.chars().peekable();
-    while let Some(next) = rest.next() {
-        match next {
-            ' ' => {}
-            '(' | ')' | '[' | ']' | ',' => tokens.push(Token::Mark(next)),
-            '\'' => {
-                let mut string = String::new();
-                loop {
-                    match rest.next() {
-                        Some('\'') if rest.peek() == Some(&'\'') => {
-                            rest.next();
-                            string.push('\'');
-                        }
-                        Some('\'') => break,
-                        Some(other) => string.push(other),
-                        None => return Err(malformed("a text does not end")),
-                    }
-                }
-                tokens.push(Token::Text(string));
-            }
-            other => {
-                let mut word = String::from(other);
-                while let Some(next) = rest.peek() {
-                    if " ()[],'".contains(*next) {
-                        break;
-                    }
-                    word.push(*next);
-                    rest.next();
-                }
-                tokens.push(Token::Word(word));
-            }
-        }
-    }
-    Ok(tokens)
-}
-
 struct Parser {
-    class: Class,
     tokens: Vec<Token>,
     next: usize,
+    depth: usize,
 }
 
 impl Parser {
     fn either(&mut self) -> Result<Filter, QueryError> {
-        let mut left = self.both()?;
+        let mut all = vec![self.both()?];
         while self.word("or") {
-            left = Filter::Or(Box::new(left), Box::new(self.both()?));
+            all.push(self.both()?);
         }
-        Ok(left)
+        Ok(single(all, Filter::Or))
     }
 
     fn both(&mut self) -> Result<Filter, QueryError> {
-        let mut left = self.one()?;
+        let mut all = vec![self.one()?];
         while self.word("and") {
-            left = Filter::And(Box::new(left), Box::new(self.one()?));
+            all.push(self.one()?);
         }
-        Ok(left)
+        Ok(single(all, Filter::And))
     }
 
     fn one(&mut self) -> Result<Filter, QueryError> {
         if self.mark('(') {
+            self.depth += 1;
+            if self.depth > DEPTH {
+                return Err(malformed("too many parentheses"));
+            }
             let inner = self.either()?;
             self.expect(')')?;
+            self.depth -= 1;
             return Ok(inner);
         }
         let Some(Token::Word(name)) = self.take() else {
@@ -288,39 +234,30 @@ impl Parser {
         if self.mark('(') {
             return self.function(&name);
         }
-        let column = Column::named(self.class, &name)?;
+        let path = path(&name)?;
         let Some(Token::Word(operator)) = self.take() else {
             return Err(malformed(&format!("no operator after {name}")));
         };
-        let operator = match operator.as_str() {
-            "eq" => Operator::Eq,
-            "ne" => Operator::Ne,
-            "gt" => Operator::Gt,
-            "ge" => Operator::Ge,
-            "lt" => Operator::Lt,
-            "le" => Operator::Le,
-            "like" => Operator::Like,
-            "in" => return Ok(Filter::In(column, self.list()?)),
-            other => return Err(malformed(&format!("unknown operator {other}"))),
-        };
-        Ok(Filter::Compare(column, operator, self.literal()?))
+        if operator == "in" {
+            return Ok(Filter::In(path, self.list()?));
+        }
+        let known = Operator::ALL.into_iter().find(|known| known.word() == operator);
+        let operator = known.ok_or_else(|| malformed(&format!("unknown operator {operator}")))?;
+        Ok(Filter::Compare(path, operator, self.literal()?))
     }
 
-    /// `endswith(FileName,'.pdf')` and `contains(Name,'x')`.
+    /// `endswith(FileName,'.pdf')` and its like.
     fn function(&mut self, name: &str) -> Result<Filter, QueryError> {
-        let operator = match name {
-            "endswith" => Operator::EndsWith,
-            "contains" => Operator::Like,
-            other => return Err(malformed(&format!("unknown function {other}"))),
-        };
+        let known = Function::ALL.into_iter().find(|known| known.word() == name);
+        let function = known.ok_or_else(|| malformed(&format!("unknown function {name}")))?;
         let Some(Token::Word(property)) = self.take() else {
             return Err(malformed("a property was expected"));
         };
-        let column = Column::named(self.class, &property)?;
+        let path = path(&property)?;
         self.expect(',')?;
         let literal = self.literal()?;
         self.expect(')')?;
-        Ok(Filter::Compare(column, operator, literal))
+        Ok(Filter::Call(function, path, literal))
     }
 
     fn list(&mut self) -> Result<Vec<Literal>, QueryError> {
@@ -338,19 +275,9 @@ impl Parser {
     fn literal(&mut self) -> Result<Literal, QueryError> {
         match self.take() {
             Some(Token::Text(text)) => Ok(Literal::Text(text)),
-            Some(Token::Word(word)) => match word.as_str() {
-                "true" => Ok(Literal::Bool(true)),
-                "false" => Ok(Literal::Bool(false)),
-                "null" => Ok(Literal::Null),
-                other => {
-                    let number = other.parse().map(Literal::Number);
-                    let time = || other.parse().map(Literal::Time);
-                    match number {
-                        Ok(number) => Ok(number),
-                        Err(_) => time().map_err(|_| malformed(&format!("bad value {other}"))),
-                    }
-                }
-            },
+            Some(Token::Word(word)) => {
+                bare(&word).ok_or_else(|| malformed(&format!("{word} is no value")))
+            }
             Some(Token::Mark(_)) | None => Err(malformed("a value was expected")),
         }
     }
@@ -380,4 +307,50 @@ impl Parser {
             Err(malformed(&format!("{wanted} was expected")))
         }
     }
+}
+
+/// The only one of them, or all joined.
+fn single(mut all: Vec<Filter>, join: fn(Vec<Filter>) -> Filter) -> Filter {
+    match (all.len(), all.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            all.extend(last);
+            join(all)
+        }
+    }
+}
+
+fn path(name: &str) -> Result<Path, QueryError> {
+    name.parse().map_err(|error| malformed(&format!("{error}")))
+}
+
+/// A value without quotes: a truth, null, a number, a time.
+fn bare(word: &str) -> Option<Literal> {
+    match word {
+        "true" => return Some(Literal::Bool(true)),
+        "false" => return Some(Literal::Bool(false)),
+        "null" => return Some(Literal::Null),
+        _ => {}
+    }
+    if let Ok(number) = word.parse() {
+        return Some(Literal::Number(number));
+    }
+    // Words such as `inf` are numbers to the standard library, not here.
+    let digits = word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+    if !digits {
+        return None;
+    }
+    if let Some(number) = word.parse().ok().filter(|number: &f64| number.is_finite()) {
+        return Some(Literal::Real(number));
+    }
+    time(word).map(Literal::Time)
+}
+
+/// A time with or without a zone, or a day; without a zone it means UTC (fact sheet 1.6).
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let zoned = text.parse::<Timestamp>().ok();
+    zoned.or_else(|| {
+        let civil: jiff::civil::DateTime = text.parse().ok()?;
+        jiff::tz::Offset::UTC.to_timestamp(civil).ok()
+    })
 }

@@ -1,53 +1,21 @@
-//! Folders and documents as WSG instances: their properties, for filters, sorting and JSON alike.
+//! Instances of every class: their identity and the values of their properties, for filters, sorting and JSON.
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value as Json, json};
-
-use crate::demo::reply::quoted;
-use crate::demo::world::{DocumentClass, DocumentRow, FolderRow, TimeStyle, View};
+use crate::demo::knobs::FileSizeAs;
+use crate::demo::seed::{digest, mix};
+use crate::demo::world::{DocumentClass, DocumentRow, FolderRow, TimeStyle};
 use crate::model::{Guid, Timestamp};
 
-use super::query::{Query, Select};
+use super::attributes;
+use super::classes::Class;
+use super::navigation;
+use super::scene::Scene;
 
-/// Properties of `PW_WSG.Project` that the demo has (fact sheet 1.4), in the order they are written.
-pub(super) const PROJECT_PROPERTIES: &[&str] = &[
-    "Name",
-    "Description",
-    "Label",
-    "ParentGuid",
-    "IsRichProject",
-    "IsConnectedProject",
-    "ConnectedProjectGuid",
-    "TypeString",
-    "EnvironmentId",
-    "WorkflowId",
-    "StateId",
-    "ComponentClassId",
-    "ComponentInstanceId",
-    "CreatedBy",
-    "UpdatedBy",
-    "Owner",
-    "OwnerType",
-    "Storage",
-    "CreateTime",
-    "UpdateTime",
-];
-
-/// Properties of `PW_WSG.Document` that were seen in working code (fact sheet 1.4), and no other.
-pub(super) const DOCUMENT_PROPERTIES: &[&str] = &[
-    "Name",
-    "FileName",
-    "Description",
-    "Version",
-    "IsLatest",
-    "FileSize",
-    "FileUpdateTime",
-    "FileUpdatedBy",
-    "UpdateTime",
-    "CreateTime",
-    "ParentGuid",
-];
+/// The document that has no `FileSize` under `absent-for-one`.
+const WITHOUT_SIZE: &str = "LEC-GEN-RPT-0002.pdf";
+/// Under `wrong`, one document of so many states a length that is not its own.
+const WRONG_OF: u8 = 7;
 
 /// A property's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,54 +28,30 @@ pub(super) enum Value<'a> {
     Id(Guid),
 }
 
-/// A class of `PW_WSG` that can be listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    Project,
-    Document,
-    FlatSet,
-    LogicalSet,
+/// An instance that is neither folder nor document: a user, a saved search, a class of the schema.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) class: Class,
+    pub(super) id: String,
+    /// The folder or record it belongs to.
+    pub(super) owner: Option<Guid>,
+    pub(super) properties: Vec<(&'static str, Value<'static>)>,
 }
 
-impl Class {
-    /// The class of this name, without any `!poly`.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        match name {
-            "Project" => Some(Self::Project),
-            "Document" => Some(Self::Document),
-            "FlatSet" => Some(Self::FlatSet),
-            "LogicalSet" => Some(Self::LogicalSet),
-            _ => None,
-        }
+impl Record {
+    /// Its identity among all rows, made of its class and id.
+    pub(super) fn guid(&self) -> Guid {
+        guid_of(self.class, &self.id)
     }
+}
 
-    /// The property of this name as our own constant.
-    pub(super) fn property(self, name: &str) -> Option<&'static str> {
-        let known = match self {
-            Self::Project => PROJECT_PROPERTIES,
-            Self::Document | Self::FlatSet | Self::LogicalSet => DOCUMENT_PROPERTIES,
-        };
-        known.iter().copied().find(|known| *known == name)
-    }
-
-    /// The relationship that leads to the parent folder.
-    pub(super) const fn parent_relationship(self) -> &'static str {
-        match self {
-            Self::Project => "ProjectParent",
-            Self::Document | Self::FlatSet | Self::LogicalSet => "DocumentParent",
-        }
-    }
-
-    /// True where a listing of this class, with or without `!poly`, holds this document.
-    pub(super) fn holds(self, class: DocumentClass, poly: bool) -> bool {
-        match (self, class) {
-            (Self::Document, DocumentClass::Document)
-            | (Self::FlatSet, DocumentClass::FlatSet)
-            | (Self::LogicalSet, DocumentClass::LogicalSet) => true,
-            (Self::Document, DocumentClass::FlatSet | DocumentClass::LogicalSet) => poly,
-            (Self::Project | Self::FlatSet | Self::LogicalSet, _) => false,
-        }
-    }
+/// The identity of a record.
+pub(super) fn guid_of(class: Class, id: &str) -> Guid {
+    let one = digest(format!("{}/{id}", class.name()).as_bytes());
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&one.to_be_bytes());
+    bytes[8..].copy_from_slice(&mix(one).to_be_bytes());
+    Guid::from_bytes(bytes)
 }
 
 /// One instance.
@@ -115,158 +59,131 @@ impl Class {
 pub(super) enum Row<'a> {
     Folder(Cow<'a, FolderRow>),
     Document(Cow<'a, DocumentRow>),
+    /// The attributes of a document.
+    Attributes(Cow<'a, DocumentRow>),
+    /// What a folder is as a work area.
+    WorkArea(Cow<'a, FolderRow>),
+    Record(Record),
+    /// A folder, document or saved search as a node of the tree.
+    Node(Box<Row<'a>>),
 }
 
 impl Row<'_> {
+    /// Its identity; an instance made of a folder or document has that one's.
     pub(super) fn guid(&self) -> Guid {
         match self {
-            Self::Folder(row) => row.guid,
-            Self::Document(row) => row.guid,
+            Self::Folder(row) | Self::WorkArea(row) => row.guid,
+            Self::Document(row) | Self::Attributes(row) => row.guid,
+            Self::Record(record) => record.guid(),
+            Self::Node(inner) => inner.guid(),
         }
     }
 
+    /// The folder it is in.
     pub(super) fn parent(&self) -> Option<Guid> {
         match self {
             Self::Folder(row) => row.parent,
             Self::Document(row) => Some(row.folder),
+            Self::Attributes(_) | Self::WorkArea(_) | Self::Record(_) | Self::Node(_) => None,
         }
     }
 
-    pub(super) fn class_name(&self) -> &'static str {
+    /// Its class, never an abstract one.
+    pub(super) fn class(&self) -> Class {
         match self {
-            Self::Folder(_) => "Project",
+            Self::Folder(_) => Class::Project,
             Self::Document(row) => match row.class {
-                DocumentClass::Document => "Document",
-                DocumentClass::FlatSet => "FlatSet",
-                DocumentClass::LogicalSet => "LogicalSet",
+                DocumentClass::Document => Class::Document,
+                DocumentClass::FlatSet => Class::FlatSet,
+                DocumentClass::LogicalSet => Class::LogicalSet,
             },
+            Self::Attributes(row) => Class::Env(attributes::of_folder(row.folder)),
+            Self::WorkArea(_) => Class::PrType,
+            Self::Record(record) => record.class,
+            Self::Node(_) => Class::NavNode,
         }
     }
 
-    fn etag(&self) -> u64 {
+    /// `instanceId`.
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::Folder(_) | Self::Document(_) => self.guid().to_string(),
+            // Rows of the native tables behind them have numbers.
+            Self::Attributes(_) | Self::WorkArea(_) => {
+                (digest(self.guid().as_bytes()) % 10_000_000).to_string()
+            }
+            Self::Record(record) => record.id.clone(),
+            Self::Node(inner) => navigation::key(inner),
+        }
+    }
+
+    /// The tag of the instance.
+    pub(super) fn etag(&self, scene: Scene<'_>) -> u64 {
         match self {
             Self::Folder(row) => row.etag(),
             Self::Document(row) => row.etag(),
+            Self::Attributes(row) => mix(row.etag()),
+            Self::WorkArea(row) => mix(row.etag()),
+            Self::Record(record) => digest(format!("{}|{:?}", record.id, record.properties).as_bytes()),
+            Self::Node(inner) => mix(inner.etag(scene)),
         }
     }
 
-    /// The value of one of the class's properties.
-    pub(super) fn value(&self, property: &str) -> Value<'_> {
+    /// How its times are written where the server mixes them.
+    pub(super) fn time_style(&self) -> TimeStyle {
+        match self {
+            Self::Document(row) | Self::Attributes(row) => row.time_style,
+            Self::Folder(_) | Self::WorkArea(_) | Self::Record(_) | Self::Node(_) => TimeStyle::Zulu,
+        }
+    }
+
+    /// The value of one of the class's properties, or of `$id`.
+    pub(super) fn value(&self, scene: Scene<'_>, property: &str) -> Value<'_> {
         if property == "$id" {
-            return Value::Id(self.guid());
+            return match self {
+                Self::Folder(_) | Self::Document(_) => Value::Id(self.guid()),
+                Self::Attributes(_) | Self::WorkArea(_) | Self::Record(_) | Self::Node(_) => {
+                    Value::Text(self.id().into())
+                }
+            };
         }
         match self {
             Self::Folder(row) => folder_value(row, property),
-            Self::Document(row) => document_value(row, property),
+            Self::Document(row) => document_value(scene, row, property),
+            Self::Attributes(row) => attributes::value(row, property),
+            Self::WorkArea(row) => work_area_value(row, property),
+            Self::Record(record) => {
+                let mut all = record.properties.iter();
+                let found = all.find(|(name, _)| *name == property);
+                found.map_or(Value::Null, |(_, value)| value.clone())
+            }
+            Self::Node(inner) => navigation::value(scene, inner, property),
         }
-    }
-
-    /// The instance as WSG writes it.
-    pub(super) fn instance(&self, view: View<'_>, query: &Query, api_minor: u32) -> Json {
-        let mut properties = Map::new();
-        let names = match (&query.select, self) {
-            (Select::These(names), _) => names.as_slice(),
-            (Select::All, Self::Folder(_)) => PROJECT_PROPERTIES,
-            (Select::All, Self::Document(_)) => DOCUMENT_PROPERTIES,
-        };
-        for name in names {
-            if let Some(json) = self.written(name) {
-                properties.insert((*name).to_owned(), json);
-            }
-        }
-        // Moved, not interpolated: `json!` would copy every property of every row.
-        let mut instance = Map::new();
-        let mut put = |key: &str, value: Json| instance.insert(key.to_owned(), value);
-        put("instanceId", self.guid().to_string().into());
-        put("schemaName", "PW_WSG".into());
-        put("className", self.class_name().into());
-        put("properties", Json::Object(properties));
-        put("eTag", tag_text(self.etag(), api_minor).into());
-        let related = self.parent().and_then(|guid| view.folder(guid));
-        if query.with_parent
-            && let Some(parent) = related
-        {
-            let etag = parent.etag();
-            let there = Row::Folder(parent).instance(view, &Query::default(), api_minor);
-            let name = match self {
-                Self::Folder(_) => Class::Project.parent_relationship(),
-                Self::Document(_) => Class::Document.parent_relationship(),
-            };
-            let relationship = json!([{
-                "instanceId": "",
-                "schemaName": "PW_WSG",
-                "className": name,
-                "direction": "forward",
-                "properties": null,
-                "relatedInstance": there,
-                "eTag": tag_text(self.etag() ^ etag, api_minor),
-            }]);
-            instance.insert("relationshipInstances".to_owned(), relationship);
-        }
-        Json::Object(instance)
-    }
-
-    /// The property as JSON; `None` where the server leaves it out.
-    fn written(&self, property: &str) -> Option<Json> {
-        let value = self.value(property);
-        Some(match (value, self) {
-            // Roots have no ParentGuid at all, and a document without a size no FileSize; a file name is null.
-            (Value::Null, _) if ["ParentGuid", "FileSize", "ConnectedProjectGuid"].contains(&property) => {
-                return None;
-            }
-            // Absent and null mean the same (fact sheet 1.6); rows do one or the other.
-            (Value::Null, Self::Document(row)) if row.guid.as_bytes()[14].is_multiple_of(2) => {
-                return None;
-            }
-            (Value::Null, _) => Json::Null,
-            (Value::Text(text), _) => Json::String(text.into_owned()),
-            (Value::Bool(truth), _) => Json::Bool(truth),
-            (Value::Number(number), Self::Document(row)) if row.size_as_text => {
-                Json::String(number.to_string())
-            }
-            (Value::Number(number), _) => json!(number),
-            (Value::Time(time), Self::Document(row)) => time_text(time, row.time_style).into(),
-            (Value::Time(time), Self::Folder(_)) => time_text(time, TimeStyle::Zulu).into(),
-            (Value::Id(guid), _) => Json::String(guid.to_string()),
-        })
-    }
-}
-
-/// API 2.0 and 2.1 write instance eTags without quotes (fact sheet 1.6).
-fn tag_text(tag: u64, api_minor: u32) -> String {
-    if api_minor < 2 {
-        format!("{tag:016x}")
-    } else {
-        quoted(tag)
-    }
-}
-
-fn time_text(time: Timestamp, style: TimeStyle) -> String {
-    match style {
-        TimeStyle::Zulu => time.to_string(),
-        TimeStyle::Fraction => format!("{time:.3}"),
-        TimeStyle::Bare => time.to_string().trim_end_matches('Z').to_owned(),
     }
 }
 
 fn folder_value<'a>(row: &'a FolderRow, property: &str) -> Value<'a> {
+    let environment = &attributes::ENVIRONMENTS[attributes::of_folder(row.guid)];
     match property {
         "Name" => Value::Text((&row.name).into()),
         "Description" => Value::Text((&row.description).into()),
-        "Label" => Value::Text(
-            if row.description.is_empty() {
+        "Label" => {
+            let label = if row.description.is_empty() {
                 &row.name
             } else {
                 &row.description
-            }
-            .into(),
-        ),
+            };
+            Value::Text(label.into())
+        }
         "ParentGuid" => row.parent.map_or(Value::Null, Value::Id),
         "IsRichProject" => Value::Bool(row.work_area),
         "IsConnectedProject" => Value::Bool(row.connected.is_some()),
         "ConnectedProjectGuid" => row.connected.map_or(Value::Null, Value::Id),
         "TypeString" => Value::Text(if row.work_area { "Bridge" } else { "" }.into()),
-        "EnvironmentId" | "WorkflowId" => Value::Number(1),
+        "Environment" => Value::Text(environment.name.into()),
+        "EnvironmentId" => Value::Number(environment.id),
+        "WorkflowId" | "CreatedById" | "UpdatedById" | "OwnerId" => Value::Number(1),
+        "ComponentClassId" if row.work_area => Value::Number(3),
         "StateId" | "ComponentClassId" | "ComponentInstanceId" => Value::Number(0),
         "CreatedBy" | "UpdatedBy" | "Owner" => Value::Text("pwadmin".into()),
         "OwnerType" => Value::Text("User".into()),
@@ -277,7 +194,15 @@ fn folder_value<'a>(row: &'a FolderRow, property: &str) -> Value<'a> {
     }
 }
 
-fn document_value<'a>(row: &'a DocumentRow, property: &str) -> Value<'a> {
+fn work_area_value(row: &FolderRow, property: &str) -> Value<'static> {
+    match property {
+        "PROJECT__x005f__Number" => Value::Text(format!("LEC-{}", row.guid.hex_prefix(4)).into()),
+        "PROJECT__x005f__Client" => Value::Text("Leven Estuary Authority".into()),
+        _ => Value::Null,
+    }
+}
+
+fn document_value<'a>(scene: Scene<'_>, row: &'a DocumentRow, property: &str) -> Value<'a> {
     match property {
         "Name" => Value::Text((&row.name).into()),
         "FileName" => row
@@ -287,7 +212,7 @@ fn document_value<'a>(row: &'a DocumentRow, property: &str) -> Value<'a> {
         "Description" => Value::Text((&row.description).into()),
         "Version" => Value::Text((&row.version).into()),
         "IsLatest" => Value::Bool(row.active),
-        "FileSize" => row.listed_size.map_or(Value::Null, |size| {
+        "FileSize" => listed_size(row, scene.knobs.filesize_as).map_or(Value::Null, |size| {
             Value::Number(i64::try_from(size).unwrap_or(i64::MAX))
         }),
         "FileUpdateTime" => row.file_updated.map_or(Value::Null, Value::Time),
@@ -295,6 +220,29 @@ fn document_value<'a>(row: &'a DocumentRow, property: &str) -> Value<'a> {
         "UpdateTime" => Value::Time(row.updated),
         "CreateTime" => Value::Time(row.created),
         "ParentGuid" => Value::Id(row.folder),
+        "MimeType" => row.mime_type().map_or(Value::Null, |mime| Value::Text(mime.into())),
+        "StateId" => Value::Number(row.state.id().into()),
+        "State" => Value::Text(row.state.name().into()),
+        "WorkflowId" => Value::Number(1),
+        "OriginalGuid" => Value::Id(row.original),
+        "VersionSequence" => Value::Number(row.sequence.into()),
+        "ItemType" => Value::Number(row.item_type().into()),
+        "IsCheckedOut" => Value::Bool(row.checked_out()),
         _ => Value::Null,
+    }
+}
+
+/// `FileSize` as the server states it.
+fn listed_size(row: &DocumentRow, style: FileSizeAs) -> Option<u64> {
+    let bytes = row.guid.as_bytes();
+    match style {
+        FileSizeAs::Mixed | FileSizeAs::Number | FileSizeAs::Text => row.listed_size,
+        FileSizeAs::Absent => None,
+        FileSizeAs::AbsentForOne if row.file_name.as_deref() == Some(WITHOUT_SIZE) => None,
+        FileSizeAs::AbsentForOne => row.listed_size,
+        FileSizeAs::Wrong if bytes[13].is_multiple_of(WRONG_OF) => {
+            row.listed_size.map(|size| size + 1 + u64::from(bytes[12]))
+        }
+        FileSizeAs::Wrong => row.listed_size,
     }
 }
