@@ -8,3 +8,6 @@ mod files;
 mod listing;
 mod login;
 mod queries;
+mod query_knobs;
+mod relationships;
+mod schemas;

@@ -252,7 +252,9 @@ fn listed_size(row: &DocumentRow, style: FileSizeAs) -> Option<u64> {
 }
 
 fn mime_type(file_name: &str) -> &'static str {
-    let extension = file_name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase());
+    let extension = file_name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_lowercase());
     match extension.as_deref() {
         Some("pdf") => "application/pdf",
         Some("png") => "image/png",
@@ -272,7 +274,9 @@ fn state(row: &DocumentRow) -> (i64, &'static str) {
 fn sequence(label: &str) -> i64 {
     let letters = label.bytes().filter(u8::is_ascii_uppercase);
     let place = letters.fold(0_i64, |place, letter| {
-        place.saturating_mul(26).saturating_add(i64::from(letter - b'A') + 1)
+        place
+            .saturating_mul(26)
+            .saturating_add(i64::from(letter - b'A') + 1)
     });
     place.saturating_add(1)
 }
