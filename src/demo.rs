@@ -65,8 +65,8 @@ use self::listener::{CuttableListener, Scissors};
 use self::script::Runner;
 use self::traffic::Traffic;
 use self::wsg::paging::SkipTokens;
-use self::wsg::{Files, Gateway, Lockout};
 use self::wsg::results::Results;
+use self::wsg::{Files, Gateway, Lockout};
 
 pub use self::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
 pub use self::fault::{Chance, Effect, Fault, FaultId};

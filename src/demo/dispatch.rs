@@ -149,7 +149,9 @@ pub(super) async fn handle(
     if let Some(reply) = course.instead.take() {
         let mut reply = course.bend(reply, &asked);
         if let Some(call) = &call {
-            reply = demo.gateway.finish(reply, &parts.headers, call.minor(&knobs), &knobs);
+            reply = demo
+                .gateway
+                .finish(reply, &parts.headers, call.minor(&knobs), &knobs);
         }
         return send(reply, course.delivery, &scissors, &demo);
     }

@@ -17,5 +17,8 @@ mod listing;
 mod login;
 mod platform;
 mod queries;
+mod query_knobs;
+mod relationships;
+mod schemas;
 mod script;
 mod world;

@@ -12,15 +12,16 @@ pub(super) mod errors;
 mod file_access;
 mod filter;
 mod instances;
-mod outgoing;
 mod listing;
 mod matching;
 mod metaschema;
 mod navigation;
+mod outgoing;
 pub(super) mod paging;
 mod path;
 mod people;
 mod query;
+mod relations;
 mod repositories;
 pub(super) mod results;
 mod rows;
@@ -34,10 +35,11 @@ use axum::http::{Method, StatusCode};
 
 use crate::model::Guid;
 
-use self::classes::{Class, Relation, SCHEMAS};
+use self::classes::{Class, SCHEMAS};
 use self::file_access::KeyQuery;
 use self::listing::{Listing, Scope};
 use self::query::{Query, QueryError};
+use self::relations::Relation;
 use super::knobs::Knobs;
 use super::reply::Reply;
 use super::traffic::RequestKind;
@@ -207,11 +209,11 @@ fn inside(segments: &[&str], query: &str) -> Call {
         }
         [schema, name] => match named(schema, name) {
             Ok((class, poly)) => list(class, poly, Scope::Everything, query),
-            Err(call) => call,
+            Err(reply) => Call::refused(RequestKind::Other, reply),
         },
         [schema, name, id] => match named(schema, name) {
             Ok((class, _)) => single(class, id, query),
-            Err(call) => call,
+            Err(reply) => Call::refused(RequestKind::Other, reply),
         },
         [schema, owner, id, name] => {
             let found = named(schema, owner);
@@ -224,16 +226,16 @@ fn inside(segments: &[&str], query: &str) -> Call {
                         Call::refused(RequestKind::Other, not_found("LinkTypeNotFound", &message))
                     }
                 },
-                Err(call) => call,
+                Err(reply) => Call::refused(RequestKind::Other, reply),
             }
         }
-        [schema, ..] => no_class(schema, ""),
+        [schema, ..] => Call::refused(RequestKind::Other, no_class(schema, "")),
         [] => Call::refused(RequestKind::Other, not_found("NotFound", "No such resource.")),
     }
 }
 
 /// The class of this name, and whether derived classes are asked for too.
-fn named(schema: &str, name: &str) -> Result<(Class, bool), Call> {
+fn named(schema: &str, name: &str) -> Result<(Class, bool), Reply> {
     let (name, poly) = poly(name);
     match Class::named(schema, name) {
         Some(class) => Ok((class, poly)),
@@ -242,7 +244,7 @@ fn named(schema: &str, name: &str) -> Result<(Class, bool), Call> {
 }
 
 /// The class at the end of a short path, whose schema may be named: `Document`, `PW_WSG.Document`.
-fn related(schema: &str, name: &str) -> Result<(Class, bool), Call> {
+fn related(schema: &str, name: &str) -> Result<(Class, bool), Reply> {
     match name.split_once('.') {
         Some((schema, name)) => named(schema, name),
         None => named(schema, name),
@@ -272,7 +274,7 @@ fn kind(class: Class) -> RequestKind {
         Class::SavedSearch => RequestKind::SavedSearch,
         Class::User => RequestKind::User,
         Class::NavNode => RequestKind::NavNode,
-        Class::SchemaDef | Class::ClassDef | Class::PropertyDef | Class::Policy => RequestKind::Schema,
+        Class::MetaSchema | Class::MetaType | Class::MetaProperty | Class::Policy => RequestKind::Schema,
         Class::Environment
         | Class::Env(_)
         | Class::ProjectType
@@ -412,9 +414,9 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn no_class(schema: &str, name: &str) -> Call {
+fn no_class(schema: &str, name: &str) -> Reply {
     let message = format!("The class '{name}' does not exist in the schema '{schema}'.");
-    Call::refused(RequestKind::Other, not_found("ClassNotFound", &message))
+    not_found("ClassNotFound", &message)
 }
 
 fn no_schema(schema: &str) -> Reply {

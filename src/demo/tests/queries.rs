@@ -43,7 +43,7 @@ async fn filters_select_what_they_say() {
     assert_eq!(count("FileName ne 'null'").await, 3);
     assert_eq!(count("FileName eq 'null'").await, all.len() - 3);
     assert_eq!(count("Name eq 'Tender Drawing Set'").await, 1);
-    assert_eq!(count("Name like 'drawing'").await, 1);
+    assert_eq!(count("Name like 'Drawing'").await, 1);
     assert_eq!(count("Name like 'Design%Report'").await, 1);
     assert_eq!(count("FileSize gt 300000").await, 2);
     assert_eq!(count("(FileSize le 0 or FileSize ge 8000000)").await, 2);

@@ -166,6 +166,11 @@ impl<'a> View<'a> {
         self.state.path_of(folder)
     }
 
+    /// Another number after every change: what was found under one number is still so under the same.
+    pub(in crate::demo) fn revision(self) -> u64 {
+        self.state.revision()
+    }
+
     /// True where the folder itself may be listed.
     pub(in crate::demo) fn may_list(self, folder: Guid) -> bool {
         self.opens(folder) && !self.cover(Some(folder)).shut

@@ -175,7 +175,9 @@ impl Gateway {
             // From the root of the host: it means the same wherever it is resolved against.
             let url = format!(
                 "{ROOT}/{}/Repositories/{}/PW_WSG/Document/{}/$file?token={token}",
-                version_of(knobs), self.repository, request.guid
+                version_of(knobs),
+                self.repository,
+                request.guid
             );
             keys.push(key(request.guid, "Default", &url));
         }

@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::model::{Guid, Timestamp};
 
-use self::tokens::{Token, tokens};
+use self::tokens::{Alias, Token, tokens};
 use super::path::Path;
 use super::query::QueryError;
 
@@ -98,7 +98,7 @@ pub(super) enum Literal {
 
 impl Filter {
     /// Reads a filter; `alias` gives the text behind `@A`.
-    pub(super) fn parse(text: &str, alias: &dyn Fn(&str) -> Option<String>) -> Result<Self, QueryError> {
+    pub(super) fn parse(text: &str, alias: Alias<'_>) -> Result<Self, QueryError> {
         let mut parser = Parser {
             tokens: tokens(text, Some(alias))?,
             next: 0,
@@ -275,9 +275,7 @@ impl Parser {
     fn literal(&mut self) -> Result<Literal, QueryError> {
         match self.take() {
             Some(Token::Text(text)) => Ok(Literal::Text(text)),
-            Some(Token::Word(word)) => {
-                bare(&word).ok_or_else(|| malformed(&format!("{word} is no value")))
-            }
+            Some(Token::Word(word)) => bare(&word).ok_or_else(|| malformed(&format!("{word} is no value"))),
             Some(Token::Mark(_)) | None => Err(malformed("a value was expected")),
         }
     }
@@ -336,7 +334,9 @@ fn bare(word: &str) -> Option<Literal> {
         return Some(Literal::Number(number));
     }
     // Words such as `inf` are numbers to the standard library, not here.
-    let digits = word.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+    let digits = word
+        .trim_start_matches('-')
+        .starts_with(|c: char| c.is_ascii_digit());
     if !digits {
         return None;
     }

@@ -92,13 +92,7 @@ impl Gateway {
     }
 
     /// Looks at the datasource for one answer.
-    fn look(
-        &self,
-        account: &str,
-        knobs: &Knobs,
-        minor: u32,
-        look: impl FnOnce(Scene<'_>) -> Reply,
-    ) -> Reply {
+    fn look(&self, account: &str, knobs: &Knobs, minor: u32, look: impl FnOnce(Scene<'_>) -> Reply) -> Reply {
         self.world.view(account, |view| {
             let memo = Memo::default();
             look(Scene {

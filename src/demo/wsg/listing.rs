@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
 
-use crate::demo::knobs::{Order, RevokedFolder, SkipTokenMode};
+use crate::demo::knobs::{Order, RevokedFolder, RootParent, SkipTokenMode};
 use crate::demo::reply::Reply;
 use crate::demo::seed::digest;
 use crate::demo::world::Access;
 use crate::model::Guid;
 
-use super::classes::{Class, Relation};
-use super::filter::Filter;
+use super::classes::Class;
 use super::errors;
+use super::filter::Filter;
 use super::instances::{Gateway, Twist};
 use super::matching::Bound;
 use super::paging::Snapshot;
 use super::path::Way;
 use super::query::{Plan, Query};
+use super::relations::Relation;
 use super::rows::Row;
 use super::scene::Scene;
 use super::{SKIP_TOKEN, navigation, not_available, refusal, written};
@@ -137,7 +138,7 @@ impl Gateway {
         plan: &Plan,
         key: String,
     ) -> Result<Arc<Vec<Guid>>, Reply> {
-        let revision = self.world.revision();
+        let revision = scene.view.revision();
         let rows = match self.results.get(&key, revision, scene.knobs) {
             Some(rows) => rows,
             None => {
@@ -174,7 +175,12 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
     let filter = query.filter.as_ref();
     let identified = class == Class::Project || class.is_document();
     let ids = filter.and_then(Filter::ids).filter(|_| identified);
-    let mut parents = filter.and_then(Filter::parents).filter(|_| identified);
+    // Where zeros are written as the parent of a root, they name no folder.
+    let zeros = Guid::from_bytes([0; 16]);
+    let rooted =
+        |parents: &Vec<Guid>| scene.knobs.root_parent == RootParent::Zeros && parents.contains(&zeros);
+    let parents = filter.and_then(Filter::parents);
+    let mut parents = parents.filter(|parents| identified && !rooted(parents));
     match scope {
         Scope::Everything => {
             if let Some([only]) = parents.as_deref() {
@@ -261,7 +267,12 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
 
 /// A folder and all folders below it, parents first.
 fn subtree(scene: Scene<'_>, ancestor: Guid) -> Vec<Guid> {
-    let mut folders: Vec<_> = scene.view.folder(ancestor).map(|row| row.guid).into_iter().collect();
+    let mut folders: Vec<_> = scene
+        .view
+        .folder(ancestor)
+        .map(|row| row.guid)
+        .into_iter()
+        .collect();
     let mut next = 0;
     while let Some(here) = folders.get(next).copied() {
         next += 1;

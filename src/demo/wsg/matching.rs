@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use crate::demo::knobs::{Knobs, RootParent, RootPredicate};
 use crate::model::{Guid, Timestamp};
 
-use super::classes::{Class, Kind, Property, Relation};
+use super::classes::{Class, Kind, Property};
 use super::filter::{Filter, Function, Literal, Operator, time};
 use super::path::{Path, Step, Way};
 use super::query::QueryError;
+use super::relations::Relation;
 use super::rows::{Row, Value};
 use super::scene::Scene;
 
@@ -25,9 +26,8 @@ impl Bound {
     /// Finds the relationship a step names, from this class.
     pub(super) fn from(class: Class, step: &Step) -> Result<Self, QueryError> {
         let way = step.way;
-        let missing = || {
-            QueryError::PropertyNotFound(format!("{}-{}-{}", step.relationship, way.word(), step.class))
-        };
+        let missing =
+            || QueryError::PropertyNotFound(format!("{}-{}-{}", step.relationship, way.word(), step.class));
         let relation = Relation::named(&step.relationship).ok_or_else(missing)?;
         let to = Class::related(&step.class).ok_or_else(missing)?;
         if !relation.joins(class, way, to) {
@@ -85,7 +85,12 @@ pub(super) struct Binding<'a> {
 impl Binding<'_> {
     /// Finds the properties a filter names.
     pub(super) fn filter(self, filter: &Filter) -> Result<Matcher, QueryError> {
-        let all = |filters: &[Filter]| filters.iter().map(|one| self.filter(one)).collect::<Result<_, _>>();
+        let all = |filters: &[Filter]| {
+            filters
+                .iter()
+                .map(|one| self.filter(one))
+                .collect::<Result<_, _>>()
+        };
         Ok(match filter {
             Filter::And(filters) => Matcher::And(all(filters)?),
             Filter::Or(filters) => Matcher::Or(all(filters)?),
@@ -124,13 +129,15 @@ impl Binding<'_> {
         }
         let level = self.knobs.properties;
         let property = class.property(&path.property, level).ok_or_else(missing)?;
-        Ok(if path.is_parent() && (self.class == Class::Project || self.class.is_document()) {
-            Column::Parent
-        } else if steps.is_empty() {
-            Column::Own(property)
-        } else {
-            Column::Related(steps, property)
-        })
+        Ok(
+            if path.is_parent() && (self.class == Class::Project || self.class.is_document()) {
+                Column::Parent
+            } else if steps.is_empty() {
+                Column::Own(property)
+            } else {
+                Column::Related(steps, property)
+            },
+        )
     }
 
     fn operand(self, literal: &Literal) -> Operand {
@@ -322,7 +329,12 @@ mod tests {
         ] {
             assert!(like(text, pattern), "{text} like {pattern}");
         }
-        for (text, pattern) in [("plan.png", "%.pn"), ("plan.png", "lan%"), ("a", "a%a"), ("", "x")] {
+        for (text, pattern) in [
+            ("plan.png", "%.pn"),
+            ("plan.png", "lan%"),
+            ("a", "a%a"),
+            ("", "x"),
+        ] {
             assert!(!like(text, pattern), "{text} like {pattern}");
         }
     }

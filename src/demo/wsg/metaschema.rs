@@ -8,9 +8,9 @@ use super::rows::{Record, Value, guid_of};
 /// The instances of one of the schema's own classes.
 pub(super) fn records(knobs: &Knobs, class: Class) -> Vec<Record> {
     match class {
-        Class::SchemaDef => SCHEMAS.into_iter().map(schema).collect(),
-        Class::ClassDef => Class::all().into_iter().map(definition).collect(),
-        Class::PropertyDef => {
+        Class::MetaSchema => SCHEMAS.into_iter().map(schema).collect(),
+        Class::MetaType => Class::all().into_iter().map(definition).collect(),
+        Class::MetaProperty => {
             let all = Class::all().into_iter();
             all.flat_map(|class| properties(knobs, class)).collect()
         }
@@ -36,7 +36,7 @@ fn class_id(class: Class) -> String {
 
 fn schema((name, major, minor): (&'static str, u8, u8)) -> Record {
     Record {
-        class: Class::SchemaDef,
+        class: Class::MetaSchema,
         id: schema_id(name),
         owner: None,
         properties: vec![
@@ -50,11 +50,13 @@ fn schema((name, major, minor): (&'static str, u8, u8)) -> Record {
 }
 
 fn definition(class: Class) -> Record {
-    let label = class.environment().map_or(class.name(), |environment| environment.name);
+    let label = class
+        .environment()
+        .map_or(class.name(), |environment| environment.name);
     Record {
-        class: Class::ClassDef,
+        class: Class::MetaType,
         id: class_id(class),
-        owner: Some(guid_of(Class::SchemaDef, &schema_id(class.schema()))),
+        owner: Some(guid_of(Class::MetaSchema, &schema_id(class.schema()))),
         properties: vec![
             ("Name", text(class.name())),
             ("DisplayLabel", text(label)),
@@ -75,15 +77,21 @@ fn properties(knobs: &Knobs, class: Class) -> impl Iterator<Item = Record> {
             Kind::Time => "dateTime",
         };
         Record {
-            class: Class::PropertyDef,
+            class: Class::MetaProperty,
             id: format!("{}~3A{}", class_id(class), property.name),
-            owner: Some(guid_of(Class::ClassDef, &class_id(class))),
+            owner: Some(guid_of(Class::MetaType, &class_id(class))),
             properties: vec![
                 ("Name", text(property.name)),
                 // The escape of a hyphen in a column's name.
                 (
                     "DisplayLabel",
-                    Value::Text(property.name.replace("__x002d__", "-").replace("__x005f__", "_").into()),
+                    Value::Text(
+                        property
+                            .name
+                            .replace("__x002d__", "-")
+                            .replace("__x005f__", "_")
+                            .into(),
+                    ),
                 ),
                 ("TypeName", text(kind)),
             ],

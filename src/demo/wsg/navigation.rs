@@ -6,9 +6,10 @@
 use crate::demo::world::DocumentRow;
 use crate::model::Guid;
 
-use super::classes::{Class, Relation};
+use super::classes::Class;
 use super::matching::Bound;
 use super::path::Way;
+use super::relations::Relation;
 use super::rows::{Row, Value, guid_of};
 use super::scene::Scene;
 
@@ -43,9 +44,10 @@ pub(super) fn children<'a>(scene: Scene<'a>, of: &Row<'_>) -> Vec<Row<'a>> {
             folders.chain(scene.related(inner, searches)).collect()
         }
         Row::Document(_) => scene.related(inner, to(Relation::SetDocument, Way::Forward, Class::Document)),
-        Row::Record(_) => {
-            scene.related(inner, to(Relation::SavedSearchResult, Way::Forward, Class::Document))
-        }
+        Row::Record(_) => scene.related(
+            inner,
+            to(Relation::SavedSearchResult, Way::Forward, Class::Document),
+        ),
         Row::Attributes(_) | Row::WorkArea(_) | Row::Node(_) => Vec::new(),
     };
     rows.into_iter().map(|row| Row::Node(Box::new(row))).collect()
@@ -142,7 +144,12 @@ mod tests {
         ] {
             assert_eq!(named(&key), Some((Class::Project, guid.to_owned())), "{key}");
         }
-        for key in ["", "--", "StandardDisplayItemTypes--PW_WSG.02.04-", "A--PW_WSG-Project-1"] {
+        for key in [
+            "",
+            "--",
+            "StandardDisplayItemTypes--PW_WSG.02.04-",
+            "A--PW_WSG-Project-1",
+        ] {
             assert_eq!(named(key), None, "{key}");
         }
     }

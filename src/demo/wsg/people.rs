@@ -20,14 +20,20 @@ pub(super) fn records(scene: Scene<'_>, class: Class) -> Vec<Record> {
     match class {
         Class::User => users(scene),
         Class::View => vec![named("1", "Standard", "Name, file name, size and date")],
-        Class::Workflow => vec![named("1", "Check and approve", "Work In Progress, Checked, Approved")],
+        Class::Workflow => vec![named(
+            "1",
+            "Check and approve",
+            "Work In Progress, Checked, Approved",
+        )],
         _ => Vec::new(),
     }
 }
 
 fn users(scene: Scene<'_>) -> Vec<Record> {
     let current = by_email(scene.account);
-    let users = ACCOUNTS.iter().filter_map(|account| Some((account, account.user?)));
+    let users = ACCOUNTS
+        .iter()
+        .filter_map(|account| Some((account, account.user?)));
     users
         .map(|(account, user)| {
             let (given, family) = account.name;

@@ -84,14 +84,20 @@ impl Query {
     /// What the listing is but for its pages: the same text, the same rows.
     pub(super) fn rows_key(&self) -> String {
         let filter = self.filter.as_ref().map(ToString::to_string);
-        format!("{filter:?} {:?} {:?} {}", self.order, self.ancestor, self.ignore_case)
+        format!(
+            "{filter:?} {:?} {:?} {}",
+            self.order, self.ancestor, self.ignore_case
+        )
     }
 }
 
 fn select(text: &str) -> Result<Vec<Path>, QueryError> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items
-        .map(|item| item.parse().map_err(|error| QueryError::Malformed(format!("$select: {error}"))))
+        .map(|item| {
+            item.parse()
+                .map_err(|error| QueryError::Malformed(format!("$select: {error}")))
+        })
         .collect()
 }
 
@@ -135,13 +141,6 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn everything() -> Self {
-        Self {
-            all: true,
-            ..Self::default()
-        }
-    }
-
     fn add(&mut self, class: Class, path: &Path, knobs: &Knobs) -> Result<(), QueryError> {
         let mut here = self;
         let mut class = class;
@@ -217,7 +216,11 @@ impl Plan {
         };
         Ok(Self {
             selection,
-            matcher: query.filter.as_ref().map(|filter| binding.filter(filter)).transpose()?,
+            matcher: query
+                .filter
+                .as_ref()
+                .map(|filter| binding.filter(filter))
+                .transpose()?,
             order: bind_order(&query.order, class, knobs)?,
             ancestor: match (&query.ancestor, class == Class::Project || class.is_document()) {
                 (Some(text), true) => bind_ancestor(text, knobs.ancestor)?,

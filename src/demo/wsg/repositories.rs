@@ -15,7 +15,12 @@ impl Gateway {
     /// All datasources, or the one of this id.
     pub(super) fn repositories(&self, id: Option<&str>) -> Option<Reply> {
         let all = [
-            (&*self.repository, "Bentley.PW", &*self.location, "Leven Estuary Demo"),
+            (
+                &*self.repository,
+                "Bentley.PW",
+                &*self.location,
+                "Leven Estuary Demo",
+            ),
             (OTHER, "Bentley.IModelHub", "demo-hub.example.com", "iModel Hub"),
         ];
         let wanted = |known: &str| id.is_none_or(|id| id.eq_ignore_ascii_case(known));
@@ -37,12 +42,12 @@ impl Gateway {
                 })
             })
             .collect();
-        (!rows.is_empty()).then(|| envelope(rows))
+        (!rows.is_empty()).then(|| envelope(&rows))
     }
 }
 
 pub(super) fn plugins() -> Reply {
-    envelope(vec![json!({
+    envelope(&[json!({
         "instanceId": "Bentley.PW",
         "schemaName": "Plugins",
         "className": "PluginIdentifier",
@@ -51,6 +56,6 @@ pub(super) fn plugins() -> Reply {
     })])
 }
 
-fn envelope(rows: Vec<Json>) -> Reply {
+fn envelope(rows: &[Json]) -> Reply {
     Reply::json(StatusCode::OK, &json!({ "instances": rows }))
 }

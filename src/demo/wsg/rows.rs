@@ -220,7 +220,9 @@ fn document_value<'a>(scene: Scene<'_>, row: &'a DocumentRow, property: &str) ->
         "UpdateTime" => Value::Time(row.updated),
         "CreateTime" => Value::Time(row.created),
         "ParentGuid" => Value::Id(row.folder),
-        "MimeType" => row.mime_type().map_or(Value::Null, |mime| Value::Text(mime.into())),
+        "MimeType" => row
+            .mime_type()
+            .map_or(Value::Null, |mime| Value::Text(mime.into())),
         "StateId" => Value::Number(row.state.id().into()),
         "State" => Value::Text(row.state.name().into()),
         "WorkflowId" => Value::Number(1),

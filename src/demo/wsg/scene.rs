@@ -7,9 +7,10 @@ use crate::demo::knobs::{DocumentProperties, Knobs};
 use crate::demo::world::{Access, View};
 use crate::model::Guid;
 
-use super::classes::{Class, Relation};
+use super::classes::Class;
 use super::matching::Bound;
 use super::path::Way;
+use super::relations::Relation;
 use super::rows::{Record, Row};
 use super::{metaschema, searches};
 
@@ -58,9 +59,9 @@ impl<'a> Scene<'a> {
             | Class::View
             | Class::Workflow
             | Class::Bare(_)
-            | Class::SchemaDef
-            | Class::ClassDef
-            | Class::PropertyDef
+            | Class::MetaSchema
+            | Class::MetaType
+            | Class::MetaProperty
             | Class::Policy => {
                 let mut all = self.records(class).into_iter();
                 return all.find(|record| record.guid() == guid).map(Row::Record);
@@ -86,9 +87,9 @@ impl<'a> Scene<'a> {
             | Class::View
             | Class::Workflow
             | Class::Bare(_)
-            | Class::SchemaDef
-            | Class::ClassDef
-            | Class::PropertyDef
+            | Class::MetaSchema
+            | Class::MetaType
+            | Class::MetaProperty
             | Class::Policy => {
                 let mut all = self.all(class, true);
                 all.find(|row| row.id() == id)
@@ -114,9 +115,9 @@ impl<'a> Scene<'a> {
             | Class::View
             | Class::Workflow
             | Class::Bare(_)
-            | Class::SchemaDef
-            | Class::ClassDef
-            | Class::PropertyDef
+            | Class::MetaSchema
+            | Class::MetaType
+            | Class::MetaProperty
             | Class::Policy => Box::new(self.records(class).into_iter().map(Row::Record)),
         };
         Box::new(rows.filter(move |row| class.holds(row.class(), poly) && self.visible(row)))
@@ -126,7 +127,7 @@ impl<'a> Scene<'a> {
         match class {
             Class::SavedSearch => searches::records(self),
             Class::User | Class::View | Class::Workflow => super::people::records(self, class),
-            Class::SchemaDef | Class::ClassDef | Class::PropertyDef | Class::Policy => {
+            Class::MetaSchema | Class::MetaType | Class::MetaProperty | Class::Policy => {
                 metaschema::records(self.knobs, class)
             }
             _ => Vec::new(),
@@ -177,9 +178,12 @@ impl<'a> Scene<'a> {
         match (relation, row) {
             (Relation::ProjectParent, Row::Folder(row)) => folder(row.parent),
             (Relation::DocumentParent, Row::Document(row)) => folder(Some(row.folder)),
-            (Relation::DocumentEnvironment, Row::Document(row)) => {
-                self.view.document(row.guid).map(Row::Attributes).into_iter().collect()
-            }
+            (Relation::DocumentEnvironment, Row::Document(row)) => self
+                .view
+                .document(row.guid)
+                .map(Row::Attributes)
+                .into_iter()
+                .collect(),
             (Relation::SetDocument, Row::Document(row)) => self.documents(&row.members),
             (Relation::ProjectProjectType, Row::Folder(row)) => {
                 self.find(Class::PrType, row.guid).into_iter().collect()
@@ -188,9 +192,9 @@ impl<'a> Scene<'a> {
                 self.documents(self.found().get(&record.guid()).map_or(&[][..], Vec::as_slice))
             }
             (Relation::SavedSearchParent, Row::Record(record)) => folder(record.owner),
-            (Relation::SchemaHasClass, Row::Record(record)) => self.owned(Class::ClassDef, record.guid()),
+            (Relation::SchemaHasClass, Row::Record(record)) => self.owned(Class::MetaType, record.guid()),
             (Relation::ClassHasProperty, Row::Record(record)) => {
-                self.owned(Class::PropertyDef, record.guid())
+                self.owned(Class::MetaProperty, record.guid())
             }
             _ => Vec::new(),
         }
@@ -222,8 +226,8 @@ impl<'a> Scene<'a> {
                 all.into_iter().map(Row::Record).collect()
             }
             (Relation::SavedSearchParent, Row::Folder(_)) => self.owned(Class::SavedSearch, guid),
-            (Relation::SchemaHasClass, _) => owner(Class::SchemaDef),
-            (Relation::ClassHasProperty, _) => owner(Class::ClassDef),
+            (Relation::SchemaHasClass, _) => owner(Class::MetaSchema),
+            (Relation::ClassHasProperty, _) => owner(Class::MetaType),
             _ => Vec::new(),
         }
     }

@@ -28,7 +28,11 @@ pub(super) fn instances(
     let envelope = Envelope {
         instances: rows
             .iter()
-            .map(|row| Instance { scene, row, selection })
+            .map(|row| Instance {
+                scene,
+                row,
+                selection,
+            })
             .collect(),
         count,
     };

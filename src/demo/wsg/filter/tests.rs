@@ -8,7 +8,12 @@ fn parse(text: &str) -> Result<Filter, QueryError> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let names = ("[A-Z][a-zA-Z_]{0,12}", any::<bool>(), "[A-Z][a-zA-Z0-9_.]{0,12}[a-z]", any::<bool>());
+    let names = (
+        "[A-Z][a-zA-Z_]{0,12}",
+        any::<bool>(),
+        "[A-Z][a-zA-Z0-9_.]{0,12}[a-z]",
+        any::<bool>(),
+    );
     names.prop_map(|(relationship, forward, class, poly)| Step {
         relationship,
         way: if forward { Way::Forward } else { Way::Backward },
@@ -47,10 +52,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         let some = prop::collection::vec(inner, 2..4);
-        prop_oneof![
-            some.clone().prop_map(Filter::And),
-            some.prop_map(Filter::Or)
-        ]
+        prop_oneof![some.clone().prop_map(Filter::And), some.prop_map(Filter::Or)]
     })
 }
 
@@ -103,7 +105,11 @@ fn values_without_quotes_are_what_they_look_like() {
     assert_eq!(bare("-12"), Some(Literal::Number(-12)));
     assert_eq!(bare("1.5"), Some(Literal::Real(1.5)));
     let noon: Timestamp = "2025-08-01T12:00:00Z".parse().unwrap();
-    for text in ["2025-08-01T12:00:00Z", "2025-08-01T12:00:00", "2025-08-01T14:00:00+02:00"] {
+    for text in [
+        "2025-08-01T12:00:00Z",
+        "2025-08-01T12:00:00",
+        "2025-08-01T14:00:00+02:00",
+    ] {
         assert_eq!(bare(text), Some(Literal::Time(noon)), "{text}");
     }
     assert_eq!(bare("2025-08-01"), bare("2025-08-01T00:00:00Z"));

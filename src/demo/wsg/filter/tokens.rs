@@ -3,6 +3,9 @@
 use super::super::query::QueryError;
 use super::malformed;
 
+/// Gives the text behind `@A`.
+pub(in crate::demo::wsg) type Alias<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     Word(String),
@@ -11,10 +14,7 @@ pub(super) enum Token {
 }
 
 /// Takes a filter apart; `alias` gives the text behind `@A`, in which no other alias may stand.
-pub(super) fn tokens(
-    text: &str,
-    alias: Option<&dyn Fn(&str) -> Option<String>>,
-) -> Result<Vec<Token>, QueryError> {
+pub(super) fn tokens(text: &str, alias: Option<Alias<'_>>) -> Result<Vec<Token>, QueryError> {
     let mut tokens_found = Vec::new();
     let mut rest = text.chars().peekable();
     while let Some(next) = rest.next() {
