@@ -229,10 +229,11 @@ impl DemoServer {
         self.demo.gateway.repository.clone()
     }
 
-    /// The datasource, `…/ws/v2.8/Repositories/<id>`.
+    /// The datasource, `…/ws/v2.8/Repositories/<id>`, under the version it speaks.
     pub fn datasource_url(&self) -> String {
         let repository = &self.demo.gateway.repository;
-        format!("{}/v2.8/Repositories/{repository}", self.wsg_url())
+        let version = wsg::version_segment(&self.knobs());
+        format!("{}/{version}/Repositories/{repository}", self.wsg_url())
     }
 
     /// The native app's client id; it has no secret and needs PKCE.

@@ -440,6 +440,15 @@ fn not_available() -> Reply {
     not_found("InstanceNotFound", "Requested instance is not available.")
 }
 
+/// The version in the URLs of this server.
+pub(super) fn version_segment(knobs: &Knobs) -> String {
+    if knobs.service_version {
+        "sv1.1".to_owned()
+    } else {
+        format!("v2.{}", knobs.api)
+    }
+}
+
 /// What the server says it is: `Bentley-WSG/…,Bentley-WebAPI/2.N,Bentley.PW/…` (fact sheet 1.1).
 pub(super) fn server_version(knobs: &Knobs) -> String {
     let minor = knobs.api;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::demo::knobs::WorkAreas;
 use crate::demo::reply::Reply;
+use crate::demo::wsg;
 
 use super::Call;
 use super::catalog::{Connection, Target};
@@ -92,11 +93,7 @@ fn url(call: &Call<'_>, target: &Target) -> String {
     match target {
         Target::Elsewhere(url) => url.clone(),
         Target::Here(folder) => {
-            let version = if call.knobs.service_version {
-                "sv1.1".to_owned()
-            } else {
-                format!("v2.{}", call.knobs.api)
-            };
+            let version = wsg::version_segment(call.knobs);
             let repository = &call.demo.gateway.repository;
             let base = call.base;
             format!("{base}/ws/{version}/repositories/{repository}/PW_WSG/Project/{folder}")

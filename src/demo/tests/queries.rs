@@ -61,11 +61,11 @@ async fn filters_select_what_they_say() {
     bench
         .get(&format!("{} and Colour eq 'red'", in_folder(guid)))
         .await
-        .assert_error(400, "PropertyNotFound");
+        .assert_error(404, "PropertyNotFound");
     bench
         .get("/PW_WSG/Document?$select=MimeType")
         .await
-        .assert_error(400, "PropertyNotFound");
+        .assert_error(404, "PropertyNotFound");
     bench
         .get("/PW_WSG/Document?$filter=Name eq")
         .await

@@ -233,10 +233,10 @@ async fn documents_have_the_properties_chosen() {
         "UpdateTime",
     ];
     assert!(few.iter().eq(expected));
-    assert_eq!((latest, mime), (400, 400));
+    assert_eq!((latest, mime), (404, 404));
     let (seen, latest, mime) = names(DocumentProperties::Seen).await;
     assert!(few.is_subset(&seen) && seen.contains("IsLatest"));
-    assert_eq!((latest, mime), (200, 400));
+    assert_eq!((latest, mime), (200, 404));
     let (many, latest, mime) = names(DocumentProperties::Many).await;
     assert!(seen.is_subset(&many) && many.contains("IsCheckedOut"));
     assert_eq!((latest, mime), (200, 200));

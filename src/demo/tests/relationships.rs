@@ -77,7 +77,7 @@ async fn relationships_are_followed_over_several_steps() {
         "/PW_WSG/Document?$select=NoSuch-forward-Project.*",
         "/PW_WSG/Document?$select=DocumentParent-forward-Project.NoSuch",
     ] {
-        bench.get(wrong).await.assert_error(400, "PropertyNotFound");
+        bench.get(wrong).await.assert_error(404, "PropertyNotFound");
     }
     bench
         .get("/PW_WSG/Document?$select=DocumentParent-sideways-Project.*")

@@ -10,14 +10,14 @@ use serde_json::{Value as Json, json};
 use url::form_urlencoded;
 
 use crate::demo::clock::Clock;
-use crate::demo::knobs::{Knobs, Redirect};
+use crate::demo::knobs::Redirect;
 use crate::demo::reply::{Reply, quoted};
 use crate::demo::seed::digest;
 use crate::demo::world::Content;
 use crate::model::Guid;
 
 use super::download::FileRequest;
-use super::{Gateway, ROOT, errors};
+use super::{Gateway, ROOT, errors, version_segment};
 
 /// Since this Web API (2.4) there are file access URLs.
 const SINCE: u32 = 4;
@@ -175,22 +175,13 @@ impl Gateway {
             // From the root of the host: it means the same wherever it is resolved against.
             let url = format!(
                 "{ROOT}/{}/Repositories/{}/PW_WSG/Document/{}/$file?token={token}",
-                version_of(knobs),
+                version_segment(knobs),
                 self.repository,
                 request.guid
             );
             keys.push(key(request.guid, "Default", &url));
         }
         Reply::json(StatusCode::OK, &json!({ "instances": keys }))
-    }
-}
-
-/// The version in the URLs of this server.
-fn version_of(knobs: &Knobs) -> String {
-    if knobs.service_version {
-        "sv1.1".to_owned()
-    } else {
-        format!("v2.{}", knobs.api)
     }
 }
 

@@ -13,20 +13,6 @@ use super::percent;
 /// One brace may hold another: `{base64 {form {web}}:{form {web_secret}}}`.
 const DEPTH: usize = 3;
 
-/// The apps that a simulator may not have yet; its own methods of these names win over these.
-#[allow(dead_code, reason = "shadowed where the simulator has them")]
-trait OtherApps {
-    fn spa_client_id(&self) -> String {
-        "no-spa-app".to_owned()
-    }
-
-    fn service_client(&self) -> (String, String) {
-        ("no-service-app".to_owned(), "no-secret".to_owned())
-    }
-}
-
-impl OtherApps for DemoServer {}
-
 /// A name starts with a letter, so `{8}` of a regular expression and `{"a": 1}` are none.
 static BRACES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([A-Za-z][^{}]*)\}").unwrap());
 
@@ -55,7 +41,8 @@ impl Places {
         places.set("scope", "projectwise:read offline_access");
         places.set("scope_plus", "projectwise:read+offline_access");
         places.set("user", "demo.engineer");
-        places.set("windows_user", "demo.engineer");
+        // The fact sheet does not give its form; this is how Windows writes one.
+        places.set("windows_user", "OFFICE\\demo.engineer");
         places.set("email", "demo.engineer@example.com");
         places.set("password", "leven-bridge");
         places.set("stranger", "new.starter@example.com");
