@@ -205,7 +205,7 @@ words! {
 words! {
     /// Which document properties the datasource has.
     DocumentProperties {
-        /// Only those without which there is no listing: Name, FileName, FileSize, `FileUpdateTime`, `UpdateTime`, `ParentGuid`.
+        /// Only those without which there is no telling: Name, FileName, FileSize, `FileUpdateTime`, `UpdateTime`, `ParentGuid`, `IsLatest`.
         Few = "few",
         /// Those seen in working code.
         Seen = "seen",

@@ -77,8 +77,8 @@ impl Rates {
         let from = paid.get(who).copied().unwrap_or(now).max(now);
         let until = from + cost;
         let owed = until - now;
-        if owed > MINUTE {
-            return Err(owed - MINUTE);
+        if let Some(wait) = owed.checked_sub(MINUTE).filter(|wait| !wait.is_zero()) {
+            return Err(wait);
         }
         paid.insert(who.to_owned(), until);
         Ok(())

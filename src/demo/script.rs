@@ -134,7 +134,7 @@ impl Script {
     }
 }
 
-fn part(place: &str, field: &str, mistake: impl ToString) -> ScriptError {
+fn part(place: &str, field: &str, mistake: &(impl ToString + ?Sized)) -> ScriptError {
     ScriptError::Part {
         place: format!("{place}, {field}"),
         mistake: mistake.to_string(),
@@ -150,7 +150,7 @@ fn step(json: Json, number: usize) -> Result<(When, Turn), ScriptError> {
     let when = match (text.after, text.after_requests) {
         (Some(after), None) => {
             let mistake = || format!("takes a time as 150ms, 30s, 5m or 1h, not {after:?}");
-            When::Time(time_of(&after).ok_or_else(|| part(&place, "after", mistake()))?)
+            When::Time(time_of(&after).ok_or_else(|| part(&place, "after", &mistake()))?)
         }
         (None, Some(count)) => When::Requests(count),
         (Some(_), Some(_)) | (None, None) => {
@@ -163,7 +163,7 @@ fn step(json: Json, number: usize) -> Result<(When, Turn), ScriptError> {
         Orders::Many(orders) => orders,
     };
     let orders = orders.into_iter();
-    let world = orders.map(|order| Order::read(order).map_err(|error| part(&place, "world", error)));
+    let world = orders.map(|order| Order::read(order).map_err(|error| part(&place, "world", &error)));
     let turn = Turn {
         clear: text.clear,
         knobs: knobs(&place, &text.knobs)?,
@@ -181,7 +181,7 @@ fn knobs(place: &str, given: &BTreeMap<String, Json>) -> Result<Vec<(String, Str
         let text = knob_text(value);
         trial
             .set(name, &text)
-            .map_err(|error| part(place, "knobs", error))?;
+            .map_err(|error| part(place, "knobs", &error))?;
         read.push((name.clone(), text));
     }
     Ok(read)
@@ -198,8 +198,8 @@ pub(super) fn knob_text(value: &Json) -> String {
 fn faults(place: &str, given: Vec<Json>) -> Result<Vec<Fault>, ScriptError> {
     let read = given.into_iter().zip(1..).map(|(json, number)| {
         let field = format!("fault {number}");
-        let spec: FaultSpec = serde_json::from_value(json).map_err(|error| part(place, &field, error))?;
-        spec.fault().map_err(|error| part(place, &field, error))
+        let spec: FaultSpec = serde_json::from_value(json).map_err(|error| part(place, &field, &error))?;
+        spec.fault().map_err(|error| part(place, &field, &error))
     });
     read.collect()
 }

@@ -384,7 +384,8 @@ impl Remote for WsgRemote {
                         "no folder at the top of the navigation tree; listing all folders for the roots"
                     );
                 }
-                Err(failure) if failure.is_unknown_class() => {
+                // A page in place of the words may mean the same; if not, the other question fails, too.
+                Err(failure) if failure.is_unknown_class() || failure.is_bare_not_found() => {
                     tracing::debug!(error = %failure.error, "no navigation tree; listing all folders for the roots");
                     self.without_nodes.store(true, Ordering::Relaxed);
                 }

@@ -4,8 +4,8 @@ use serde_json::{Map, Value as Json};
 
 /// The rows of an answer: the first list in its envelope.
 fn rows(envelope: &mut Json) -> Option<&mut Vec<Json>> {
-    let members = envelope.as_object_mut()?.values_mut();
-    members.filter_map(Json::as_array_mut).next()
+    let mut members = envelope.as_object_mut()?.values_mut();
+    members.find_map(Json::as_array_mut)
 }
 
 /// Edits the rows of a JSON body; `None` where it has no rows.
@@ -47,7 +47,7 @@ pub(super) fn duplicate_keys(body: &[u8]) -> Option<String> {
     fn write(value: &Json, out: &mut String) {
         match value {
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
-                out.push_str(&value.to_string())
+                out.push_str(&value.to_string());
             }
             Json::Array(list) => {
                 out.push('[');

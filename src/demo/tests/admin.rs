@@ -204,8 +204,8 @@ async fn rights_are_taken_from_one_account_and_files_replaced_unseen() {
     let after = world.document(guid).unwrap();
     assert_eq!(after.listed_size, before.listed_size);
     assert_eq!(
-        after.file_updated.map(|time| time.as_second()),
-        before.file_updated.map(|time| time.as_second())
+        after.file_updated.map(crate::model::Timestamp::as_second),
+        before.file_updated.map(crate::model::Timestamp::as_second)
     );
     let wrong = json!({"guid": guid.to_string(), "text": "x", "told": "maybe"});
     let answer = ask(&server, "POST /admin/replace", wrong).await;

@@ -124,7 +124,10 @@ async fn json_is_null_empty_nested_huge_or_something_else() {
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert!(answer.complete());
     let answer = listing(Effect::NestedJson { depth: 100_000 }).await;
-    assert_eq!(answer.body.iter().filter(|byte| **byte == b'[').count(), 100_000);
+    assert_eq!(
+        String::from_utf8_lossy(&answer.body).matches('[').count(),
+        100_000
+    );
     let answer = listing(Effect::HugeJson { mib: 3 }).await;
     assert!(answer.complete() && answer.body.len() >= 3 << 20);
     assert!(answer.instances().len() > 1000);

@@ -228,6 +228,7 @@ async fn documents_have_the_properties_chosen() {
         "FileName",
         "FileSize",
         "FileUpdateTime",
+        "IsLatest",
         "Name",
         "ParentGuid",
         "UpdateTime",

@@ -81,7 +81,7 @@ const DOCUMENT: &[Property] = &[
     always("FileName", Kind::Text),
     seen("Description", Kind::Text),
     seen("Version", Kind::Text),
-    seen("IsLatest", Kind::Bool),
+    always("IsLatest", Kind::Bool),
     always("FileSize", Kind::Long),
     always("FileUpdateTime", Kind::Time),
     seen("FileUpdatedBy", Kind::Text),

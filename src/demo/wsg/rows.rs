@@ -118,14 +118,14 @@ impl Row<'_> {
     }
 
     /// The tag of the instance.
-    pub(super) fn etag(&self, scene: Scene<'_>) -> u64 {
+    pub(super) fn etag(&self) -> u64 {
         match self {
             Self::Folder(row) => row.etag(),
             Self::Document(row) => row.etag(),
             Self::Attributes(row) => mix(row.etag()),
             Self::WorkArea(row) => mix(row.etag()),
             Self::Record(record) => digest(format!("{}|{:?}", record.id, record.properties).as_bytes()),
-            Self::Node(inner) => mix(inner.etag(scene)),
+            Self::Node(inner) => mix(inner.etag()),
         }
     }
 

@@ -76,7 +76,7 @@ impl Serialize for Instance<'_> {
         if !self.selection.related.is_empty() {
             map.serialize_entry("relationshipInstances", &Relationships(self))?;
         }
-        map.serialize_entry("eTag", &tag_text(row.etag(scene), scene.minor))?;
+        map.serialize_entry("eTag", &tag_text(row.etag(), scene.minor))?;
         map.end()
     }
 }
@@ -197,7 +197,7 @@ impl Serialize for Relationships<'_> {
             for there in scene.related(row, *step) {
                 list.serialize_element(&Relationship {
                     step: *step,
-                    tag: row.etag(scene) ^ there.etag(scene),
+                    tag: row.etag() ^ there.etag(),
                     related: Instance {
                         scene,
                         row: &there,

@@ -107,6 +107,12 @@ impl Failure {
         )
     }
 
+    /// True for a 404 that says nothing of its kind, as a web server writes them that puts its own pages in place of
+    /// the gateway's words.
+    pub(super) const fn is_bare_not_found(&self) -> bool {
+        self.status == 404 && self.kind.is_none()
+    }
+
     /// True where the server did not understand the query.
     pub(super) const fn is_bad_query(&self) -> bool {
         self.status == 400 || matches!(self.kind, Some(ErrorId::PropertyNotFound | ErrorId::NotSupported))
