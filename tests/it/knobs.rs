@@ -84,7 +84,6 @@ const TOGETHER: &[&[(&str, &str)]] = &[
     &[
         ("private-repositories", ""),
         ("auth-failure", "404"),
-        ("errors", "html"),
         ("no-rights", "404"),
         ("revoked-folder", "404"),
         ("filesize-as", "absent-for-one"),
@@ -111,7 +110,7 @@ const TOGETHER: &[&[(&str, &str)]] = &[
         ("file-etag", "changing"),
         ("root-parent", "empty"),
         ("rotation", "keep"),
-        ("errors", "nulls"),
+        ("errors", "html"),
     ],
 ];
 

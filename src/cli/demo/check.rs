@@ -108,16 +108,28 @@ pub async fn tour(server: &DemoServer, daemon: &Daemon) -> io::Result<Findings> 
     .await?;
     let manners = Manners::of(server);
     compare_names(server, &seen, manners, &mut findings);
+    let invalidations = daemon.filesystem().tree().invalidations().clone();
     findings = blocking({
         let (world, documents) = (world.clone(), seen.documents.clone());
         move || {
             for document in expected.iter().filter(|document| is_shown(document)) {
                 if let Some(path) = documents.get(&document.guid) {
+                    let found = match fs::read(path) {
+                        // The read has corrected the length; the name leads to a new inode as soon as the kernel knows.
+                        Err(error)
+                            if error.kind() == io::ErrorKind::StaleNetworkFileHandle
+                                && !manners.tells_lengths
+                                && invalidations.settle(SETTLE) =>
+                        {
+                            fs::read(path)
+                        }
+                        found => found,
+                    };
                     read_and_compare(
+                        found,
                         path,
                         document,
                         world.content(document.guid).as_deref(),
-                        manners,
                         &mut findings,
                     );
                     compare_xattrs(path, document, manners, &mut findings);
@@ -226,20 +238,14 @@ fn compare_names(server: &DemoServer, seen: &Seen, manners: Manners, findings: &
 }
 
 fn read_and_compare(
+    found: io::Result<Vec<u8>>,
     path: &Path,
     document: &ExpectedDocument,
     truth: Option<&[u8]>,
-    manners: Manners,
     findings: &mut Findings,
 ) {
     let shown = path.display();
-    let read = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle && !manners.tells_lengths => {
-            fs::read(path)
-        }
-        read => read,
-    };
-    match (read, document.readable) {
+    match (found, document.readable) {
         (Ok(bytes), true) => {
             findings.documents += 1;
             findings.bytes += bytes.len() as u64;
