@@ -9,7 +9,7 @@ const PAGE = 50;
 
 async function simulator() {
   if (process.env.PWFS_SIMULATOR) return { base: process.env.PWFS_SIMULATOR, stop() {} };
-  const child = spawn(process.env.PWFS ?? "pwfs", ["simulate", "--port", "0", "--json"],
+  const child = spawn(process.env.PWFS ?? "pwfs", ["simulate", "--auto-consent", "--port", "0", "--json"],
     { stdio: ["ignore", "pipe", "inherit"] });
   const failed = new Promise((_, reject) => {
     child.on("error", reject);

@@ -23,6 +23,7 @@ mod harness;
 mod knobs;
 mod layers;
 mod login;
+mod manual;
 mod mount;
 mod program;
 mod semantics;
