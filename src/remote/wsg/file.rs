@@ -245,23 +245,14 @@ async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
 }
 
 fn refusal(streaming: &Streaming, body: &[u8], what: &str) -> Failure {
-    let mut failure = Failure::of(&Answer {
+    Failure::of(&Answer {
         status: streaming.status,
         url: &streaming.url,
         header: &|name| streaming.header(name).map(str::to_owned),
         retry_after: streaming.retry_after(),
         body,
         what,
-    });
-    // Some web servers put a page of their own in place of the gateway's words. Whether the document is gone or
-    // refused is told by its folder's listing, as with any other 404.
-    if failure.is_bare_not_found() {
-        failure.error = RemoteError::NotFound {
-            what: what.to_owned(),
-            detail: "status 404 without a reason".to_owned(),
-        };
-    }
-    failure
+    })
 }
 
 /// A page of a login or a proxy must never pass for a file, and a page somebody stored is a file like any other.
