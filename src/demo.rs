@@ -412,7 +412,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
             Arc::clone(&knobs),
             clock.clone(),
         ),
-        gateway: Gateway {
+        gateway: Arc::new(Gateway {
             world,
             tokens: SkipTokens::new(),
             results: Results::new(),
@@ -420,7 +420,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),
             location: LOCATION.to_owned(),
             files: Files::new(format!("http://{blob_address}"), &clock),
-        },
+        }),
         faults: FaultTable::new(),
         traffic: Traffic::new(),
         knobs,

@@ -191,7 +191,7 @@ const COMMANDS: &[Command] = &[
     post("/reset", &[], "ends faults and script, turns the knobs to where they started, forgets requests and limits; the world stays", faults::reset),
     post("/tokens/expire", &[], "ends access tokens", requests::expire),
     post("/tokens/revoke", &[], "ends every token", requests::revoke),
-    post("/redirect-uri", &["uri"], "registers it with both apps", requests::register),
+    post("/redirect-uri", &["uri"], "registers it with every app that is sent back somewhere", requests::register),
 ];
 
 /// True for the first bytes of a request to the admin API.

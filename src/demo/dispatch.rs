@@ -32,7 +32,7 @@ const BODY_LIMIT: usize = 64 << 20;
 /// Everything the server is made of.
 pub(super) struct Demo {
     pub(super) ims: Ims,
-    pub(super) gateway: Gateway,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) faults: FaultTable,
     pub(super) traffic: Traffic,
     pub(super) knobs: Arc<Panel>,
@@ -115,6 +115,9 @@ pub(super) async fn handle(
     demo.traffic.record(logged(&parts, kind, subject, call.as_ref()));
     let whose = || wsg::whose(&demo, &parts.headers, &knobs);
     let account = (knobs.rate > 0 || demo.faults.by_account()).then(whose);
+    if !knobs.latency.is_zero() {
+        tokio::time::sleep(knobs.latency).await;
+    }
     let place = match inside.map(|_| demo.limits.enter(&knobs, account)) {
         Some(Ok(place)) => Some(place).filter(|_| knobs.concurrency > 0),
         Some(Err(refused)) => {
@@ -125,9 +128,6 @@ pub(super) async fn handle(
         }
         None => None,
     };
-    if !knobs.latency.is_zero() {
-        tokio::time::sleep(knobs.latency).await;
-    }
     let struck = demo.faults.strike(&Arrival {
         kind,
         subject,
@@ -152,6 +152,7 @@ pub(super) async fn handle(
             reply = demo
                 .gateway
                 .finish(reply, &parts.headers, call.minor(&knobs), &knobs);
+            reply = wsg::with_server_headers(reply, &knobs);
         }
         return send(reply, course.delivery, &scissors, &demo);
     }

@@ -14,7 +14,7 @@ mod view;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::demo::accounts::DEFAULT_EMAIL;
 use crate::demo::files::Recipe;
@@ -31,8 +31,8 @@ pub(super) use self::rows::{Content, DocumentClass, DocumentRow, FolderRow, Time
 pub(super) use self::state::{NewDocument, NewFolder, State};
 pub(super) use self::view::View;
 
-/// Bytes of made files kept in memory: a few of the largest, so that ranged reads of one file make it once.
-const MADE_BYTES_KEPT: u64 = 48 << 20;
+/// Bytes of made files kept in memory: all of the default project, so that reading it again costs no making.
+const MADE_BYTES_KEPT: u64 = 128 << 20;
 
 /// What the demo account may do with a folder or document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub struct ExpectedDocument {
 
 /// The demo datasource.
 pub struct World {
-    state: Mutex<State>,
+    state: RwLock<State>,
     knobs: Arc<Panel>,
     made: moka::sync::Cache<Recipe, Bytes>,
 }
@@ -163,7 +163,7 @@ impl World {
 
     pub(super) fn new(state: State, knobs: Arc<Panel>) -> Self {
         Self {
-            state: Mutex::new(state),
+            state: RwLock::new(state),
             knobs,
             made: moka::sync::Cache::builder()
                 .max_capacity(MADE_BYTES_KEPT)
@@ -316,18 +316,18 @@ impl World {
 
     /// Looks at the state under its lock; `look` must be short and must not call back.
     pub(super) fn with<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.lock())
+        look(&self.state.read())
     }
 
     /// Looks at it as one account does; `look` must be short and must not call back.
     pub(super) fn view<R>(&self, account: &str, look: impl FnOnce(View<'_>) -> R) -> R {
         let tags = self.knobs.now().folder_tags;
-        look(View::new(&self.state.lock(), account, tags))
+        look(View::new(&self.state.read(), account, tags))
     }
 
     /// Changes it, and counts that if it could be done.
     fn change<R>(&self, change: impl FnOnce(&mut State) -> Result<R, WorldError>) -> Result<R, WorldError> {
-        let mut state = self.state.lock();
+        let mut state = self.state.write();
         let done = change(&mut state)?;
         state.count_change();
         Ok(done)

@@ -13,6 +13,7 @@ use crate::demo::world::World;
 use super::access::Login;
 use super::classes::Class;
 use super::download::{FileRequest, Files};
+use super::errors;
 use super::listing::object;
 use super::paging::SkipTokens;
 use super::query::{Plan, Query};
@@ -43,12 +44,12 @@ pub(in crate::demo) struct Gateway {
 
 impl Gateway {
     pub(in crate::demo) async fn answer(
-        &self,
+        self: &Arc<Self>,
         call: Call,
         headers: &HeaderMap,
         login: &Login,
         twist: Twist,
-        knobs: &Knobs,
+        knobs: &Arc<Knobs>,
     ) -> Reply {
         let Some(minor) = call.api.minor(knobs) else {
             return not_found("NotFound", "No such Web API.");
@@ -58,7 +59,7 @@ impl Gateway {
             Login::Refused(reply) => return Reply::clone(reply),
         };
         if call.posted && minor < 4 {
-            return not_found("NotSupported", "$query needs Web API 2.4.");
+            return errors::error("NotSupported", "$query needs Web API 2.4.");
         }
         let about = |guid| FileRequest {
             account: email,
@@ -77,13 +78,18 @@ impl Gateway {
             },
             Action::List(listing) => match missing_schema(listing.class, minor, knobs) {
                 Some(reply) => return reply,
-                None => self.look(email, knobs, minor, |scene| {
-                    self.list(scene, &listing, headers, twist)
-                }),
+                None => {
+                    let (gateway, headers) = (Arc::clone(self), headers.clone());
+                    let list = move |scene: Scene<'_>| gateway.list(scene, &listing, &headers, twist);
+                    self.look(email, knobs, minor, list).await
+                }
             },
             Action::Object { class, id, query } => match missing_schema(class, minor, knobs) {
                 Some(reply) => return reply,
-                None => self.look(email, knobs, minor, |scene| one(scene, class, &id, &query)),
+                None => {
+                    let find = move |scene: Scene<'_>| one(scene, class, &id, &query);
+                    self.look(email, knobs, minor, find).await
+                }
             },
             Action::File { guid, .. } => return self.file(&about(guid)).await,
             Action::FileAccess { guid, query } => return self.file_access(&about(guid), &query),
@@ -91,18 +97,32 @@ impl Gateway {
         tagged(reply, email, headers, knobs, twist)
     }
 
-    /// Looks at the datasource for one answer.
-    fn look(&self, account: &str, knobs: &Knobs, minor: u32, look: impl FnOnce(Scene<'_>) -> Reply) -> Reply {
-        self.world.view(account, |view| {
-            let memo = Memo::default();
-            look(Scene {
-                view,
-                knobs,
-                account,
-                minor,
-                memo: &memo,
+    /// Looks at the datasource for one answer. A question about a million rows takes seconds, too long for a thread
+    /// that serves others.
+    async fn look(
+        &self,
+        account: &str,
+        knobs: &Arc<Knobs>,
+        minor: u32,
+        look: impl FnOnce(Scene<'_>) -> Reply + Send + 'static,
+    ) -> Reply {
+        let (world, knobs, account) = (Arc::clone(&self.world), Arc::clone(knobs), account.to_owned());
+        let looking = tokio::task::spawn_blocking(move || {
+            world.view(&account, |view| {
+                let memo = Memo::default();
+                look(Scene {
+                    view,
+                    knobs: &knobs,
+                    account: &account,
+                    minor,
+                    memo: &memo,
+                })
             })
-        })
+        });
+        match looking.await {
+            Ok(reply) => reply,
+            Err(_) => errors::error("ServerError", "The query could not be answered."),
+        }
     }
 }
 

@@ -142,11 +142,12 @@ impl Gateway {
         let rows = match self.results.get(&key, revision, scene.knobs) {
             Some(rows) => rows,
             None => {
-                let rows = candidates(scene, listing, plan)?;
-                let rows: Vec<_> = rows.into_iter().filter(|row| plan.holds(scene, row)).collect();
-                let rows = Arc::new(plan.sorted(scene, &rows));
-                // What fits on a page or names its rows is found again sooner than it is kept.
-                if rows.len() > 100 {
+                let mut looked_at = 0_usize;
+                let rows = candidates(scene, listing, plan)?.inspect(|_| looked_at += 1);
+                let rows = plan.sorted(scene, rows.filter(|row| plan.holds(scene, row)));
+                let rows = Arc::new(rows);
+                // What little is looked at is looked at again sooner than it is kept.
+                if looked_at > 100 {
                     self.results.put(key, revision, scene.knobs, &rows);
                 }
                 rows
@@ -163,8 +164,12 @@ impl Gateway {
     }
 }
 
-/// The rows the account may see among which the filter chooses, or why there is no listing.
-fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Vec<Row<'a>>, Reply> {
+type Rows<'a> = Box<dyn Iterator<Item = Row<'a>> + 'a>;
+
+/// The rows the account may see among which the filter chooses, or why there is no listing. Made one by one: of a
+/// million rows no two are in memory.
+fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Rows<'a>, Reply> {
+    let none = || Ok::<Rows<'a>, Reply>(Box::new(std::iter::empty()));
     let Listing {
         class,
         poly,
@@ -186,7 +191,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
             if let Some([only]) = parents.as_deref() {
                 // By filter, nothing is in a folder that does not exist.
                 if !listable(scene, *only)?.unwrap_or(false) {
-                    return Ok(Vec::new());
+                    return none();
                 }
             }
         }
@@ -200,7 +205,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
                 // By path, the folder itself is asked for.
                 let guid: Guid = id.parse().map_err(|_| not_available())?;
                 if !listable(scene, guid)?.ok_or_else(not_available)? {
-                    return Ok(Vec::new());
+                    return none();
                 }
                 parents = Some(vec![guid]);
             }
@@ -212,7 +217,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
                     class,
                     poly,
                 };
-                return Ok(scene.related(&owner, step));
+                return Ok(Box::new(scene.related(&owner, step).into_iter()));
             }
         },
         Scope::Below(key) => {
@@ -221,9 +226,9 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
                 && let Row::Folder(row) = &**inner
                 && !listable(scene, row.guid)?.unwrap_or(false)
             {
-                return Ok(Vec::new());
+                return none();
             }
-            return Ok(navigation::children(scene, &node));
+            return Ok(Box::new(navigation::children(scene, &node).into_iter()));
         }
     }
     let below = |row: &Row<'_>| {
@@ -232,13 +237,13 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
             parent.is_some_and(|parent| scene.view.lineage(parent).any(|up| up.guid == ancestor))
         })
     };
-    let inside = |folders: &[Guid]| -> Vec<Row<'a>> {
-        let folders = folders.iter();
+    let inside = move |folders: Vec<Guid>| -> Rows<'a> {
+        let folders = folders.into_iter();
         if class == Class::Project {
-            folders.flat_map(|guid| scene.folders_in(*guid)).collect()
+            Box::new(folders.flat_map(move |guid| scene.folders_in(guid)))
         } else {
-            let rows = folders.flat_map(|guid| scene.documents_in(*guid));
-            rows.filter(|row| class.holds(row.class(), poly)).collect()
+            let rows = folders.flat_map(move |guid| scene.documents_in(guid));
+            Box::new(rows.filter(move |row| class.holds(row.class(), poly)))
         }
     };
     Ok(match (ids, parents, plan.ancestor) {
@@ -251,17 +256,17 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ve
                 let mut parents = parents.iter();
                 parents.all(|parents| row.parent().is_some_and(|parent| parents.contains(&parent)))
             };
-            rows.filter(|row| within(row) && below(row)).collect()
+            let rows: Vec<_> = rows.filter(|row| within(row) && below(row)).collect();
+            Box::new(rows.into_iter())
         }
         (None, Some(mut parents), _) => {
             parents.sort_unstable();
             parents.dedup();
-            let mut rows = inside(&parents);
-            rows.retain(below);
-            rows
+            let rows: Vec<_> = inside(parents).filter(below).collect();
+            Box::new(rows.into_iter())
         }
-        (None, None, Some(ancestor)) => inside(&subtree(scene, ancestor)),
-        (None, None, None) => scene.all(class, poly).collect(),
+        (None, None, Some(ancestor)) => inside(subtree(scene, ancestor)),
+        (None, None, None) => Box::new(scene.all(class, poly)),
     })
 }
 

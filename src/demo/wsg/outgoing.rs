@@ -37,13 +37,13 @@ impl Gateway {
     }
 
     fn identified(&self, reply: Reply, request: &HeaderMap, minor: u32) -> Reply {
+        if minor < REQUEST_IDS_SINCE {
+            return reply;
+        }
         for name in REQUEST_IDS {
             if let Some(Ok(id)) = request.get(&name).map(|value| value.to_str()) {
                 return reply.with(name, id);
             }
-        }
-        if minor < REQUEST_IDS_SINCE {
-            return reply;
         }
         let count = self.files.answered.fetch_add(1, Ordering::Relaxed);
         let [name, _] = REQUEST_IDS;

@@ -243,10 +243,11 @@ impl Plan {
     }
 
     /// The rows' identities, sorted as asked; the server's own order breaks ties.
-    pub(super) fn sorted(&self, scene: Scene<'_>, rows: &[Row<'_>]) -> Vec<Guid> {
+    pub(super) fn sorted<'a>(&self, scene: Scene<'_>, rows: impl Iterator<Item = Row<'a>>) -> Vec<Guid> {
         if !self.is_ordered() {
-            return rows.iter().map(Row::guid).collect();
+            return rows.map(|row| row.guid()).collect();
         }
+        let rows: Vec<_> = rows.collect();
         let keys = |row| -> Vec<Value<'_>> {
             let names = self.order.iter().map(|(property, _)| property.name);
             names.map(|name| Row::value(row, scene, name)).collect()
