@@ -1,6 +1,7 @@
 //! What the faults that strike a request make of it: what is asked, what is answered, and how it is sent.
 
 use std::io::Write as _;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -146,8 +147,13 @@ impl Course {
             Effect::HugeJson { mib } => self.say(Payload::Bulk(Bulk::new(mib))),
             Effect::NestedJson { depth } => {
                 let depth = usize::try_from(depth).unwrap_or(usize::MAX);
-                let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-                self.say(Bytes::from(format!("{{\"instances\":{open}{close}}}")));
+                // In one piece: a deep one is tens of megabytes.
+                let mut text = String::from("{\"instances\":");
+                text.reserve_exact(2 * depth + 1);
+                text.extend(iter::repeat_n('[', depth));
+                text.extend(iter::repeat_n(']', depth));
+                text.push('}');
+                self.say(Bytes::from(text));
             }
             Effect::WrongContentType { content_type } => self.edit(move |reply, _| {
                 reply.with(CONTENT_TYPE, content_type.as_deref().unwrap_or("text/plain"))
