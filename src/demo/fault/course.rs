@@ -30,6 +30,9 @@ use crate::demo::{blob, ims, platform};
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};
 
+/// The longest body that is edited or gzipped, in bytes: all of it is in memory, as JSON several times over.
+const LONGEST: u64 = 64 << 20;
+
 /// A request, as its faults see it.
 pub(in crate::demo) struct Asked<'a> {
     pub(in crate::demo) demo: &'a Arc<Demo>,
@@ -254,10 +257,11 @@ impl Course {
         self.edits.push(Box::new(edit));
     }
 
-    /// Edits the body of an answer that is a success; `None` leaves it.
+    /// Edits the body of an answer that is a success; `None` leaves it, and one longer than [`LONGEST`] stays as it is.
     fn edit_body(&mut self, edit: impl FnOnce(&[u8]) -> Option<Vec<u8>> + Send + 'static) {
         self.edit(move |mut reply, _| {
             if reply.status == StatusCode::OK
+                && reply.body.len() <= LONGEST
                 && let Some(body) = edit(&reply.body.whole())
             {
                 reply.body = Bytes::from(body).into();
@@ -292,8 +296,6 @@ fn status_reply(kind: RequestKind, code: u16, error_id: Option<&str>) -> Reply {
 
 /// The body, gzipped; empty ones and made ones that could not be held in memory stay as they are.
 fn gzipped(mut reply: Reply) -> Reply {
-    /// The longest body gzipped, in bytes: all of it is in memory.
-    const LONGEST: u64 = 64 << 20;
     if reply.body.len() == 0 || reply.body.len() > LONGEST {
         return reply;
     }
