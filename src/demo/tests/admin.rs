@@ -168,6 +168,34 @@ async fn content_is_the_truth_whatever_goes_wrong() {
 }
 
 #[tokio::test]
+async fn content_too_large_for_memory_is_refused_unless_an_oracle_makes_it() {
+    let server = DemoServer::start(DemoOptions::default()).await.unwrap();
+    let folder = "Leven Estuary Crossing/00 General";
+    for size in [(64_u64 << 20) + 1, u64::MAX] {
+        let add = json!({"folder": folder, "name": "large.txt", "size": size});
+        let answer = ask(&server, "POST /admin/add-document", add).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(
+            answer.json()["error"],
+            format!("size takes at most 67108864 bytes (oracle takes more), not \"{size}\"")
+        );
+    }
+    assert_eq!(
+        server
+            .world()
+            .document_at(&["Leven Estuary Crossing", "00 General", "large.txt"]),
+        None
+    );
+    let add = json!({"folder": folder, "name": "large.txt", "oracle": 5_u64 << 30});
+    let answer = ask(&server, "POST /admin/add-document", add).await.json();
+    let guid = answer["guid"].as_str().unwrap().parse().unwrap();
+    assert_eq!(server.world().document(guid).unwrap().size, 5 << 30);
+    // What a file has is bounded, not what the listing says of it.
+    let told = json!({"guid": answer["guid"], "size": 6_u64 << 30});
+    assert_eq!(ask(&server, "POST /admin/list-size", told).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_script_is_run_over_http() {
     let server = DemoServer::start(DemoOptions::default()).await.unwrap();
     let script = json!({"knobs": {"page-size": 9}, "steps": [{"after": "1h", "clear": true}]});
