@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::demo::knobs::{
     Ancestor, BoolAs, Count, DocumentProperties, FileSizeAs, FolderTags, Knobs, NavNode, Order, OrderBy,
-    RevokedFolder, RootParent, RootPredicate, SkipTokenMode, TimeFormat,
+    RevokedFolder, RootParent, RootPredicate, SkipTokenMode, TimeFormat, VersionHeader,
 };
 use crate::demo::{Access, DemoOptions, ExpectedDocument};
 use crate::model::Guid;
@@ -85,8 +85,11 @@ async fn a_service_version_stands_in_the_place_of_the_web_version() {
 
 #[tokio::test]
 async fn the_version_is_told_by_the_header_chosen() {
-    for name in ["WsgServer", "Server"] {
-        let bench = bench(|knobs| name.clone_into(&mut knobs.version_header)).await;
+    for (name, header) in [
+        ("WsgServer", VersionHeader::WsgServer),
+        ("Server", VersionHeader::Server),
+    ] {
+        let bench = bench(|knobs| knobs.version_header = header).await;
         let answer = bench.get("/Navigation/NavNode").await;
         assert!(
             answer.header(name).unwrap().contains("Bentley-WebAPI/2.8"),
