@@ -365,6 +365,22 @@ async fn the_parent_of_a_root_is_written_as_chosen() {
         };
         assert_eq!(found(zeros).await, if style == RootParent::Zeros { 3 } else { 0 });
         assert_eq!(found("").await, if style == RootParent::Empty { 3 } else { 0 });
+        let within = async |texts: &str| {
+            let tail = format!("/PW_WSG/Project?$filter=ParentGuid in [{texts}]");
+            bench.get(&tail).await.ids().len()
+        };
+        assert_eq!(within("''").await, found("").await);
+        let folder = bench
+            .get("/PW_WSG/Project?$filter=ParentGuid eq null")
+            .await
+            .ids()[0]
+            .clone();
+        let children = found(&folder).await;
+        assert!(children > 0);
+        assert_eq!(
+            within(&format!("'','{folder}'")).await,
+            children + found("").await
+        );
     }
 }
 
