@@ -5,11 +5,14 @@
 //! alike, so that a block delivered at the wrong offset, or of the wrong version, is seen.
 
 mod dxf;
+mod media;
 mod pdf;
 mod png;
 
 use crate::demo::seed::mix;
 use crate::model::Guid;
+
+pub(super) use self::media::media_type;
 
 /// A kind of file the demo can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
