@@ -131,6 +131,17 @@ async fn the_tree_is_told_by_account_and_by_line() {
         tree["documents"].as_array().unwrap().len(),
         world.documents().len()
     );
+    assert_eq!(tree["folders"].as_array().unwrap().len(), world.folders().len());
+    let listed_guids = |rows: &Value, key: &str| -> Vec<Value> {
+        let rows = rows[key].as_array().unwrap();
+        rows.iter().map(|row| row["guid"].clone()).collect()
+    };
+    let guids: Vec<Value> = world
+        .documents()
+        .iter()
+        .map(|row| json!(row.guid.to_string()))
+        .collect();
+    assert_eq!(listed_guids(&tree, "documents"), guids);
     let guest = "guest.reviewer@example.com";
     let head = format!("GET /admin/tree?account={guest}&format=ndjson");
     let lines = String::from_utf8(ask(&server, &head, Value::Null).await.body).unwrap();
