@@ -90,7 +90,7 @@ enum Answer {
     Json(Json),
     Text(String),
     Bytes(Payload),
-    /// A long answer, in parts that are made while it is sent.
+    /// A long answer, in parts: never in one piece, which would be copied as it grows.
     Parts(&'static str, Box<dyn Iterator<Item = String> + Send>),
 }
 

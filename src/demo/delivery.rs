@@ -23,6 +23,9 @@ use super::reply::Reply;
 /// Pieces of a slow body come so often in a second, where the pace allows.
 const PIECES_A_SECOND: u64 = 20;
 
+/// The most bytes that follow a body behind its announced length: they are in memory until they are written.
+const MOST_BEHIND: u64 = 64 << 20;
+
 /// How the body is sent.
 #[derive(Default)]
 pub(super) struct Delivery {
@@ -156,7 +159,9 @@ fn stalled(
 
 /// As much as is announced, and the rest behind it on the bare connection.
 fn lying(payload: &Payload, announced: u64, rate: Option<u64>, scissors: Scissors) -> Pieces {
-    let rest = payload.part(announced, u64::MAX).whole();
+    let rest = payload
+        .part(announced, announced.saturating_add(MOST_BEHIND))
+        .whole();
     if announced == 0 {
         // Nobody asks a body of no length for anything.
         scissors.append(rest);

@@ -5,11 +5,14 @@
 //! alike, so that a block delivered at the wrong offset, or of the wrong version, is seen.
 
 mod dxf;
+mod media;
 mod pdf;
 mod png;
 
 use crate::demo::seed::mix;
 use crate::model::Guid;
+
+pub(super) use self::media::media_type;
 
 /// A kind of file the demo can make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,8 +64,7 @@ impl Recipe {
             format,
             guid,
             version,
-            // The demo makes nothing near 4 GiB; an admin request for more gets the largest.
-            size: u32::try_from(size).unwrap_or(u32::MAX),
+            size: u32::try_from(size).expect("the worlds make, and the admin API takes, nothing near 4 GiB"),
         }
     }
 

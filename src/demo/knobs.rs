@@ -107,6 +107,18 @@ macro_rules! words {
 }
 
 words! {
+    /// The header that tells the server's version.
+    VersionHeader {
+        /// As the documentation has it.
+        MasServer = "Mas-Server",
+        /// As older gateways had it.
+        WsgServer = "WsgServer",
+        /// The standard one.
+        Server = "Server",
+    }
+}
+
+words! {
     /// Which document keeps its GUID when a version is made.
     VersionGuids {
         /// The active document keeps its GUID; the superseded content gets a new one.
@@ -497,7 +509,7 @@ words! {
 }
 
 words! {
-    /// What `Retry-After` is on 429 and 503.
+    /// What `Retry-After` is on the gateway's 429 and 503.
     RetryAfter {
         /// Whole seconds.
         Seconds = "seconds",
@@ -558,9 +570,10 @@ impl Knob {
     }
 }
 
-/// Declares the struct, its defaults and the table in one place.
+/// Declares the struct, its defaults and the table in one place; behind `if` is what a value must fulfil besides
+/// being of the type.
 macro_rules! knobs {
-    ($($field:ident: $type:ty = $default:expr, $name:literal, $point:literal, $values:literal, $help:literal;)+) => {
+    ($($field:ident: $type:ty = $default:expr, $name:literal, $point:literal, $values:literal, $help:literal $(, if $fits:expr)?;)+) => {
         #[allow(clippy::doc_markdown, reason = "the words are those of the command line's help")]
         /// How the server behaves where real ones may differ; the defaults are the likeliest, or the most trying.
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -581,7 +594,8 @@ macro_rules! knobs {
                 point: $point,
                 values: $values,
                 help: $help,
-                read: |knobs, text| match Setting::read(text) {
+                read: |knobs, text| match <$type>::read(text) {
+                    $(Some(value) if !holds(&value, $fits) => false,)?
                     Some(value) => {
                         knobs.$field = value;
                         true
@@ -592,6 +606,16 @@ macro_rules! knobs {
             },)+];
         }
     };
+}
+
+fn holds<T>(value: &T, fits: impl Fn(&T) -> bool) -> bool {
+    fits(value)
+}
+
+/// True for words that are ways to log in, at least one.
+fn are_logins(text: &str) -> bool {
+    let mut words = text.split_whitespace().peekable();
+    words.peek().is_some() && words.all(|word| matches!(word, "bearer" | "basic" | "windows" | "token"))
 }
 
 #[rustfmt::skip]
@@ -612,15 +636,15 @@ knobs! {
     ims_paths: ImsPaths = ImsPaths::Connect, "ims-paths", "15", "connect|ping", "Where keys, userinfo, revocation, introspection and end session are";
     native_needs_loopback: bool = false, "native-needs-loopback", "15", "", "A Native app may be sent back to this machine only, not to an https address";
     web_needs_https: bool = false, "web-needs-https", "15", "", "A Web App may not be sent back to http://localhost";
-    auth: String = "bearer basic windows token".to_owned(), "auth", "3", "\"SCHEME …\"", "The logins the gateway takes: bearer, basic, windows, token";
+    auth: String = "bearer basic windows token".to_owned(), "auth", "3", "\"SCHEME …\"", "The logins the gateway takes: bearer, basic, windows, token", if |words: &String| are_logins(words);
     auth_failure: AuthFailure = AuthFailure::Unauthorized, "auth-failure", "11", "401|302|page|404", "How the gateway says that a login failed";
     private_repositories: bool = false, "private-repositories", "1.1", "", "The list of datasources needs a login, as on hosted servers";
     bad_logins: u64 = 5, "bad-logins", "1.8", "COUNT", "Wrong passwords in a row before TooManyBadLoginAttempts; 0: never";
 
     // Versions and shapes.
-    api: u64 = 8, "api", "19", "0…8", "The newest Web API, 2.N";
+    api: u64 = 8, "api", "19", "0…8", "The newest Web API, 2.N", if |newest: &u64| *newest <= 8;
     service_version: bool = false, "sv", "19", "", "Serve /sv1.1 in place of /v2.N";
-    version_header: String = "Mas-Server".to_owned(), "version-header", "1.1", "Mas-Server|WsgServer|Server", "The header that tells the server's version";
+    version_header: VersionHeader = VersionHeader::MasServer, "version-header", "1.1", "Mas-Server|WsgServer|Server", "The header that tells the server's version";
     errors: Errors = Errors::Json, "errors", "11", "json|xml|html|nulls", "How errors are written";
     no_rights: NoRights = NoRights::Forbidden, "no-rights", "11", "403|401|404", "What an object without rights answers";
     revoked_folder: RevokedFolder = RevokedFolder::Forbidden, "revoked-folder", "23", "403|404|empty", "What listing a folder without rights answers";
@@ -636,7 +660,7 @@ knobs! {
     root_predicate: RootPredicate = RootPredicate::Null, "root-predicate", "4", "null|nothing|refused", "What ParentGuid eq null finds";
     nav_node: NavNode = NavNode::Served, "nav-node", "4", "served|missing", "What Navigation/NavNode answers";
     root_parent: RootParent = RootParent::Absent, "root-parent", "4", "absent|null|empty|zeros", "How the ParentGuid of a root is written";
-    page_size: u64 = 100, "page-size", "6", "ROWS", "Rows of a page where no $top asks";
+    page_size: u64 = 100, "page-size", "6", "1…", "Rows of a page where no $top asks", if |rows: &u64| *rows >= 1;
     max_top: u64 = 0, "max-top", "6", "ROWS", "The most rows $top can ask for, more is cut to it; 0: as page-size";
     skip_token: SkipTokenMode = SkipTokenMode::OptIn, "skiptoken", "6", "opt-in|ignored|always", "What the SkipToken header does";
     skip_token_lifetime: Duration = Duration::from_secs(600), "skiptoken-lifetime", "6", "TIME", "How long a SkipToken is good";
@@ -659,7 +683,7 @@ knobs! {
     // The iTwin Platform.
     work_areas: WorkAreas = WorkAreas::Items, "work-areas", "13", "items|value|connections|refused", "The envelope of work-area connections";
     platform_scope: String = String::new(), "platform-scope", "13", "SCOPE", "The scope api.bentley.com wants; empty: any will do";
-    work_area_page: u64 = 1, "work-area-page", "13", "ROWS", "Work-area connections of a page";
+    work_area_page: u64 = 1, "work-area-page", "13", "1…", "Work-area connections of a page", if |rows: &u64| *rows >= 1;
     platform_unknown_client: bool = false, "platform-unknown-client", "2.1", "", "No app is registered for api.bentley.com";
     storage_top: u64 = 0, "storage-top", "14", "ROWS", "The most $top can ask of storage, more is 422; 0: no limit";
     storage_etag: bool = false, "storage-etag", "14", "", "Signed URLs of storage answer with an ETag";
@@ -670,7 +694,7 @@ knobs! {
     bandwidth: u64 = 0, "bandwidth", "—", "BYTES", "Bytes a second of one connection; 0: no limit";
     concurrency: u64 = 0, "concurrency", "11", "COUNT", "Gateway requests at once before 503; 0: no limit";
     rate: u64 = 0, "rate", "11", "COUNT", "Gateway requests a minute before 429; 0: no limit";
-    retry_after: RetryAfter = RetryAfter::Seconds, "retry-after", "11", "seconds|date|absent", "What Retry-After says on 429 and 503";
+    retry_after: RetryAfter = RetryAfter::Seconds, "retry-after", "11", "seconds|date|absent", "What Retry-After says on the gateway's 429 and 503";
 }
 
 impl Knobs {
@@ -732,13 +756,43 @@ mod tests {
                 "" => vec!["true", "false"],
                 values if values.contains('|') => values.split('|').collect(),
                 "TIME" => vec!["150ms", "90s"],
-                "COUNT" | "ROWS" | "BYTES" | "0…8" => vec!["7"],
+                "COUNT" | "ROWS" | "BYTES" | "0…8" | "1…" => vec!["7"],
+                "\"SCHEME …\"" => vec!["bearer", "token basic"],
                 _ => vec!["some words"],
             };
             for word in words {
                 knobs.set(knob.name, word).unwrap();
                 assert_eq!(knob.value(&knobs), word, "{knob:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_knob_does_not_declare_is_refused() {
+        for (name, text) in [
+            ("version-header", "X-Server"),
+            ("version-header", "mas server"),
+            ("auth", ""),
+            ("auth", "  "),
+            ("auth", "bearer saml"),
+            ("auth", "bearer,basic"),
+            ("api", "9"),
+            ("api", "-1"),
+            ("page-size", "0"),
+            ("page-size", "many"),
+            ("work-area-page", "0"),
+            ("sv", "maybe"),
+            ("latency", "soon"),
+            ("rate", "1.5"),
+        ] {
+            let mut knobs = Knobs::default();
+            let error = knobs.set(name, text).unwrap_err();
+            assert!(error.to_string().ends_with(&format!(", not {text:?}")), "{error}");
+            assert_eq!(knobs, Knobs::default(), "{name} {text:?}");
+        }
+        // Words are checked by themselves: every knob that has some refuses another.
+        for knob in Knobs::TABLE.iter().filter(|knob| knob.values.contains('|')) {
+            assert!(Knobs::default().set(knob.name, "another").is_err(), "{knob:?}");
         }
     }
 

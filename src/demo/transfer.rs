@@ -7,6 +7,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, StatusCode};
 
+use super::files::media_type;
 use super::knobs::Ranges;
 use super::payload::Payload;
 use super::reply::Reply;
@@ -107,33 +108,6 @@ fn disposition(name: &str) -> String {
         }
     }
     format!("attachment; filename=\"{likeness}\"; filename*=UTF-8''{encoded}")
-}
-
-/// What a file of this name is, as a web server's table says.
-fn media_type(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    match extension.to_ascii_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "dgn" => "image/vnd.dgn",
-        "dwg" => "image/vnd.dwg",
-        "dxf" => "image/vnd.dxf",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "tif" | "tiff" => "image/tiff",
-        "txt" | "log" => "text/plain",
-        "csv" => "text/csv",
-        "htm" | "html" => "text/html",
-        "xml" => "text/xml",
-        "json" => "application/json",
-        "zip" => "application/zip",
-        "doc" => "application/msword",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "xls" => "application/vnd.ms-excel",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "ppt" => "application/vnd.ms-powerpoint",
-        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        _ => "application/octet-stream",
-    }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -215,24 +215,25 @@ impl World {
     ///
     /// All of one moment: nothing is answered or changed meanwhile, a second or two for a million. `tell` must not
     /// call back.
-    pub fn each_document(&self, account: &str, mut tell: impl FnMut(ExpectedDocument)) {
-        self.view(account, |view| {
-            let mut last: Option<Shelf> = None;
-            for row in view.all_documents() {
-                let known = last.take().filter(|shelf| shelf.folder == row.folder);
-                let place = known.unwrap_or_else(|| Shelf::new(view, row.folder));
-                tell(expected_document(&place, &row));
-                last = Some(place);
-            }
-        });
+    pub fn each_document(&self, account: &str, tell: impl FnMut(ExpectedDocument)) {
+        self.view(account, |view| tell_documents(view, tell));
     }
 
     /// Tells of every folder, one at a time, in order of creation; as [`World::each_document`] does.
-    pub fn each_folder(&self, account: &str, mut tell: impl FnMut(ExpectedFolder)) {
+    pub fn each_folder(&self, account: &str, tell: impl FnMut(ExpectedFolder)) {
+        self.view(account, |view| tell_folders(view, tell));
+    }
+
+    /// Tells of every folder and then of every document, all of one moment; else as [`World::each_document`] does.
+    pub(super) fn each(
+        &self,
+        account: &str,
+        folder: impl FnMut(ExpectedFolder),
+        document: impl FnMut(ExpectedDocument),
+    ) {
         self.view(account, |view| {
-            for row in view.all_folders() {
-                tell(expected_folder(view, &row));
-            }
+            tell_folders(view, folder);
+            tell_documents(view, document);
         });
     }
 
@@ -331,6 +332,22 @@ impl World {
         let done = change(&mut state)?;
         state.count_change();
         Ok(done)
+    }
+}
+
+fn tell_folders(view: View<'_>, mut tell: impl FnMut(ExpectedFolder)) {
+    for row in view.all_folders() {
+        tell(expected_folder(view, &row));
+    }
+}
+
+fn tell_documents(view: View<'_>, mut tell: impl FnMut(ExpectedDocument)) {
+    let mut last: Option<Shelf> = None;
+    for row in view.all_documents() {
+        let known = last.take().filter(|shelf| shelf.folder == row.folder);
+        let place = known.unwrap_or_else(|| Shelf::new(view, row.folder));
+        tell(expected_document(&place, &row));
+        last = Some(place);
     }
 }
 

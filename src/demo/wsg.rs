@@ -30,7 +30,7 @@ mod scene;
 mod searches;
 mod written;
 
-use axum::http::header::HeaderName;
+use axum::http::header::{HeaderName, SERVER};
 use axum::http::{Method, StatusCode};
 
 use crate::model::Guid;
@@ -40,7 +40,7 @@ use self::file_access::KeyQuery;
 use self::listing::{Listing, Scope};
 use self::query::{Query, QueryError};
 use self::relations::Relation;
-use super::knobs::Knobs;
+use super::knobs::{Knobs, VersionHeader};
 use super::reply::Reply;
 use super::traffic::RequestKind;
 
@@ -456,9 +456,11 @@ pub(super) fn server_version(knobs: &Knobs) -> String {
 }
 
 /// The header of every answer: the version (fact sheet 1.1).
-pub(super) fn with_server_headers(mut reply: Reply, knobs: &Knobs) -> Reply {
-    if let Ok(name) = HeaderName::from_bytes(knobs.version_header.as_bytes()) {
-        reply = reply.with(name, &server_version(knobs));
-    }
-    reply
+pub(super) fn with_server_headers(reply: Reply, knobs: &Knobs) -> Reply {
+    let name = match knobs.version_header {
+        VersionHeader::MasServer => HeaderName::from_static("mas-server"),
+        VersionHeader::WsgServer => HeaderName::from_static("wsgserver"),
+        VersionHeader::Server => SERVER,
+    };
+    reply.with(name, &server_version(knobs))
 }

@@ -12,6 +12,9 @@ use crate::model::Guid;
 
 use super::{AdminError, account, check, made};
 
+/// The largest file made by `size`, in bytes (64 MiB): unlike one by `oracle`, it is kept in memory.
+const LARGEST: u64 = 64 << 20;
+
 /// What can be done to the datasource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -300,6 +303,13 @@ impl Fields {
         let size = self
             .size
             .ok_or(AdminError::Lacks("text, base64, size or oracle"))?;
+        if size > LARGEST {
+            return Err(AdminError::Value {
+                field: "size",
+                values: "at most 67108864 bytes (oracle takes more)",
+                text: size.to_string(),
+            });
+        }
         let format = FileFormat::of_file_name(file_name);
         let guid = self.guid.as_deref().and_then(|text| text.parse().ok());
         // Version numbers of made documents are small, so these bytes are unlike any of theirs.

@@ -8,49 +8,91 @@ use crate::model::{DocumentKind, Guid};
 use super::changes::at_path;
 use super::{AdminError, Answer, Ask};
 
-pub(super) fn look(ask: &Ask<'_>) -> Result<Answer, AdminError> {
-    let account = ask.account()?;
-    let world = ask.demo.world();
-    let folders = world.folders_for(account).into_iter();
-    let documents = world.documents_for(account).into_iter();
-    match ask.text("format") {
-        None | Some("json") => {
-            let parts = std::iter::once("{\"folders\":[".to_owned())
-                .chain(listed(folders.map(|folder| folder_row(&folder))))
-                .chain(std::iter::once("],\"documents\":[".to_owned()))
-                .chain(listed(documents.map(|document| document_row(&document))))
-                .chain(std::iter::once("]}".to_owned()));
-            Ok(Answer::Parts("application/json; charset=utf-8", Box::new(parts)))
+/// Bytes of text kept together: rows are a few hundred each, and there may be a million.
+const PART: usize = 1 << 20;
+
+/// How the rows are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    /// One a line, each with its `type`.
+    Lines,
+}
+
+/// Rows as text, in parts.
+struct Rows {
+    format: Format,
+    /// The `type` of each, in lines.
+    kind: &'static str,
+    parts: Vec<String>,
+    first: bool,
+}
+
+impl Rows {
+    fn new(format: Format, kind: &'static str) -> Self {
+        Self {
+            format,
+            kind,
+            parts: Vec::new(),
+            first: true,
         }
-        Some("ndjson") => {
-            let line = |kind: &str, mut row: Json| {
-                row["type"] = Json::from(kind);
+    }
+
+    fn push(&mut self, mut row: Json) {
+        let first = std::mem::replace(&mut self.first, false);
+        let text = match self.format {
+            Format::Json if first => row.to_string(),
+            Format::Json => format!(",{row}"),
+            Format::Lines => {
+                row["type"] = Json::from(self.kind);
                 format!("{row}\n")
-            };
-            let parts = folders.map(move |folder| line("folder", folder_row(&folder)));
-            let documents = documents.map(move |document| line("document", document_row(&document)));
-            Ok(Answer::Parts(
-                "application/x-ndjson",
-                Box::new(parts.chain(documents)),
-            ))
+            }
+        };
+        match self.parts.last_mut() {
+            Some(part) if part.len() + text.len() <= PART => part.push_str(&text),
+            Some(_) | None => {
+                let mut part = String::with_capacity(PART.max(text.len()));
+                part.push_str(&text);
+                self.parts.push(part);
+            }
         }
-        Some(other) => Err(AdminError::Value {
-            field: "format",
-            values: "json or ndjson",
-            text: other.to_owned(),
-        }),
     }
 }
 
-/// Rows with commas between them.
-fn listed(rows: impl Iterator<Item = Json>) -> impl Iterator<Item = String> {
-    let rows = rows.enumerate();
-    rows.map(|(place, row)| {
-        if place == 0 {
-            row.to_string()
-        } else {
-            format!(",{row}")
+/// Folders and documents of one moment: a change between them would tell of a document whose folder is not there.
+/// The rows become text at once, for as text they are smallest; what is sent later holds up nobody.
+pub(super) fn look(ask: &Ask<'_>) -> Result<Answer, AdminError> {
+    let account = ask.account()?;
+    let format = match ask.text("format") {
+        None | Some("json") => Format::Json,
+        Some("ndjson") => Format::Lines,
+        Some(other) => {
+            return Err(AdminError::Value {
+                field: "format",
+                values: "json or ndjson",
+                text: other.to_owned(),
+            });
         }
+    };
+    let mut folders = Rows::new(format, "folder");
+    let mut documents = Rows::new(format, "document");
+    ask.demo.world().each(
+        account,
+        |folder| folders.push(folder_row(&folder)),
+        |document| documents.push(document_row(&document)),
+    );
+    let (folders, documents) = (folders.parts.into_iter(), documents.parts.into_iter());
+    Ok(match format {
+        Format::Json => {
+            let text = |text: &str| std::iter::once(text.to_owned());
+            let parts = text("{\"folders\":[")
+                .chain(folders)
+                .chain(text("],\"documents\":["))
+                .chain(documents)
+                .chain(text("]}"));
+            Answer::Parts("application/json; charset=utf-8", Box::new(parts))
+        }
+        Format::Lines => Answer::Parts("application/x-ndjson", Box::new(folders.chain(documents))),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the faults that strike a request make of it: what is asked, what is answered, and how it is sent.
 
 use std::io::Write as _;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,6 +29,9 @@ use crate::demo::{blob, ims, platform};
 
 use super::table::later_token;
 use super::{Bulk, Effect, FaultId, bend, json, recall};
+
+/// The longest body that is edited or gzipped, in bytes: all of it is in memory, as JSON several times over.
+const LONGEST: u64 = 64 << 20;
 
 /// A request, as its faults see it.
 pub(in crate::demo) struct Asked<'a> {
@@ -146,8 +150,13 @@ impl Course {
             Effect::HugeJson { mib } => self.say(Payload::Bulk(Bulk::new(mib))),
             Effect::NestedJson { depth } => {
                 let depth = usize::try_from(depth).unwrap_or(usize::MAX);
-                let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-                self.say(Bytes::from(format!("{{\"instances\":{open}{close}}}")));
+                // In one piece: a deep one is tens of megabytes.
+                let mut text = String::from("{\"instances\":");
+                text.reserve_exact(2 * depth + 1);
+                text.extend(iter::repeat_n('[', depth));
+                text.extend(iter::repeat_n(']', depth));
+                text.push('}');
+                self.say(Bytes::from(text));
             }
             Effect::WrongContentType { content_type } => self.edit(move |reply, _| {
                 reply.with(CONTENT_TYPE, content_type.as_deref().unwrap_or("text/plain"))
@@ -248,10 +257,11 @@ impl Course {
         self.edits.push(Box::new(edit));
     }
 
-    /// Edits the body of an answer that is a success; `None` leaves it.
+    /// Edits the body of an answer that is a success; `None` leaves it, and one longer than [`LONGEST`] stays as it is.
     fn edit_body(&mut self, edit: impl FnOnce(&[u8]) -> Option<Vec<u8>> + Send + 'static) {
         self.edit(move |mut reply, _| {
             if reply.status == StatusCode::OK
+                && reply.body.len() <= LONGEST
                 && let Some(body) = edit(&reply.body.whole())
             {
                 reply.body = Bytes::from(body).into();
@@ -286,8 +296,6 @@ fn status_reply(kind: RequestKind, code: u16, error_id: Option<&str>) -> Reply {
 
 /// The body, gzipped; empty ones and made ones that could not be held in memory stay as they are.
 fn gzipped(mut reply: Reply) -> Reply {
-    /// The longest body gzipped, in bytes: all of it is in memory.
-    const LONGEST: u64 = 64 << 20;
     if reply.body.len() == 0 || reply.body.len() > LONGEST {
         return reply;
     }

@@ -20,8 +20,12 @@ pub(in crate::demo) enum FaultError {
     Subject(#[from] InvalidGuid),
     #[error("{field} takes a time as 150ms, 30s, 5m or 1h, not {text:?}")]
     Time { field: &'static str, text: String },
-    #[error("probability takes a number from 0 to 1, not {0}")]
-    Probability(f64),
+    #[error("{field} takes {values}, not {value}")]
+    Number {
+        field: &'static str,
+        values: &'static str,
+        value: String,
+    },
     #[error("{0} needs a probability")]
     SeedAlone(&'static str),
     #[error("the body lacks \"effect\"")]
@@ -117,13 +121,57 @@ fn millionths(probability: f64) -> Result<u32, FaultError> {
     if (0.0..=1.0).contains(&probability) {
         Ok((probability * 1e6).round() as u32)
     } else {
-        Err(FaultError::Probability(probability))
+        Err(FaultError::Number {
+            field: "probability",
+            values: "a number from 0 to 1",
+            value: probability.to_string(),
+        })
+    }
+}
+
+/// The most bytes a length may be wrong by: what is added, or follows a body cut short, is in memory.
+const MOST_BYTES: u64 = 64 << 20;
+/// The most arrays in one another; no reader of JSON goes a thousandth as deep, and the text is in memory.
+const MOST_ARRAYS: u32 = 10_000_000;
+/// The most MiB of a huge listing, 64 GiB: more than any client can mean to read.
+const MOST_MIB: u32 = 64 << 10;
+
+/// Refuses what this process could not carry: a mistyped number must not end it.
+#[rustfmt::skip]
+fn bear(effect: &Effect) -> Result<(), FaultError> {
+    let (field, values, value, within) = match *effect {
+        Effect::WrongLength { delta } | Effect::LyingLength { delta } => {
+            ("delta", "at most 64 MiB either way", delta.to_string(), delta.unsigned_abs() <= MOST_BYTES)
+        }
+        Effect::NestedJson { depth } => {
+            ("depth", "at most 10 million arrays", depth.to_string(), depth <= MOST_ARRAYS)
+        }
+        Effect::HugeJson { mib } => {
+            ("mib", "at most 65536 MiB", mib.to_string(), mib <= MOST_MIB)
+        }
+        Effect::Status { .. } | Effect::HangAfterAccept | Effect::HangAfterHeaders | Effect::StallBody { .. }
+        | Effect::Truncate { .. } | Effect::ResetBody { .. } | Effect::DropConnection | Effect::ResetConnection
+        | Effect::RefuseConnections | Effect::CloseConnection | Effect::Latency(_) | Effect::SlowHeaders { .. }
+        | Effect::Trickle { .. } | Effect::ClockSkew { .. } | Effect::WrongRange { .. }
+        | Effect::ShiftedBytes { .. } | Effect::WrongContentRange { .. } | Effect::NoContentRange
+        | Effect::IgnoredRange | Effect::Gzip | Effect::SecretGzip | Effect::HtmlLogin | Effect::RedirectToLogin
+        | Effect::MalformedJson | Effect::JsonNull | Effect::EmptyBody | Effect::EmptyList
+        | Effect::WrongContentType { .. } | Effect::ByteOrderMark | Effect::InvalidUtf8 | Effect::DuplicateKeys
+        | Effect::WrongTypes | Effect::LoopingSkipToken | Effect::RepeatedPage | Effect::ExpiredSkipToken
+        | Effect::RowLost | Effect::RowTwice | Effect::RowLeftOut | Effect::RowDoubled | Effect::ChangedEtag
+        | Effect::FalseNotModified | Effect::StaleAnswer => return Ok(()),
+    };
+    if within {
+        Ok(())
+    } else {
+        Err(FaultError::Number { field, values, value })
     }
 }
 
 /// Reads an effect; a field that it does not have is a mistake, for effects without fields too.
 fn read_effect(json: &Json) -> Result<Effect, FaultError> {
     let effect = Effect::deserialize(json)?;
+    bear(&effect)?;
     let Json::Object(read) = serde_json::to_value(&effect)? else {
         return Ok(effect);
     };
@@ -247,6 +295,28 @@ mod tests {
         );
         assert!(wrong(json!({"effect": {"kind": "hung"}})).contains("unknown variant `hung`"));
         assert!(wrong(json!({"effect": {"kind": "truncate"}})).contains("missing field `after`"));
-        assert!(wrong(json!({"probability": 2, "effect": hang})).starts_with("probability takes"));
+        assert_eq!(
+            wrong(json!({"probability": 2, "effect": hang})),
+            "probability takes a number from 0 to 1, not 2"
+        );
+    }
+
+    #[test]
+    fn numbers_that_would_end_the_process_are_refused_and_the_largest_below_are_not() {
+        for (kind, field, most) in [
+            ("wrong_length", "delta", 64_i64 << 20),
+            ("wrong_length", "delta", -(64 << 20)),
+            ("lying_length", "delta", 64 << 20),
+            ("lying_length", "delta", -(64 << 20)),
+            ("nested_json", "depth", 10_000_000),
+            ("huge_json", "mib", 65_536),
+        ] {
+            let effect = |number: i64| read(json!({"effect": {"kind": kind, field: number}}));
+            assert!(effect(most).is_ok(), "{kind} {most}");
+            let beyond = most + most.signum();
+            let error = effect(beyond).unwrap_err();
+            assert!(error.starts_with(&format!("{field} takes at most ")), "{error}");
+            assert!(error.ends_with(&format!(", not {beyond}")), "{error}");
+        }
     }
 }

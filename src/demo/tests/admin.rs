@@ -131,6 +131,17 @@ async fn the_tree_is_told_by_account_and_by_line() {
         tree["documents"].as_array().unwrap().len(),
         world.documents().len()
     );
+    assert_eq!(tree["folders"].as_array().unwrap().len(), world.folders().len());
+    let listed_guids = |rows: &Value, key: &str| -> Vec<Value> {
+        let rows = rows[key].as_array().unwrap();
+        rows.iter().map(|row| row["guid"].clone()).collect()
+    };
+    let guids: Vec<Value> = world
+        .documents()
+        .iter()
+        .map(|row| json!(row.guid.to_string()))
+        .collect();
+    assert_eq!(listed_guids(&tree, "documents"), guids);
     let guest = "guest.reviewer@example.com";
     let head = format!("GET /admin/tree?account={guest}&format=ndjson");
     let lines = String::from_utf8(ask(&server, &head, Value::Null).await.body).unwrap();
@@ -165,6 +176,34 @@ async fn content_is_the_truth_whatever_goes_wrong() {
     let path = path.join("/").replace(' ', "+");
     let by_path = ask(&server, &format!("GET /admin/content?path={path}"), Value::Null).await;
     assert!(by_path.body == truth);
+}
+
+#[tokio::test]
+async fn content_too_large_for_memory_is_refused_unless_an_oracle_makes_it() {
+    let server = DemoServer::start(DemoOptions::default()).await.unwrap();
+    let folder = "Leven Estuary Crossing/00 General";
+    for size in [(64_u64 << 20) + 1, u64::MAX] {
+        let add = json!({"folder": folder, "name": "large.txt", "size": size});
+        let answer = ask(&server, "POST /admin/add-document", add).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(
+            answer.json()["error"],
+            format!("size takes at most 67108864 bytes (oracle takes more), not \"{size}\"")
+        );
+    }
+    assert_eq!(
+        server
+            .world()
+            .document_at(&["Leven Estuary Crossing", "00 General", "large.txt"]),
+        None
+    );
+    let add = json!({"folder": folder, "name": "large.txt", "oracle": 5_u64 << 30});
+    let answer = ask(&server, "POST /admin/add-document", add).await.json();
+    let guid = answer["guid"].as_str().unwrap().parse().unwrap();
+    assert_eq!(server.world().document(guid).unwrap().size, 5 << 30);
+    // What a file has is bounded, not what the listing says of it.
+    let told = json!({"guid": answer["guid"], "size": 6_u64 << 30});
+    assert_eq!(ask(&server, "POST /admin/list-size", told).await.status, 200);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::demo::knobs::{
     Ancestor, BoolAs, Count, DocumentProperties, FileSizeAs, FolderTags, Knobs, NavNode, Order, OrderBy,
-    RevokedFolder, RootParent, RootPredicate, SkipTokenMode, TimeFormat,
+    RevokedFolder, RootParent, RootPredicate, SkipTokenMode, TimeFormat, VersionHeader,
 };
 use crate::demo::{Access, DemoOptions, ExpectedDocument};
 use crate::model::Guid;
@@ -85,8 +85,11 @@ async fn a_service_version_stands_in_the_place_of_the_web_version() {
 
 #[tokio::test]
 async fn the_version_is_told_by_the_header_chosen() {
-    for name in ["WsgServer", "Server"] {
-        let bench = bench(|knobs| name.clone_into(&mut knobs.version_header)).await;
+    for (name, header) in [
+        ("WsgServer", VersionHeader::WsgServer),
+        ("Server", VersionHeader::Server),
+    ] {
+        let bench = bench(|knobs| knobs.version_header = header).await;
         let answer = bench.get("/Navigation/NavNode").await;
         assert!(
             answer.header(name).unwrap().contains("Bentley-WebAPI/2.8"),
@@ -362,6 +365,22 @@ async fn the_parent_of_a_root_is_written_as_chosen() {
         };
         assert_eq!(found(zeros).await, if style == RootParent::Zeros { 3 } else { 0 });
         assert_eq!(found("").await, if style == RootParent::Empty { 3 } else { 0 });
+        let within = async |texts: &str| {
+            let tail = format!("/PW_WSG/Project?$filter=ParentGuid in [{texts}]");
+            bench.get(&tail).await.ids().len()
+        };
+        assert_eq!(within("''").await, found("").await);
+        let folder = bench
+            .get("/PW_WSG/Project?$filter=ParentGuid eq null")
+            .await
+            .ids()[0]
+            .clone();
+        let children = found(&folder).await;
+        assert!(children > 0);
+        assert_eq!(
+            within(&format!("'','{folder}'")).await,
+            children + found("").await
+        );
     }
 }
 

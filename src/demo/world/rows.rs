@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::demo::files::Recipe;
+use crate::demo::files::{Recipe, media_type};
 use crate::demo::oracle::Origin;
 use crate::demo::seed::digest;
 use crate::model::{DocumentKind, Guid, Timestamp};
@@ -255,26 +255,7 @@ impl DocumentRow {
 
     /// The MIME type of the file by its name's extension; `None` without a file.
     pub(in crate::demo) fn mime_type(&self) -> Option<&'static str> {
-        let extension = self
-            .file_name
-            .as_deref()?
-            .rsplit_once('.')
-            .map_or("", |(_, end)| end);
-        Some(match extension.to_ascii_lowercase().as_str() {
-            "pdf" => "application/pdf",
-            "png" => "image/png",
-            "jpg" => "image/jpeg",
-            "dxf" => "image/vnd.dxf",
-            "dwg" => "image/vnd.dwg",
-            "dgn" => "image/vnd.dgn",
-            "csv" => "text/csv",
-            "txt" => "text/plain",
-            "xml" => "application/xml",
-            "zip" => "application/zip",
-            "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            _ => "application/octet-stream",
-        })
+        self.file_name.as_deref().map(media_type)
     }
 
     pub(in crate::demo) fn checked_out(&self) -> bool {

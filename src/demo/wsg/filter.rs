@@ -113,26 +113,28 @@ impl Filter {
 
     /// The ids every matching row must have, where the filter says so: spares a scan of everything.
     pub(super) fn ids(&self) -> Option<Vec<Guid>> {
-        self.guids(&Path::is_id)
+        // No row has an id that is no GUID.
+        self.guids(&Path::is_id, |literals| {
+            Some(literals.iter().filter_map(guid).collect())
+        })
     }
 
     /// The folders every matching row must be in, where the filter says so.
     pub(super) fn parents(&self) -> Option<Vec<Guid>> {
-        self.guids(&Path::is_parent)
+        // One that is no GUID may be how a root's parent is written: then there is no telling.
+        self.guids(&Path::is_parent, |literals| literals.iter().map(guid).collect())
     }
 
-    fn guids(&self, wanted: &dyn Fn(&Path) -> bool) -> Option<Vec<Guid>> {
-        let guid = |literal: &Literal| match literal {
-            Literal::Text(text) => text.parse().ok(),
-            Literal::Null | Literal::Bool(_) | Literal::Number(_) | Literal::Real(_) | Literal::Time(_) => {
-                None
-            }
-        };
+    fn guids(
+        &self,
+        wanted: &dyn Fn(&Path) -> bool,
+        several: fn(&[Literal]) -> Option<Vec<Guid>>,
+    ) -> Option<Vec<Guid>> {
         match self {
-            Self::In(path, literals) if wanted(path) => Some(literals.iter().filter_map(guid).collect()),
+            Self::In(path, literals) if wanted(path) => several(literals),
             // A text that is no GUID is left to the comparison: it may be how a root's parent is written.
             Self::Compare(path, Operator::Eq, literal) if wanted(path) => guid(literal).map(|one| vec![one]),
-            Self::And(all) => all.iter().find_map(|one| one.guids(wanted)),
+            Self::And(all) => all.iter().find_map(|one| one.guids(wanted, several)),
             Self::Or(_) | Self::Compare(..) | Self::In(..) | Self::Call(..) => None,
         }
     }
@@ -143,6 +145,14 @@ impl Filter {
             Self::And(all) | Self::Or(all) => all.iter().flat_map(Self::paths).collect(),
             Self::Compare(path, ..) | Self::In(path, _) | Self::Call(_, path, _) => vec![path],
         }
+    }
+}
+
+/// The GUID a literal is; `None` where it is none.
+fn guid(literal: &Literal) -> Option<Guid> {
+    match literal {
+        Literal::Text(text) => text.parse().ok(),
+        Literal::Null | Literal::Bool(_) | Literal::Number(_) | Literal::Real(_) | Literal::Time(_) => None,
     }
 }
 
