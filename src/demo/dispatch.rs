@@ -26,8 +26,10 @@ use super::traffic::{LoggedRequest, RequestKind, Traffic};
 use super::wsg::{self, Call, Gateway, Lockout, SKIP_TOKEN};
 use super::{admin, blob, platform, world};
 
-/// The largest request body taken: an admin request may carry a file in base64.
-const BODY_LIMIT: usize = 64 << 20;
+/// The largest request body taken: hundreds of times what a client's longest query needs.
+const BODY_LIMIT: usize = 1 << 20;
+/// The same of an admin request, which may carry a file in base64.
+const ADMIN_BODY_LIMIT: usize = 64 << 20;
 
 /// Everything the server is made of.
 pub(super) struct Demo {
@@ -71,20 +73,25 @@ pub(super) async fn handle(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let plain = |reply| send(reply, Delivery::default(), &scissors, &demo);
-    // A body that a read happens to have is none of ours to hold.
-    let body = match parts.method {
-        Method::GET | Method::HEAD => Bytes::new(),
-        _ => match to_bytes(body, BODY_LIMIT).await {
-            Ok(body) => body,
-            Err(_) => return plain(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE)),
-        },
-    };
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
     let main = door == Door::Main;
     let command = path.strip_prefix(admin::ROOT).filter(|_| main);
     let command = command.filter(|rest| rest.is_empty() || rest.starts_with('/'));
     scissors.set_free(command.is_some());
+    let limit = if command.is_some() {
+        ADMIN_BODY_LIMIT
+    } else {
+        BODY_LIMIT
+    };
+    // A body that a read happens to have is none of ours to hold.
+    let body = match parts.method {
+        Method::GET | Method::HEAD => Bytes::new(),
+        _ => match to_bytes(body, limit).await {
+            Ok(body) => body,
+            Err(_) => return plain(Reply::empty(StatusCode::PAYLOAD_TOO_LARGE)),
+        },
+    };
     if command.is_some() {
         return admin::answer(&demo, parts, body).await;
     }

@@ -1,5 +1,7 @@
 //! The parameters of an OAuth request, from a query or a form.
 
+use std::collections::HashSet;
+
 use url::form_urlencoded;
 
 /// Parameters in the order they came. One without a value counts as left out (RFC 6749 3.1).
@@ -14,11 +16,12 @@ impl Form {
     pub(super) fn parse(text: &[u8]) -> Self {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut doubled = Vec::new();
+        let mut seen = HashSet::new();
         for (name, value) in form_urlencoded::parse(text).into_owned() {
-            if pairs.iter().any(|(other, _)| *other == name) {
-                doubled.push(name);
-            } else {
+            if seen.insert(name.clone()) {
                 pairs.push((name, value));
+            } else {
+                doubled.push(name);
             }
         }
         pairs.retain(|(_, value)| !value.is_empty());
