@@ -230,12 +230,13 @@ impl Course {
 
     /// Spoils the true answer; remembers it first.
     pub(in crate::demo) fn spoil(&mut self, reply: Reply, asked: &Asked<'_>, account: &str) -> Reply {
-        let question = recall::question(account, asked.parts, asked.body);
-        let reply = if self.stale {
-            asked.demo.recall.answer(&question).unwrap_or(reply)
-        } else {
-            asked.demo.recall.keep(question, &reply);
-            reply
+        let reply = match recall::question(asked.kind, account, asked.parts, asked.body) {
+            Some(question) if self.stale => asked.demo.recall.answer(&question).unwrap_or(reply),
+            Some(question) => {
+                asked.demo.recall.keep(question, &reply);
+                reply
+            }
+            None => reply,
         };
         self.bend(reply, asked)
     }

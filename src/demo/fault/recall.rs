@@ -4,9 +4,11 @@ use axum::http::StatusCode;
 use axum::http::header::RANGE;
 use axum::http::request::Parts;
 use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
 
 use crate::demo::payload::Payload;
 use crate::demo::reply::Reply;
+use crate::demo::traffic::RequestKind;
 use crate::demo::wsg::SKIP_TOKEN;
 
 /// Answers kept; a page is about 100 kB.
@@ -14,9 +16,12 @@ const KEPT: u64 = 256;
 /// The longest answer kept, in bytes.
 const LONGEST: u64 = 1 << 20;
 
+/// A digest of all that makes a question: bodies are long and may hold secrets.
+pub(in crate::demo) type Question = [u8; 32];
+
 /// The last answer to each of the questions asked lately.
 pub(in crate::demo) struct Recall {
-    answers: Cache<String, Reply>,
+    answers: Cache<Question, Reply>,
     /// The page that named a token.
     pages: Cache<String, Reply>,
 }
@@ -30,7 +35,7 @@ impl Recall {
     }
 
     /// Keeps a true answer.
-    pub(in crate::demo) fn keep(&self, question: String, reply: &Reply) {
+    pub(in crate::demo) fn keep(&self, question: Question, reply: &Reply) {
         let at_hand = matches!(&reply.body, Payload::Bytes(bytes) if bytes.len() as u64 <= LONGEST);
         if !at_hand || reply.status != StatusCode::OK {
             return;
@@ -43,7 +48,7 @@ impl Recall {
     }
 
     /// The last answer to a question.
-    pub(super) fn answer(&self, question: &str) -> Option<Reply> {
+    pub(super) fn answer(&self, question: &Question) -> Option<Reply> {
         self.answers.get(question)
     }
 
@@ -53,15 +58,70 @@ impl Recall {
     }
 }
 
-/// What makes two requests the same question: who asks, what for, which page and which part.
-pub(in crate::demo) fn question(account: &str, parts: &Parts, body: &[u8]) -> String {
+/// What makes two requests the same question: who asks, what for, which page and which part. `None` for the identity
+/// service, whose answers are tokens and never kept.
+pub(super) fn question(kind: RequestKind, account: &str, parts: &Parts, body: &[u8]) -> Option<Question> {
+    match kind {
+        RequestKind::Discovery
+        | RequestKind::Authorize
+        | RequestKind::Token
+        | RequestKind::UserInfo
+        | RequestKind::Revocation
+        | RequestKind::LoginPage
+        | RequestKind::Introspection
+        | RequestKind::EndSession
+        | RequestKind::Other => return None,
+        RequestKind::Plugins
+        | RequestKind::Repositories
+        | RequestKind::NavNode
+        | RequestKind::ListProjects
+        | RequestKind::ListDocuments
+        | RequestKind::Object
+        | RequestKind::FindIds
+        | RequestKind::User
+        | RequestKind::File
+        | RequestKind::FileAccess
+        | RequestKind::Blob
+        | RequestKind::Schema
+        | RequestKind::SavedSearch
+        | RequestKind::ITwins
+        | RequestKind::WorkAreas
+        | RequestKind::Storage
+        | RequestKind::Mutation => {}
+    }
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    format!(
-        "{account} {} {} {} {} {}",
+    // No account, method, address or header holds a line break.
+    let head = format!(
+        "{account}\n{}\n{}\n{}\n{}\n",
         parts.method,
         parts.uri,
         header(SKIP_TOKEN).unwrap_or_default(),
         header(RANGE).unwrap_or_default(),
-        String::from_utf8_lossy(body),
+    );
+    Some(
+        Sha256::new()
+            .chain_update(head)
+            .chain_update(body)
+            .finalize()
+            .into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    #[test]
+    fn questions_differ_by_who_asks_and_by_their_bodies_and_tokens_are_none() {
+        let (parts, ()) = Request::post("/ws/v2.8/$query").body(()).unwrap().into_parts();
+        let asked = |kind, account, body: &str| question(kind, account, &parts, body.as_bytes());
+        let kind = RequestKind::ListDocuments;
+        assert!(asked(kind, "a", "x").is_some());
+        assert_eq!(asked(kind, "a", "x"), asked(kind, "a", "x"));
+        assert_ne!(asked(kind, "a", "x"), asked(kind, "b", "x"));
+        assert_ne!(asked(kind, "a", "x"), asked(kind, "a", "y"));
+        assert_eq!(asked(RequestKind::Token, "a", "code=x"), None);
+    }
 }
