@@ -33,6 +33,7 @@ mod platform;
 mod reply;
 mod scale;
 mod script;
+mod secret;
 mod seed;
 mod traffic;
 mod transfer;
@@ -147,6 +148,8 @@ impl DemoServer {
         let blob_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let blob_address = blob_listener.local_addr()?;
         let demo = Arc::new(assemble(&options, address, blob_address));
+        // Beside the start, not before it: who never signs in need not wait, and no thread that serves makes the key.
+        drop(tokio::task::spawn_blocking(ims::make_key));
         let (stop, stopped) = watch::channel(false);
         let mut ended = stopped.clone();
         let app = |door: Door| {
@@ -414,7 +417,7 @@ fn assemble(options: &DemoOptions, address: SocketAddr, blob_address: SocketAddr
         ),
         gateway: Arc::new(Gateway {
             world,
-            tokens: SkipTokens::new(),
+            tokens: SkipTokens::new(clock.clone()),
             results: Results::new(),
             // Tilde encoding: `:` is `~3A` (fact sheet 1.2).
             repository: format!("Bentley.PW--{}", LOCATION.replace(':', "~3A")),

@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::dispatch::Demo;
 use super::knobs::Ranges;
 use super::reply::Reply;
+use super::secret::random;
 use super::seed::{Dice, mix};
 use super::transfer::Transfer;
 use super::world::Content;
@@ -85,9 +86,8 @@ impl Blobs {
 
     /// Signs a URL for a document's file as it is now.
     pub(super) fn sign(&self, document: Guid, found: Found, lifetime: Duration) -> String {
-        let random = |_| fastrand::u8(..);
-        let blob = Guid::from_bytes(std::array::from_fn(random)).to_string();
-        let signature: [u8; 32] = std::array::from_fn(random);
+        let blob = Guid::from_bytes(random()).to_string();
+        let signature = random::<32>();
         let now = self.clock.now();
         let mut query = vec![
             ("sv".to_owned(), SERVICE_VERSION.to_owned()),

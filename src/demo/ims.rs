@@ -103,6 +103,11 @@ impl Ims {
         }
     }
 
+    /// Forgets every wrong password: locked accounts are open again.
+    pub(super) fn forget_wrong_passwords(&self) {
+        self.sessions.forget_wrong_passwords();
+    }
+
     /// Signs out, and sends the browser back where an app registered that address (RP-Initiated Logout).
     fn end_session(&self, form: &Form, headers: &HeaderMap) -> Reply {
         let cookie = self.sessions.close(headers);
@@ -138,6 +143,11 @@ impl Ims {
             Some(_) | None => reply,
         }
     }
+}
+
+/// Makes the key that signs tokens, where this process has none yet; takes tens of milliseconds, or a second.
+pub(super) fn make_key() {
+    signer();
 }
 
 /// What a browser asks before it sends a script's request.

@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use crate::demo::accounts::{self, Account, DEFAULT_EMAIL};
 use crate::demo::knobs::{Knobs, ScopeError};
 use crate::demo::reply::Reply;
+use crate::demo::secret::opaque;
 
 use super::Ims;
 use super::apps::{App, GrantType};
@@ -15,10 +16,9 @@ use super::form::Form;
 use super::grants::Consent;
 use super::pages;
 use super::sessions::{Session, SignIn};
-use super::signer::opaque;
 
 /// IMS's own words (fact sheet 3, from a report).
-pub(super) const INVALID_SCOPE: &str = "The requested scope is invalid, unknown, malformed, or exceeds that which the client is permitted to request.";
+const INVALID_SCOPE: &str = "The requested scope is invalid, unknown, malformed, or exceeds that which the client is permitted to request.";
 /// The length of an S256 challenge: 32 bytes in base64url.
 const CHALLENGE_LENGTH: usize = 43;
 
@@ -165,10 +165,8 @@ impl Ims {
             return wrong("invalid_request", "The prompt is not supported.");
         };
         let Some(scope) = app.granted(form.get("scope"), knobs) else {
-            return match knobs.scope_error {
-                ScopeError::InvalidScope => wrong("invalid_scope", INVALID_SCOPE),
-                ScopeError::UnauthorizedClient => wrong("unauthorized_client", "Invalid scope for client"),
-            };
+            let (error, reason) = scope_refusal(knobs);
+            return wrong(error, reason);
         };
         Ok(Asked {
             app,
@@ -214,4 +212,12 @@ fn back(form: &Form, pairs: &[(&str, &str)]) -> Reply {
     let uri = form.get("redirect_uri");
     let joint = if uri.contains('?') { '&' } else { '?' };
     Reply::redirect(&format!("{uri}{joint}{}", query.finish())).with(CACHE_CONTROL, "no-store")
+}
+
+/// The error of a scope that is not granted, and its description.
+pub(super) fn scope_refusal(knobs: &Knobs) -> (&'static str, &'static str) {
+    match knobs.scope_error {
+        ScopeError::InvalidScope => ("invalid_scope", INVALID_SCOPE),
+        ScopeError::UnauthorizedClient => ("unauthorized_client", "Invalid scope for client"),
+    }
 }

@@ -8,8 +8,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::demo::accounts::Account;
-
-use super::signer::opaque;
+use crate::demo::secret::opaque;
 
 /// The organization everybody of the demo belongs to.
 const ORGANIZATION: (&str, &str) = (

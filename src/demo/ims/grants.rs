@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 
 use crate::demo::clock::Clock;
 use crate::demo::knobs::{Knobs, Rotation};
+use crate::demo::secret::opaque;
 
 use super::apps::{App, AppError, Apps, OFFLINE_ACCESS};
 use super::claims::{Frame, Holder, access_claims, id_claims};
-use super::signer::{opaque, signer};
+use super::signer::signer;
 
 /// How long an authorization code lives; real ones are "short-lived" (fact sheet 3).
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
@@ -160,18 +161,13 @@ impl Grants {
         let code = opaque();
         let now = self.clock.now();
         let mut tables = self.tables.lock();
-        let Tables { codes, families, .. } = &mut *tables;
-        // One that was spent is kept while its family lives: its reuse ends that.
-        codes.retain(|_, code| match code.spent {
-            Some(family) => families.contains(&family),
-            None => code.expires > now,
-        });
+        tables.forget_the_dead(now);
         let row = Code {
             consent,
             expires: now + CODE_LIFETIME,
             spent: None,
         };
-        codes.insert(code.clone(), row);
+        tables.codes.insert(code.clone(), row);
         code
     }
 
@@ -215,6 +211,8 @@ impl Grants {
             let family = tables.new_family();
             if let Some(row) = tables.codes.get_mut(code) {
                 row.spent = Some(family);
+                // Keeps the family until its tokens are signed and name it themselves.
+                row.expires = now + CODE_LIFETIME;
             }
             (consent, family)
         };
@@ -226,7 +224,7 @@ impl Grants {
             knobs,
             &consent.holder,
             consent.nonce.as_deref(),
-            family,
+            Some(family),
             refresh_token,
         ))
     }
@@ -277,13 +275,12 @@ impl Grants {
             Rotation::Silent => None,
         };
         let holder = Holder { scope, ..row.holder };
-        Ok(self.issue(knobs, &holder, None, row.family, refresh_token))
+        Ok(self.issue(knobs, &holder, None, Some(row.family), refresh_token))
     }
 
     /// Tokens for a service, which has no refresh token: it can ask again.
     pub(super) fn issue_to_service(&self, knobs: &Knobs, holder: &Holder) -> Issued {
-        let family = self.tables.lock().new_family();
-        self.issue(knobs, holder, None, family, None)
+        self.issue(knobs, holder, None, None, None)
     }
 
     pub(in crate::demo) fn bearer(&self, token: &str) -> Option<Bearer> {
@@ -374,13 +371,13 @@ impl Grants {
         token
     }
 
-    /// Signs without holding the tables, which takes a millisecond or more.
+    /// Signs without holding the tables, which takes a millisecond or more; without a family it is the first of one.
     fn issue(
         &self,
         knobs: &Knobs,
         holder: &Holder,
         nonce: Option<&str>,
-        family: u64,
+        family: Option<u64>,
         refresh_token: Option<String>,
     ) -> Issued {
         let audience: Vec<String> = knobs.audience.split_whitespace().map(str::to_owned).collect();
@@ -398,6 +395,9 @@ impl Grants {
             .flatten()
             .map(|claims| signer().sign(&claims));
         let now = self.clock.now();
+        let mut tables = self.tables.lock();
+        tables.forget_the_dead(now);
+        let family = family.unwrap_or_else(|| tables.new_family());
         let row = Access {
             holder: holder.clone(),
             audience,
@@ -405,10 +405,6 @@ impl Grants {
             expires: self.clock.deadline(knobs.token_lifetime),
             family,
         };
-        let mut tables = self.tables.lock();
-        // The dead are of no use to anybody, and a demo may run for weeks.
-        tables.access.retain(|_, access| access.expires > now);
-        tables.refresh.retain(|_, refresh| refresh.expires > now);
         tables.access.insert(access_token.clone(), row);
         drop(tables);
         Issued {
@@ -427,6 +423,23 @@ impl Tables {
         self.families.insert(self.last_family);
         self.last_family
     }
+
+    /// The dead are of no use to anybody, and a demo may run for weeks.
+    fn forget_the_dead(&mut self, now: Instant) {
+        self.access.retain(|_, access| access.expires > now);
+        self.refresh.retain(|_, refresh| refresh.expires > now);
+        let tokens = self.access.values().map(|access| access.family);
+        let tokens = tokens.chain(self.refresh.values().map(|refresh| refresh.family));
+        let codes = self.codes.values().filter(|code| code.expires > now);
+        let named: HashSet<u64> = tokens.chain(codes.filter_map(|code| code.spent)).collect();
+        self.families.retain(|family| named.contains(family));
+        let families = &self.families;
+        // One that was spent is kept while its family lives: its reuse ends that.
+        self.codes.retain(|_, code| match code.spent {
+            Some(family) => families.contains(&family),
+            None => code.expires > now,
+        });
+    }
 }
 
 /// PKCE (RFC 7636 4.6): a verifier exactly where there was a challenge, and the one that fits.
@@ -438,5 +451,51 @@ fn proved(challenge: Option<&str>, verifier: Option<&str>) -> bool {
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::Who;
+    use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            client_id: "app".to_owned(),
+            scope: vec!["projectwise:read".to_owned()],
+            who: Who::Service {
+                acts_as: "nobody@example.invalid",
+            },
+        }
+    }
+
+    #[test]
+    fn what_ended_is_forgotten_and_a_spent_code_is_not_before_its_tokens_end() {
+        let clock = Clock::default();
+        let grants = Grants::new(Vec::new(), clock.clone(), "http://ims.invalid".to_owned());
+        let knobs = Knobs::default();
+        let login = || {
+            let code = grants.issue_code(Consent {
+                holder: holder(),
+                redirect_uri: String::new(),
+                challenge: None,
+                nonce: None,
+            });
+            let redeemed = grants.redeem_code(&knobs, &code, "app", "", None);
+            (code, redeemed.unwrap().access_token)
+        };
+        let (code, token) = login();
+        clock.advance(2 * CODE_LIFETIME);
+        login();
+        assert!(grants.bearer(&token).is_some());
+        let again = grants.redeem_code(&knobs, &code, "app", "", None);
+        assert_eq!(again.unwrap_err(), Refusal::Grant("The code was used before."));
+        assert!(grants.bearer(&token).is_none());
+        clock.advance(2 * knobs.token_lifetime);
+        let issued = grants.issue_to_service(&knobs, &holder());
+        assert!(grants.bearer(&issued.access_token).is_some());
+        let tables = grants.tables.lock();
+        let left = (tables.families.len(), tables.codes.len(), tables.access.len());
+        assert_eq!(left, (1, 0, 1));
     }
 }

@@ -9,8 +9,7 @@ use parking_lot::Mutex;
 
 use crate::demo::accounts::{self, Account};
 use crate::demo::clock::Clock;
-
-use super::signer::opaque;
+use crate::demo::secret::opaque;
 
 /// The name of the session's cookie.
 const NAME: &str = "ims-session";
@@ -81,6 +80,11 @@ impl Sessions {
         SignIn::Wrong
     }
 
+    /// Forgets every wrong password: locked accounts are open again.
+    pub(super) fn forget_wrong_passwords(&self) {
+        self.book.lock().wrong.clear();
+    }
+
     /// Signs somebody in; answers the `Set-Cookie` header too.
     pub(super) fn open(&self, account: &'static Account) -> (Session, String) {
         let session = Session {
@@ -137,4 +141,20 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|text| text.split(';'));
     cookies.find_map(|one| one.trim().strip_prefix(NAME)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgetting_wrong_passwords_opens_a_locked_account() {
+        let sessions = Sessions::new(Clock::default());
+        let account = &accounts::ACCOUNTS[0];
+        let sign_in = |password: &str| sessions.sign_in(account.email, password, 1);
+        assert!(matches!(sign_in("wrong"), SignIn::Wrong));
+        assert!(matches!(sign_in(account.password), SignIn::Locked));
+        sessions.forget_wrong_passwords();
+        assert!(matches!(sign_in(account.password), SignIn::Accepted(_)));
+    }
 }

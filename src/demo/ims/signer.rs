@@ -18,7 +18,7 @@ pub(super) struct Signer {
     exponent: String,
 }
 
-/// The process's key; the first caller makes it, so that a server that signs nothing starts at once.
+/// The process's key; made beside the server's start, or by the first caller where that comes sooner.
 pub(super) fn signer() -> &'static Signer {
     static SIGNER: OnceLock<Signer> = OnceLock::new();
     SIGNER.get_or_init(Signer::generate)
@@ -111,13 +111,6 @@ fn unsigned(integer: &[u8]) -> &[u8] {
         [0, rest @ ..] if !rest.is_empty() => rest,
         whole => whole,
     }
-}
-
-/// 43 characters nobody can guess.
-pub(super) fn opaque() -> String {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::demo::reply::Reply;
 
 use super::Ims;
 use super::apps::{App, GrantType};
-use super::authorize::INVALID_SCOPE;
+use super::authorize::scope_refusal;
 use super::claims::{Holder, Who, merge, user_claims};
 use super::form::Form;
 use super::grants::{Issued, Live, Refusal};
@@ -71,7 +71,10 @@ impl Ims {
         match issued {
             Ok(issued) => Ok(Reply::json(StatusCode::OK, &token_json(&issued))),
             Err(Refusal::Grant(reason)) => Err(bad_request("invalid_grant", reason)),
-            Err(Refusal::Scope) => Err(bad_request("invalid_scope", INVALID_SCOPE)),
+            Err(Refusal::Scope) => {
+                let (error, reason) = scope_refusal(knobs);
+                Err(bad_request(error, reason))
+            }
         }
     }
 

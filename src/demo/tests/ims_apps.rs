@@ -288,6 +288,8 @@ async fn scopes_are_those_the_knob_knows_and_the_error_is_the_knobs() {
         returned(&answer, "error_description").unwrap(),
         "Invalid scope for client"
     );
+    let answer = service_token(&server, "storage:read", false).await;
+    assert_oauth_error(&answer, 400, "unauthorized_client");
     server.turn(|knobs| knobs.known_scopes.push_str(" storage:read"));
     assert!(returned(&authorize(&server, &storage).await, "code").is_some());
 }

@@ -1,6 +1,7 @@
 //! Repositories, folders, documents, filters, paging.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -297,6 +298,11 @@ async fn a_token_page_can_be_asked_for_again_and_a_foreign_token_is_refused() {
     let again = bench.get_with(&tail, &[&token]).await;
     assert_eq!(once.ids(), again.ids());
     assert_ne!(once.ids(), first.ids());
+    bench.server.advance_clock(Duration::from_secs(9 * 60));
+    assert_eq!(bench.get_with(&tail, &[&token]).await.ids(), once.ids());
+    bench.server.advance_clock(Duration::from_secs(2 * 60));
+    let late = bench.get_with(&tail, &[&token]).await;
+    late.assert_error(400, "BadRequest");
     bench
         .get_with(&tail, &["SkipToken: nonsense"])
         .await

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::header::{HeaderName, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
 use crate::demo::blob::Blobs;
@@ -45,12 +43,6 @@ impl Files {
             answered: AtomicU64::new(0),
         }
     }
-}
-
-/// 43 characters nobody guesses.
-pub(super) fn secret() -> String {
-    let bytes: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A request about a document's file, logged in.

@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use crate::demo::clock::Clock;
 use crate::demo::knobs::Redirect;
 use crate::demo::reply::{Reply, quoted};
+use crate::demo::secret::opaque;
 use crate::demo::seed::digest;
 use crate::demo::world::Content;
 use crate::model::Guid;
@@ -120,7 +121,7 @@ impl Links {
     }
 
     fn issue(&self, document: Guid, email: &str, lifetime: Duration) -> String {
-        let token = super::download::secret();
+        let token = opaque();
         let now = self.clock.now();
         let link = Link {
             document,

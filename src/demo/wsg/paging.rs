@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 
+use crate::demo::clock::Clock;
 use crate::demo::seed::mix;
 use crate::model::Guid;
 
@@ -28,6 +29,7 @@ pub(super) struct Snapshot {
 /// Hands out tokens and remembers what they stand for.
 pub(in crate::demo) struct SkipTokens {
     known: Mutex<Known>,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -43,9 +45,10 @@ struct Issued {
 }
 
 impl SkipTokens {
-    pub(in crate::demo) fn new() -> Self {
+    pub(in crate::demo) fn new(clock: Clock) -> Self {
         Self {
             known: Mutex::new(Known::default()),
+            clock,
         }
     }
 
@@ -56,7 +59,7 @@ impl SkipTokens {
         let token = URL_SAFE_NO_PAD.encode(mix(known.last).to_be_bytes());
         known.snapshots.push_back(Issued {
             token: token.clone(),
-            at: Instant::now(),
+            at: self.clock.now(),
             snapshot,
         });
         while known.snapshots.len() > SNAPSHOTS || (known.snapshots.len() > 1 && known.rows() > ROWS) {
@@ -70,7 +73,8 @@ impl SkipTokens {
         let known = self.known.lock();
         let mut all = known.snapshots.iter().rev();
         let found = all.find(|issued| issued.token == token)?;
-        let good = found.snapshot.listing == listing && found.at.elapsed() < lifetime;
+        let good = found.snapshot.listing == listing
+            && self.clock.now().saturating_duration_since(found.at) < lifetime;
         good.then(|| found.snapshot.clone())
     }
 }
