@@ -188,7 +188,7 @@ const COMMANDS: &[Command] = &[
     get("/script", &[], "how far the script is", faults::progress),
     post("/script", ANY, "runs a script in place of the one that runs", faults::run_script),
     post("/script/stop", &[], "ends the script where it is", faults::stop_script),
-    post("/reset", &[], "ends faults and script, turns the knobs to where they started, forgets requests and limits; the world stays", faults::reset),
+    post("/reset", &[], "ends faults and script, turns the knobs to where they started, forgets requests, limits and wrong passwords; the world stays", faults::reset),
     post("/tokens/expire", &[], "ends access tokens", requests::expire),
     post("/tokens/revoke", &[], "ends every token", requests::revoke),
     post("/redirect-uri", &["uri"], "registers it with every app that is sent back somewhere", requests::register),

@@ -71,6 +71,11 @@ impl Platform {
         now.ok().and_then(Result::ok).unwrap_or(Timestamp::MAX)
     }
 
+    /// Forgets who asked how often: everybody may ask anew.
+    pub(super) fn forget_rates(&self) {
+        self.meter.reset();
+    }
+
     fn since_start(&self) -> Duration {
         self.clock.now().saturating_duration_since(self.started)
     }

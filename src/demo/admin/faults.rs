@@ -108,5 +108,8 @@ pub(super) fn reset(ask: &Ask<'_>) -> Result<Answer, AdminError> {
     })?;
     demo.traffic.reset();
     demo.limits.reset();
+    demo.platform.forget_rates();
+    demo.lockout.reset();
+    demo.ims.forget_wrong_passwords();
     Ok(Answer::Done)
 }

@@ -28,6 +28,11 @@ impl Meter {
         }
     }
 
+    /// Fills every bucket.
+    pub(super) fn reset(&self) {
+        self.buckets.lock().clear();
+    }
+
     /// Takes one request of an app that may make `a_minute` of them; 0 is no limit. `now` is the time since the start.
     pub(super) fn take(&self, app: &str, a_minute: u64, now: Duration) -> Result<(), Refusal> {
         if a_minute == 0 {

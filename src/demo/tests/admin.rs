@@ -1,8 +1,11 @@
 //! The admin API: all of it by name, and only for this machine.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::demo::{DemoOptions, DemoServer};
+use crate::demo::knobs::Knobs;
+use crate::demo::{ACCOUNTS, DemoOptions, DemoServer};
 
 use super::client::{Answer, Bench, exchange};
 
@@ -99,6 +102,59 @@ async fn knobs_are_shown_turned_and_put_back() {
     assert_eq!(value("order").await, "stable");
     let faults = ask(&server, "GET /admin/faults", Value::Null).await.json();
     assert_eq!(faults, json!([]));
+}
+
+#[tokio::test]
+async fn a_reset_opens_locked_accounts_and_fills_the_rates() {
+    let knobs = Knobs {
+        bad_logins: 1,
+        platform_rate: 1,
+        ..Knobs::default()
+    };
+    let options = DemoOptions {
+        knobs,
+        ..DemoOptions::default()
+    };
+    let bench = Bench::new(options).await;
+    let account = ACCOUNTS[0];
+    let status = async |method: &str, path: &str, login: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nAuthorization: {login}");
+        let answer = exchange(&bench.server.base_url(), &head, "").await.unwrap();
+        answer.status
+    };
+    let url = bench.server.datasource_url();
+    let user = format!(
+        "{}/PW_WSG/User",
+        url.strip_prefix(&bench.server.base_url()).unwrap()
+    );
+    let basic = |password: &str| {
+        let name = account.user.unwrap();
+        format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+    };
+    let bearer = format!("Bearer {}", bench.token);
+    assert_eq!(status("GET", &user, &basic("wrong")).await, 401);
+    assert_ne!(status("GET", &user, &basic(account.password)).await, 200);
+    assert_eq!(status("GET", "/itwins", &bearer).await, 200);
+    assert_eq!(status("GET", "/itwins", &bearer).await, 429);
+    assert_eq!(
+        ask(&bench.server, "POST /admin/reset", Value::Null).await.status,
+        200
+    );
+    assert_eq!(status("GET", &user, &basic(account.password)).await, 200);
+    assert_eq!(status("GET", "/itwins", &bearer).await, 200);
+}
+
+#[tokio::test]
+async fn only_an_admin_request_may_be_long() {
+    let server = DemoServer::start(DemoOptions::default()).await.unwrap();
+    let body = "x".repeat((1 << 20) + 1);
+    let post = async |path: &str| {
+        let head = format!("POST {path} HTTP/1.1");
+        exchange(&server.base_url(), &head, &body).await.unwrap().status
+    };
+    assert_eq!(post("/connect/token").await, 413);
+    // Read, and then found to be no JSON.
+    assert_eq!(post("/admin/knobs").await, 400);
 }
 
 #[tokio::test]

@@ -45,16 +45,17 @@ impl Lockout {
 
     /// Lets a password through, or counts it; once `limit` wrong ones came in a row not even the right one helps.
     fn admit(&self, user: &str, right: bool, limit: u64) -> Result<(), Refusal> {
+        let user = user.to_lowercase();
         let mut wrong = self.wrong.lock();
-        let count = wrong.entry(user.to_lowercase()).or_default();
-        if limit > 0 && *count >= limit {
+        let count = wrong.get(&user).copied().unwrap_or(0);
+        if limit > 0 && count >= limit {
             return Err(Refusal::LockedOut);
         }
         if right {
-            *count = 0;
+            wrong.remove(&user);
             return Ok(());
         }
-        *count += 1;
+        wrong.insert(user, count + 1);
         Err(Refusal::Password)
     }
 }
@@ -283,4 +284,24 @@ fn challenges(knobs: &Knobs) -> String {
         .iter()
         .map(|scheme| format!("{scheme} realm=\"Bentley.PW\""));
     challenges.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_password_leaves_nothing_behind_and_a_reset_opens_the_locked() {
+        let lockout = Lockout::default();
+        lockout.admit("Ann", true, 2).unwrap();
+        lockout.admit("Ann", false, 2).unwrap_err();
+        lockout.admit("ann", true, 2).unwrap();
+        assert!(lockout.wrong.lock().is_empty());
+        for _ in 0..2 {
+            assert_eq!(lockout.admit("ann", false, 2), Err(Refusal::Password));
+        }
+        assert_eq!(lockout.admit("ann", true, 2), Err(Refusal::LockedOut));
+        lockout.reset();
+        assert_eq!(lockout.admit("ann", true, 2), Ok(()));
+    }
 }
