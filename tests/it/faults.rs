@@ -137,8 +137,8 @@ impl Scene {
     /// Waits for the work that callers left behind.
     async fn recover(&self) {
         let soon = Instant::now() + Duration::from_secs(20);
-        while self.list().await.is_err() {
-            assert!(Instant::now() < soon, "it never recovered");
+        while let Err(error) = self.list().await {
+            assert!(Instant::now() < soon, "it never recovered: {error}");
             tokio::task::yield_now().await;
         }
     }

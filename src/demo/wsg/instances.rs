@@ -80,15 +80,16 @@ impl Gateway {
                 Some(reply) => return reply,
                 None => {
                     let (gateway, headers) = (Arc::clone(self), headers.clone());
+                    let wide = listing.is_wide();
                     let list = move |scene: Scene<'_>| gateway.list(scene, &listing, &headers, twist);
-                    self.look(email, knobs, minor, list).await
+                    self.look(email, knobs, minor, wide, list).await
                 }
             },
             Action::Object { class, id, query } => match missing_schema(class, minor, knobs) {
                 Some(reply) => return reply,
                 None => {
                     let find = move |scene: Scene<'_>| one(scene, class, &id, &query);
-                    self.look(email, knobs, minor, find).await
+                    self.look(email, knobs, minor, false, find).await
                 }
             },
             Action::File { guid, .. } => return self.file(&about(guid)).await,
@@ -97,17 +98,18 @@ impl Gateway {
         tagged(reply, email, headers, knobs, twist)
     }
 
-    /// Looks at the datasource for one answer. A question about a million rows takes seconds, too long for a thread
-    /// that serves others.
+    /// Looks at the datasource for one answer. A wide question, about a million rows, takes seconds: too long for a
+    /// thread that serves others.
     async fn look(
         &self,
         account: &str,
         knobs: &Arc<Knobs>,
         minor: u32,
+        wide: bool,
         look: impl FnOnce(Scene<'_>) -> Reply + Send + 'static,
     ) -> Reply {
         let (world, knobs, account) = (Arc::clone(&self.world), Arc::clone(knobs), account.to_owned());
-        let looking = tokio::task::spawn_blocking(move || {
+        let looking = move || {
             world.view(&account, |view| {
                 let memo = Memo::default();
                 look(Scene {
@@ -118,8 +120,11 @@ impl Gateway {
                     memo: &memo,
                 })
             })
-        });
-        match looking.await {
+        };
+        if !wide {
+            return looking();
+        }
+        match tokio::task::spawn_blocking(looking).await {
             Ok(reply) => reply,
             Err(_) => errors::error("ServerError", "The query could not be answered."),
         }

@@ -50,6 +50,15 @@ pub(super) struct Listing {
     pub(super) query: Query,
 }
 
+impl Listing {
+    /// True where neither ids nor a folder bound the rows to look at.
+    pub(super) fn is_wide(&self) -> bool {
+        let filter = self.query.filter.as_ref();
+        let bound = filter.is_some_and(|filter| filter.ids().is_some() || filter.parents().is_some());
+        self.scope == Scope::Everything && !bound
+    }
+}
+
 impl Gateway {
     /// One page.
     pub(super) fn list(
