@@ -42,7 +42,7 @@ pub(super) struct Demo {
     /// What all that ends by itself is measured with.
     pub(super) clock: Clock,
     pub(super) lockout: Lockout,
-    /// Makes every tag of [`Effect::ChangedEtag`] another one.
+    /// Makes every tag of [`ChangedEtag`](super::fault::Effect::ChangedEtag) another one.
     pub(super) salt: AtomicU64,
     pub(super) limits: Limits,
     pub(super) recall: Recall,

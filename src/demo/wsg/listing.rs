@@ -178,7 +178,7 @@ type Rows<'a> = Box<dyn Iterator<Item = Row<'a>> + 'a>;
 /// The rows the account may see among which the filter chooses, or why there is no listing. Made one by one: of a
 /// million rows no two are in memory.
 fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Rows<'a>, Reply> {
-    let none = || Ok::<Rows<'a>, Reply>(Box::new(std::iter::empty()));
+    let no_rows = || Ok::<Rows<'a>, Reply>(Box::new(std::iter::empty()));
     let Listing {
         class,
         poly,
@@ -200,7 +200,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ro
             if let Some([only]) = parents.as_deref() {
                 // By filter, nothing is in a folder that does not exist.
                 if !listable(scene, *only)?.unwrap_or(false) {
-                    return none();
+                    return no_rows();
                 }
             }
         }
@@ -214,7 +214,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ro
                 // By path, the folder itself is asked for.
                 let guid: Guid = id.parse().map_err(|_| not_available())?;
                 if !listable(scene, guid)?.ok_or_else(not_available)? {
-                    return none();
+                    return no_rows();
                 }
                 parents = Some(vec![guid]);
             }
@@ -235,7 +235,7 @@ fn candidates<'a>(scene: Scene<'a>, listing: &Listing, plan: &Plan) -> Result<Ro
                 && let Row::Folder(row) = &**inner
                 && !listable(scene, row.guid)?.unwrap_or(false)
             {
-                return none();
+                return no_rows();
             }
             return Ok(Box::new(navigation::children(scene, &node).into_iter()));
         }
