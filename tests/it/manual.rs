@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pwfs::demo::Script;
 use pwfs::demo::knobs::Knobs;
 
 fn manual() -> String {
@@ -92,6 +93,14 @@ fn the_manual_lists_every_effect_of_a_fault() {
         missing.is_empty(),
         "docs/simulator.md lacks the effects {missing:?}"
     );
+}
+
+#[test]
+fn the_script_of_the_manual_is_one() {
+    let manual = manual();
+    let script = manual.split("```json\n").nth(1).unwrap();
+    let script = script.split("```").next().unwrap();
+    assert_eq!(Script::parse(script).unwrap().steps(), 4);
 }
 
 #[test]
