@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::Instant;
 use url::Url;
 
@@ -23,7 +23,9 @@ use crate::http::{HttpClient, HttpError, Secret};
 
 pub mod callback;
 pub mod credentials;
+pub mod health;
 mod keyring;
+pub mod kind;
 pub mod login;
 pub mod oauth;
 pub mod renewals;
@@ -32,8 +34,11 @@ pub mod store;
 pub(crate) mod tests;
 
 pub use credentials::{AppId, Credentials, Identity};
+pub use health::{LoginHealth, LoginState};
+pub use kind::AuthKind;
 pub use store::{CredentialStore, StoreKind};
 
+use health::HealthBoard;
 use oauth::{App, Endpoints, Provider};
 use renewals::UnderWay;
 use store::{Stamp, StoreLock};
@@ -43,13 +48,21 @@ use store::{Stamp, StoreLock};
 pub struct TokenSource(Arc<Source>);
 
 enum Source {
-    Fixed(Bearer),
+    Fixed(Authorization, Identity),
     Login(Box<Login>),
 }
 
-/// One access token.
+/// What a request carries to say who asks. Two of equal header are the same to every server.
 #[derive(Debug, Clone)]
-pub struct Bearer(Arc<Secret>);
+pub struct Authorization(Arc<Proof>);
+
+#[derive(Debug)]
+struct Proof {
+    /// The whole value of the Authorization header.
+    header: Secret,
+    /// What the gateway must be told of the kind of account (projectwise-api 1.10).
+    connection_info: Option<&'static str>,
+}
 
 /// Why there is no token.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -78,6 +91,7 @@ struct Login {
     app: AppId,
     /// Held by the one task that renews the token, across its awaits.
     renewing: Arc<tokio::sync::Mutex<()>>,
+    health: HealthBoard,
     /// Never held across an await.
     state: parking_lot::Mutex<State>,
 }
@@ -97,7 +111,7 @@ struct State {
 }
 
 struct Held {
-    bearer: Bearer,
+    bearer: Authorization,
     record: Credentials,
     rejected: bool,
 }
@@ -120,9 +134,9 @@ struct Failed {
 /// What is known without asking anybody.
 enum AtHand {
     /// This is the answer.
-    Answer(Result<Bearer, AuthError>),
+    Answer(Result<Authorization, AuthError>),
     /// Good still, and worth renewing now.
-    Due(Bearer),
+    Due(Authorization),
     /// Somebody must be asked.
     Nothing,
 }
@@ -149,21 +163,25 @@ impl TokenSource {
             store,
             app,
             renewing: Arc::default(),
+            health: HealthBoard::default(),
             state: parking_lot::Mutex::default(),
         }))))
     }
 
     /// Hands out `token` for ever.
     pub fn fixed(token: Secret) -> Self {
-        Self(Arc::new(Source::Fixed(Bearer(Arc::new(token)))))
+        Self(Arc::new(Source::Fixed(
+            Authorization::bearer(&token),
+            credentials::identity(&token),
+        )))
     }
 
     /// A token that has not ended, as far as known. In the last minute of one, another is fetched ahead.
     ///
     /// Must be called within a tokio runtime. May be dropped at any time; a refresh that has begun goes on.
-    pub async fn bearer(&self) -> Result<Bearer, AuthError> {
+    pub async fn authorization(&self) -> Result<Authorization, AuthError> {
         let login = match &*self.0 {
-            Source::Fixed(bearer) => return Ok(bearer.clone()),
+            Source::Fixed(bearer, _) => return Ok(bearer.clone()),
             Source::Login(login) => login,
         };
         match login.at_hand() {
@@ -189,11 +207,11 @@ impl TokenSource {
             .unwrap_or_else(|error| Err(AuthError::Protocol(format!("the refresh broke off: {error}"))))
     }
 
-    /// Says that a server refused `bearer`: the next [`TokenSource::bearer`] gets another one, once for all callers.
+    /// Says that a server refused `bearer`: the next [`TokenSource::authorization`] gets another one, once for all callers.
     ///
     /// Without effect for a token that is no longer the current one, within 5 s of such a replacement (a server that
     /// refuses brand-new tokens is not healed by more of them), and while a failed renewal rests.
-    pub fn reject(&self, bearer: &Bearer) {
+    pub fn reject(&self, bearer: &Authorization) {
         let Source::Login(login) = &*self.0 else { return };
         let mut state = login.state.lock();
         let resting = state
@@ -210,10 +228,18 @@ impl TokenSource {
         }
     }
 
+    /// Whether the login works, as the last attempt to use it told.
+    pub fn health(&self) -> watch::Receiver<LoginHealth> {
+        match &*self.0 {
+            Source::Fixed(..) => HealthBoard::default().subscribe(),
+            Source::Login(login) => login.health.subscribe(),
+        }
+    }
+
     /// Who is logged in, as far as the token tells. Asks the store at most, never the network.
     pub async fn identity(&self) -> Result<Identity, AuthError> {
         let login = match &*self.0 {
-            Source::Fixed(bearer) => return Ok(credentials::identity(&bearer.0)),
+            Source::Fixed(_, identity) => return Ok(identity.clone()),
             Source::Login(login) => login,
         };
         if let Some(held) = &login.state.lock().current {
@@ -222,11 +248,14 @@ impl TokenSource {
         Ok(login.stored().await?.identity)
     }
 
-    fn spawn_renewal(&self, turn: OwnedMutexGuard<()>) -> tokio::task::JoinHandle<Result<Bearer, AuthError>> {
+    fn spawn_renewal(
+        &self,
+        turn: OwnedMutexGuard<()>,
+    ) -> tokio::task::JoinHandle<Result<Authorization, AuthError>> {
         let (source, under_way) = (Arc::clone(&self.0), UnderWay::begin());
         Handle::current().spawn(async move {
             let login = match &*source {
-                Source::Fixed(bearer) => return Ok(bearer.clone()),
+                Source::Fixed(bearer, _) => return Ok(bearer.clone()),
                 Source::Login(login) => login,
             };
             let owed = login.owes_a_save();
@@ -256,14 +285,32 @@ async fn keep_saving(source: Arc<Source>) {
     }
 }
 
-impl Bearer {
-    /// The Authorization header's value.
-    pub fn header(&self) -> Secret {
-        Secret::new(format!("Bearer {}", self.0.expose()))
+impl Authorization {
+    /// An access token of the identity provider.
+    pub(crate) fn bearer(token: &Secret) -> Self {
+        Self(Arc::new(Proof {
+            header: Secret::new(format!("Bearer {}", token.expose())),
+            connection_info: None,
+        }))
     }
 
-    fn is(&self, other: &Self) -> bool {
-        self.0.expose() == other.0.expose()
+    /// The Authorization header's value.
+    pub fn header(&self) -> Secret {
+        self.0.header.clone()
+    }
+
+    /// The value of the gateway's `Mas-Connection-Info` header, for accounts that need it.
+    pub fn connection_info(&self) -> Option<&'static str> {
+        self.0.connection_info
+    }
+
+    /// True if a server cannot tell the two apart.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.header.expose() == other.0.header.expose()
+    }
+
+    fn carries(&self, token: &Secret) -> bool {
+        self.is(&Self::bearer(token))
     }
 }
 
@@ -302,15 +349,16 @@ impl Login {
     }
 
     /// Brings a new token, from the store or from the identity provider, and remembers how that went.
-    async fn renew(&self) -> Result<Bearer, AuthError> {
+    async fn renew(&self) -> Result<Authorization, AuthError> {
         // Before anything is read, so that a login stored meanwhile is noticed.
         let stamp = self.store.stamp();
         let outcome = self.renewed().await;
         let mut state = self.state.lock();
         let outcome = outcome.and_then(|record| state.admit(record));
+        self.health.note(outcome.as_ref().map(|_| ()));
         match outcome {
             Ok(record) => {
-                let bearer = Bearer(Arc::new(record.access.clone()));
+                let bearer = Authorization::bearer(&record.access);
                 if state.current.as_ref().is_some_and(|held| held.rejected) {
                     state.replaced = Some(Instant::now());
                 }
@@ -358,7 +406,7 @@ impl Login {
         let is_refused = |record: &Credentials| {
             refused
                 .as_ref()
-                .is_some_and(|bearer| bearer.0.expose() == record.access.expose())
+                .is_some_and(|bearer| bearer.carries(&record.access))
         };
         let is_fresh = |record: &Credentials| Timestamp::now() < record.due() && !is_refused(record);
 

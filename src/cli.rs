@@ -56,6 +56,9 @@ pub struct GlobalArgs {
     /// Configuration file to use
     #[arg(long, global = true, value_name = "FILE", env = "PWFS_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Work for the whole system: profiles in /etc/pwfs, logins in /var/lib/pwfs
+    #[arg(long, global = true, env = "PWFS_SYSTEM", value_parser = clap::builder::FalseyValueParser::new())]
+    pub system: bool,
     /// Write results and errors as JSON
     #[arg(long, global = true, env = "PWFS_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,

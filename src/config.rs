@@ -80,6 +80,17 @@ impl AppDirs {
         })
     }
 
+    /// The directories of mounts nobody is logged in for, or what stands in for them.
+    pub fn of_the_system(overrides: DirOverrides) -> Self {
+        let choose = |given: Option<PathBuf>, system: &str| given.unwrap_or_else(|| PathBuf::from(system));
+        Self {
+            config: choose(overrides.config, "/etc/pwfs"),
+            cache: choose(overrides.cache, "/var/cache/pwfs"),
+            state: choose(overrides.state, "/var/lib/pwfs"),
+            runtime: PathBuf::from("/run/pwfs"),
+        }
+    }
+
     /// All directories below one, for tests and self-contained runs.
     pub fn under(root: &Path) -> Self {
         Self {
@@ -369,6 +380,7 @@ enum Field {
     Absent,
     Text(String),
     Number(i64),
+    Switch(bool),
     List(Vec<String>),
     Folders(Vec<FolderChoice>),
 }
@@ -379,6 +391,7 @@ impl Field {
             Self::Absent => None,
             Self::Text(text) => Some(value(text)),
             Self::Number(number) => Some(value(number)),
+            Self::Switch(on) => Some(value(on)),
             Self::List(items) => Some(value(items.into_iter().collect::<Array>())),
             Self::Folders(folders) if folders.is_empty() => None,
             Self::Folders(folders) => {

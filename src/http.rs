@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 mod answer;
 mod failure;
+pub mod network;
 mod pool;
 mod redirect;
 mod retry;
@@ -31,6 +32,7 @@ mod tests;
 
 use answer::{Answer, Body};
 use failure::Failure;
+pub use network::Network;
 use pool::Pool;
 pub use pool::is_loopback;
 
@@ -181,7 +183,7 @@ pub enum HttpError {
     Protocol(String),
 }
 
-/// The waits and limits of a client.
+/// The waits and limits of a client, and its way to the servers.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long a connection may take to be made, name resolution and TLS included.
@@ -199,6 +201,8 @@ pub struct Options {
     pub first_backoff: Duration,
     /// The longest `Retry-After` that is waited for here; a longer one is the caller's to tell.
     pub longest_retry_after: Duration,
+    /// Certificates, proxies, and what may go unencrypted.
+    pub network: Network,
 }
 
 impl Default for Options {
@@ -216,6 +220,7 @@ impl Default for Options {
             // With doubling: 0.2, 0.4, 0.8 s, so that a failing server is known as such in under two seconds.
             first_backoff: Duration::from_millis(200),
             longest_retry_after: Duration::from_secs(30),
+            network: Network::default(),
         }
     }
 }
@@ -265,6 +270,11 @@ impl HttpClient {
         Ok(Self {
             inner: Arc::new(Inner { pool, options }),
         })
+    }
+
+    /// How this client reaches the servers.
+    pub fn network(&self) -> &Network {
+        &self.inner.options.network
     }
 
     /// Sends `request`, retrying what is worth retrying, and reads the whole (bounded) body.

@@ -17,6 +17,9 @@ use crate::http::{HttpClient, Secret};
 /// The scopes of a desktop or web app (design 9).
 pub const DEFAULT_SCOPES: &str = "projectwise:read offline_access";
 
+/// The scopes of a Service app, which needs no refresh token: it signs in anew by itself.
+pub const SERVICE_SCOPES: &str = "projectwise:read";
+
 /// The redirect URI Bentley's own command line tool registers (projectwise-api 3).
 pub const DEFAULT_REDIRECT_URI: &str = "http://localhost:3301/signin-callback";
 

@@ -462,7 +462,7 @@ async fn a_provider_that_wants_basic_authentication_gets_it() {
     let mut login = record(&idp, ENDED, Some("refresh-s3cret-0"));
     login.client_secret = Some(Secret::new("a:b"));
     source(&idp, &stored(dir.path(), &login).await)
-        .bearer()
+        .authorization()
         .await
         .unwrap();
     let posts = idp.state.lock().posts.clone();
@@ -518,7 +518,13 @@ async fn fifty_callers_and_two_processes_cost_one_refresh() {
         source(&idp, &store),
         source(&idp, &CredentialStore::new(StoreKind::File, dir.path(), "test")),
     );
-    let calls = (0..50).map(|n| if n % 2 == 0 { here.bearer() } else { there.bearer() });
+    let calls = (0..50).map(|n| {
+        if n % 2 == 0 {
+            here.authorization()
+        } else {
+            there.authorization()
+        }
+    });
     let bearers = join_all(calls).await;
     for bearer in &bearers {
         assert!(bearer.as_ref().unwrap().is(bearers[0].as_ref().unwrap()));
@@ -543,10 +549,10 @@ async fn a_caller_that_gives_up_does_not_cut_off_the_refresh() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let mut impatient = Box::pin(tokens.bearer());
+    let mut impatient = Box::pin(tokens.authorization());
     assert!(futures_util::poll!(&mut impatient).is_pending());
     drop(impatient);
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
     assert_eq!(idp.posts("/token"), 1);
 }
 
@@ -556,7 +562,7 @@ async fn a_refresh_without_a_new_refresh_token_keeps_the_old_one() {
     idp.mood(Mood::KeepsRefresh);
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
-    source(&idp, &store).bearer().await.unwrap();
+    source(&idp, &store).authorization().await.unwrap();
     assert_eq!(
         store.load().await.unwrap().unwrap().refresh.unwrap().expose(),
         "refresh-s3cret-0"
@@ -571,7 +577,7 @@ async fn a_renewed_login_that_cannot_be_stored_is_neither_used_nor_lost() {
     let tokens = source(&idp, &store);
     let obstacle = dir.path().join("credentials/test.new");
     std::fs::create_dir(&obstacle).unwrap();
-    let error = tokens.bearer().await.unwrap_err();
+    let error = tokens.authorization().await.unwrap_err();
     assert!(matches!(error, AuthError::Store(_)), "{error}");
     // Nobody else gets at the refresh token that is dead by now.
     let mut other = Box::pin(store.lock());
@@ -581,7 +587,7 @@ async fn a_renewed_login_that_cannot_be_stored_is_neither_used_nor_lost() {
         .unwrap_err();
     std::fs::remove_dir(&obstacle).unwrap();
     a_while().await;
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
     drop(other.await.unwrap());
     assert_eq!(idp.posts("/token"), 1, "the refresh token is not used twice");
     assert_eq!(
@@ -598,7 +604,7 @@ async fn a_renewed_login_is_stored_in_the_end_even_if_nobody_asks() {
     let tokens = source(&idp, &store);
     let obstacle = dir.path().join("credentials/test.new");
     std::fs::create_dir(&obstacle).unwrap();
-    tokens.bearer().await.unwrap_err();
+    tokens.authorization().await.unwrap_err();
     std::fs::remove_dir(&obstacle).unwrap();
     // The task that tries again has begun to wait when its spawner is done with this thread.
     tokio::task::yield_now().await;
@@ -618,7 +624,7 @@ async fn a_renewal_that_could_not_be_stored_never_replaces_a_newer_login() {
     let tokens = source(&idp, &store);
     let obstacle = dir.path().join("credentials/test.new");
     std::fs::create_dir(&obstacle).unwrap();
-    tokens.bearer().await.unwrap_err();
+    tokens.authorization().await.unwrap_err();
     std::fs::remove_dir(&obstacle).unwrap();
     // Put there by someone who knows no lock.
     let mut newer = record(&idp, FRESH, Some("newer-s3cret"));
@@ -626,7 +632,7 @@ async fn a_renewal_that_could_not_be_stored_never_replaces_a_newer_login() {
     let json = newer.to_json().unwrap();
     std::fs::write(dir.path().join("credentials/test.json"), json.as_bytes()).unwrap();
     a_while().await;
-    let bearer = tokens.bearer().await.unwrap();
+    let bearer = tokens.authorization().await.unwrap();
     assert_eq!(bearer.header().expose(), format!("Bearer {}", jwt("anna", 77)));
     let kept = store.load().await.unwrap().unwrap();
     assert_eq!(kept.refresh.unwrap().expose(), "newer-s3cret");
@@ -639,7 +645,7 @@ async fn the_end_of_a_process_waits_for_a_renewal_under_way() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let mut impatient = Box::pin(tokens.bearer());
+    let mut impatient = Box::pin(tokens.authorization());
     assert!(futures_util::poll!(&mut impatient).is_pending());
     drop(impatient);
     renewals::settled().await;
@@ -655,7 +661,7 @@ async fn a_provider_that_does_not_answer_holds_up_no_other_process() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let (asked, bearer) = (silent.accept(), tokens.bearer());
+    let (asked, bearer) = (silent.accept(), tokens.authorization());
     tokio::select! {
         socket = asked => {
             // It has the question of where its endpoints are, and keeps it.
@@ -688,18 +694,18 @@ async fn tokens_that_name_nobody_are_followed_through_renewals_only() {
     let mut ours = login("first");
     let store = stored(dir.path(), &ours).await;
     let tokens = source(&idp, &store);
-    let first = tokens.bearer().await.unwrap();
+    let first = tokens.authorization().await.unwrap();
     // Another process renews the same login.
     ours.renew(opaque("second"), Timestamp::now());
     stored(dir.path(), &ours).await;
     tokens.reject(&first);
-    let second = tokens.bearer().await.unwrap();
+    let second = tokens.authorization().await.unwrap();
     assert_eq!(second.header().expose(), "Bearer second");
     // Somebody logs in; nobody knows who.
     stored(dir.path(), &login("third")).await;
     a_while().await;
     tokens.reject(&second);
-    let error = tokens.bearer().await.unwrap_err();
+    let error = tokens.authorization().await.unwrap_err();
     assert!(
         matches!(&error, AuthError::LoginRequired(text) if text.contains("mount again")),
         "{error}"
@@ -724,7 +730,7 @@ async fn a_token_that_ends_at_once_costs_no_refresh_for_each_request() {
         Timestamp::now(),
     );
     let store = stored(dir.path(), &login).await;
-    source(&idp, &store).bearer().await.unwrap();
+    source(&idp, &store).authorization().await.unwrap();
     assert_eq!(idp.posts("/token"), 0);
 }
 
@@ -735,13 +741,13 @@ async fn a_dead_refresh_token_needs_a_login_and_the_login_wakes_the_source() {
     let store = stored(dir.path(), &record(&idp, ENDED, Some("used-up"))).await;
     let tokens = source(&idp, &store);
     for _ in 0..3 {
-        let error = tokens.bearer().await.unwrap_err();
+        let error = tokens.authorization().await.unwrap_err();
         assert!(matches!(error, AuthError::LoginRequired(_)), "{error}");
         a_while().await;
     }
     assert_eq!(idp.posts("/token"), 1, "nobody is asked again before a login");
     stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
 }
 
 #[tokio::test]
@@ -752,7 +758,7 @@ async fn an_outage_is_never_the_end_of_a_login() {
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
     for _ in 0..10 {
-        let error = tokens.bearer().await.unwrap_err();
+        let error = tokens.authorization().await.unwrap_err();
         assert!(
             matches!(error, AuthError::Unreachable(_)) && !error.to_string().contains("s3cret"),
             "{error}"
@@ -761,12 +767,12 @@ async fn an_outage_is_never_the_end_of_a_login() {
     assert_eq!(idp.posts("/token"), 1, "one attempt for all");
     idp.mood(Mood::Fine);
     a_while().await;
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
 
     // Nobody listens at all.
     idp.tasks.shutdown().await;
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
-    let error = source(&idp, &store).bearer().await.unwrap_err();
+    let error = source(&idp, &store).authorization().await.unwrap_err();
     assert!(matches!(error, AuthError::Unreachable(_)), "{error}");
 }
 
@@ -780,19 +786,19 @@ async fn a_token_in_its_last_minute_is_handed_out_while_another_is_fetched() {
     let Source::Login(login) = &*tokens.0 else {
         panic!("a login")
     };
-    let old = tokens.bearer().await.unwrap();
+    let old = tokens.authorization().await.unwrap();
     login.state.lock().current.as_mut().unwrap().record = record(&idp, DUE, Some("refresh-s3cret-0"));
     stored(dir.path(), &record(&idp, DUE, Some("refresh-s3cret-0"))).await;
     // The provider is down: the token that is left goes on.
-    assert!(tokens.bearer().await.unwrap().is(&old));
+    assert!(tokens.authorization().await.unwrap().is(&old));
     drop(login.renewing.lock().await);
-    assert!(tokens.bearer().await.unwrap().is(&old));
+    assert!(tokens.authorization().await.unwrap().is(&old));
     assert_eq!(idp.posts("/token"), 1);
     idp.mood(Mood::Fine);
     a_while().await;
-    assert!(tokens.bearer().await.unwrap().is(&old));
+    assert!(tokens.authorization().await.unwrap().is(&old));
     drop(login.renewing.lock().await);
-    assert!(!tokens.bearer().await.unwrap().is(&old));
+    assert!(!tokens.authorization().await.unwrap().is(&old));
     assert_eq!(idp.posts("/token"), 2);
 }
 
@@ -806,7 +812,7 @@ async fn a_refused_secret_keeps_the_refresh_token_and_a_new_secret_heals() {
     let store = stored(dir.path(), &login).await;
     let tokens = source(&idp, &store);
     for _ in 0..2 {
-        let error = tokens.bearer().await.unwrap_err();
+        let error = tokens.authorization().await.unwrap_err();
         assert!(
             matches!(error, AuthError::SecretRequired(_)) && !error.to_string().contains("s3cret"),
             "{error}"
@@ -818,7 +824,7 @@ async fn a_refused_secret_keeps_the_refresh_token_and_a_new_secret_heals() {
     assert_eq!(kept.refresh.as_ref().unwrap().expose(), "refresh-s3cret-0");
     kept.client_secret = Some(Secret::new("right-s3cret"));
     stored(dir.path(), &kept).await;
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
 }
 
 #[tokio::test]
@@ -827,22 +833,22 @@ async fn a_rejected_token_is_replaced_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let first = tokens.bearer().await.unwrap();
+    let first = tokens.authorization().await.unwrap();
     assert_eq!(idp.posts("/token"), 0);
     tokens.reject(&first);
     tokens.reject(&first);
-    let second = tokens.bearer().await.unwrap();
+    let second = tokens.authorization().await.unwrap();
     assert!(!second.is(&first));
     // The refused one is history, and a server that refuses everything costs no storm.
     tokens.reject(&first);
     tokens.reject(&second);
-    assert!(tokens.bearer().await.unwrap().is(&second));
+    assert!(tokens.authorization().await.unwrap().is(&second));
     assert_eq!(idp.posts("/token"), 1);
     a_while().await;
     tokens.reject(&first);
-    assert!(tokens.bearer().await.unwrap().is(&second));
+    assert!(tokens.authorization().await.unwrap().is(&second));
     tokens.reject(&second);
-    assert!(!tokens.bearer().await.unwrap().is(&second));
+    assert!(!tokens.authorization().await.unwrap().is(&second));
     assert_eq!(idp.posts("/token"), 2);
 }
 
@@ -861,13 +867,13 @@ async fn a_rejected_token_that_cannot_be_replaced_goes_on_until_it_ends() {
         let dir = tempfile::tempdir().unwrap();
         let store = stored(dir.path(), &record(&idp, FRESH, Some(refresh))).await;
         let tokens = source(&idp, &store);
-        let first = tokens.bearer().await.unwrap();
+        let first = tokens.authorization().await.unwrap();
         for _ in 0..2 {
             for _ in 0..5 {
                 tokens.reject(&first);
                 // Whoever finds out that there is no other is told so; the next may try this one again.
-                let _ = tokens.bearer().await;
-                assert!(tokens.bearer().await.unwrap().is(&first), "{mood:?}");
+                let _ = tokens.authorization().await;
+                assert!(tokens.authorization().await.unwrap().is(&first), "{mood:?}");
             }
             a_while().await;
         }
@@ -880,7 +886,7 @@ async fn a_rejected_token_that_cannot_be_replaced_goes_on_until_it_ends() {
         if mood == Mood::Down {
             stored(dir.path(), &record(&idp, ENDED, Some(refresh))).await;
         }
-        tokens.bearer().await.unwrap_err();
+        tokens.authorization().await.unwrap_err();
     }
 }
 
@@ -892,7 +898,7 @@ async fn a_refused_refresh_rests_for_a_minute_or_until_a_login() {
     let store = stored(dir.path(), &record(&idp, ENDED, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
     for _ in 0..3 {
-        let error = tokens.bearer().await.unwrap_err();
+        let error = tokens.authorization().await.unwrap_err();
         assert!(matches!(error, AuthError::Protocol(_)), "{error}");
         a_while().await;
     }
@@ -900,10 +906,10 @@ async fn a_refused_refresh_rests_for_a_minute_or_until_a_login() {
     tokio::time::pause();
     tokio::time::advance(REFUSAL_REMEMBERED).await;
     tokio::time::resume();
-    tokens.bearer().await.unwrap_err();
+    tokens.authorization().await.unwrap_err();
     assert_eq!(idp.posts("/token"), 2);
     stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
-    tokens.bearer().await.unwrap();
+    tokens.authorization().await.unwrap();
 }
 
 #[tokio::test]
@@ -911,9 +917,9 @@ async fn a_login_without_offline_access_ends_with_its_token() {
     let idp = Idp::start().await;
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, DUE, None)).await;
-    source(&idp, &store).bearer().await.unwrap();
+    source(&idp, &store).authorization().await.unwrap();
     let store = stored(dir.path(), &record(&idp, ENDED, None)).await;
-    let error = source(&idp, &store).bearer().await.unwrap_err();
+    let error = source(&idp, &store).authorization().await.unwrap_err();
     assert!(
         matches!(&error, AuthError::LoginRequired(text) if text.contains("offline_access")),
         "{error}"
@@ -925,18 +931,18 @@ async fn the_login_of_another_app_or_scope_is_not_used() {
     let idp = Idp::start().await;
     let dir = tempfile::tempdir().unwrap();
     let store = CredentialStore::new(StoreKind::File, dir.path(), "test");
-    let error = source(&idp, &store).bearer().await.unwrap_err();
+    let error = source(&idp, &store).authorization().await.unwrap_err();
     assert!(matches!(error, AuthError::LoginRequired(_)), "{error}");
 
     let mut other = record(&idp, FRESH, Some("refresh-s3cret-0"));
     other.app.scopes = "offline_access  projectwise:read".to_owned();
     source(&idp, &stored(dir.path(), &other).await)
-        .bearer()
+        .authorization()
         .await
         .unwrap();
     other.app.scopes = "projectwise:read".to_owned();
     let error = source(&idp, &stored(dir.path(), &other).await)
-        .bearer()
+        .authorization()
         .await
         .unwrap_err();
     assert!(matches!(error, AuthError::LoginRequired(_)), "{error}");
@@ -949,14 +955,14 @@ async fn another_account_never_slips_into_a_running_mount() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let bearer = tokens.bearer().await.unwrap();
+    let bearer = tokens.authorization().await.unwrap();
     assert_eq!(tokens.identity().await.unwrap().account(), Some("anna"));
     let mut other = record(&idp, FRESH, Some("refresh-s3cret-0"));
     other.access = Secret::new(jwt("boris", 9));
     other.identity = credentials::identity(&other.access);
     stored(dir.path(), &other).await;
     tokens.reject(&bearer);
-    let error = tokens.bearer().await.unwrap_err();
+    let error = tokens.authorization().await.unwrap_err();
     assert!(
         matches!(&error, AuthError::LoginRequired(text) if text.contains("boris")),
         "{error}"
@@ -981,8 +987,8 @@ async fn a_provider_that_is_not_secure_is_refused() {
 #[tokio::test]
 async fn a_fixed_token_never_changes() {
     let tokens = TokenSource::fixed(Secret::new(jwt("anna", 1)));
-    let bearer = tokens.bearer().await.unwrap();
+    let bearer = tokens.authorization().await.unwrap();
     tokens.reject(&bearer);
-    assert!(tokens.bearer().await.unwrap().is(&bearer));
+    assert!(tokens.authorization().await.unwrap().is(&bearer));
     assert_eq!(tokens.identity().await.unwrap().account(), Some("anna"));
 }

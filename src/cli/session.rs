@@ -36,7 +36,12 @@ impl Session {
     ///
     /// A profile that is not there is no failure yet: `login` makes it.
     pub fn open(global: &GlobalArgs) -> Result<Self, CliError> {
-        let dirs = AppDirs::new(DirOverrides::from_environment())?;
+        let overrides = DirOverrides::from_environment();
+        let dirs = if global.system {
+            AppDirs::of_the_system(overrides)
+        } else {
+            AppDirs::new(overrides)?
+        };
         let config = ConfigFile::load(&global.config.clone().unwrap_or_else(|| dirs.config_file()))?;
         let profile_name = global.profile.clone().unwrap_or_else(|| config.default_profile());
         if !is_profile_name(&profile_name) {

@@ -1,9 +1,12 @@
 //! One profile: an app registration, a login and a datasource.
 
+use std::path::PathBuf;
+
 use toml_edit::{Item, TableLike};
 
-use crate::auth::StoreKind;
-use crate::auth::login::{DEFAULT_ISSUER, DEFAULT_REDIRECT_URI, DEFAULT_SCOPES};
+use crate::auth::login::{DEFAULT_ISSUER, DEFAULT_REDIRECT_URI, DEFAULT_SCOPES, SERVICE_SCOPES};
+use crate::auth::{AuthKind, StoreKind};
+use crate::http::Network;
 use crate::remote::wsg::{ApiVersion, BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
 
 use super::Field;
@@ -26,6 +29,8 @@ pub struct FolderChoice {
 /// One profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
+    /// How it signs in.
+    pub auth: AuthKind,
     /// The identity provider's address.
     pub issuer: String,
     /// The app's Client ID; empty until the first login.
@@ -34,6 +39,10 @@ pub struct Profile {
     pub scopes: Vec<String>,
     /// Where the browser comes back to.
     pub redirect_uri: String,
+    /// The account's name, where a password is sent.
+    pub username: Option<String>,
+    /// The file that holds the proof, where one is read from a file.
+    pub token_file: Option<PathBuf>,
     /// Where the login is kept. Decided at login; nothing falls back to the other by itself.
     pub credentials: StoreKind,
     /// The datasource URL.
@@ -42,26 +51,42 @@ pub struct Profile {
     pub folders: Vec<FolderChoice>,
     /// What is fixed of the server's ways.
     pub wsg: WsgOptions,
+    /// How the servers are reached.
+    pub network: Network,
 }
 
 impl Default for Profile {
     fn default() -> Self {
         Self {
+            auth: AuthKind::default(),
             issuer: DEFAULT_ISSUER.to_owned(),
             client_id: String::new(),
-            scopes: default_scopes(),
+            scopes: default_scopes(AuthKind::default()),
             redirect_uri: DEFAULT_REDIRECT_URI.to_owned(),
+            username: None,
+            token_file: None,
             credentials: DEFAULT_STORE,
             datasource: None,
             folders: Vec::new(),
             wsg: WsgOptions::default(),
+            network: Network::default(),
         }
     }
 }
 
-/// The scopes of the guide, with a refresh token.
-fn default_scopes() -> Vec<String> {
-    DEFAULT_SCOPES.split(' ').map(str::to_owned).collect()
+/// The scopes of the guide, with a refresh token where one is of use.
+fn default_scopes(auth: AuthKind) -> Vec<String> {
+    let scopes = match auth {
+        AuthKind::Service => SERVICE_SCOPES,
+        AuthKind::Web
+        | AuthKind::Native
+        | AuthKind::Spa
+        | AuthKind::Basic
+        | AuthKind::Windows
+        | AuthKind::Saml
+        | AuthKind::Bearer => DEFAULT_SCOPES,
+    };
+    scopes.split(' ').map(str::to_owned).collect()
 }
 
 /// Spellings in the file, one table for reading and writing each.
@@ -106,11 +131,16 @@ impl Profile {
                     .map_err(|error| format!("api_version: {error}"))?,
             ),
         };
+        let auth = word(table, "auth", &AuthKind::ALL)?.unwrap_or_default();
+        let path = |key| Ok::<_, String>(text(table, key)?.map(PathBuf::from));
         Ok(Self {
+            auth,
             issuer: text(table, "issuer")?.unwrap_or(fallback.issuer),
             client_id: text(table, "client_id")?.unwrap_or_default(),
-            scopes: scopes(table)?.unwrap_or_else(default_scopes),
+            scopes: scopes(table)?.unwrap_or_else(|| default_scopes(auth)),
             redirect_uri: text(table, "redirect_uri")?.unwrap_or(fallback.redirect_uri),
+            username: text(table, "username")?,
+            token_file: path("token_file")?,
             credentials: word(table, "credentials", &STORES)?.unwrap_or(DEFAULT_STORE),
             datasource: text(table, "datasource")?,
             folders: folders(table)?,
@@ -122,21 +152,38 @@ impl Profile {
                 blob_redirect: word(table, "blob_redirect", &REDIRECTS)?.unwrap_or_default(),
                 api_version,
             },
+            network: Network {
+                ca_bundle: path("ca_bundle")?,
+                client_certificate: path("client_certificate")?,
+                client_key: path("client_key")?,
+                proxy: text(table, "proxy")?,
+                no_proxy: text(table, "no_proxy")?,
+                allow_plain_http: switch(table, "allow_plain_http")?.unwrap_or_default(),
+            },
         })
     }
 
     /// Every key with its value, in the order they are written. Defaults are left out, except what a login is
-    /// bound to: a later default must not move it.
+    /// bound to: a later default must not move it. Keys of other ways to sign in are left out, too.
     pub(super) fn fields(&self) -> Vec<(&'static str, Field)> {
         let fallback = WsgOptions::default();
         let optional = |text: Option<&str>| text.map_or(Field::Absent, |text| Field::Text(text.to_owned()));
         let wsg = &self.wsg;
+        let path = |path: &Option<PathBuf>| optional(path.as_deref().and_then(std::path::Path::to_str));
+        let only = |applies: bool, field: Field| if applies { field } else { Field::Absent };
+        let (auth, network) = (self.auth, &self.network);
         let values = [
-            Field::Text(self.issuer.clone()),
-            Field::Text(self.client_id.clone()),
-            Field::List(self.scopes.clone()),
-            Field::Text(self.redirect_uri.clone()),
-            Field::Text(spelling(&STORES, self.credentials)),
+            Field::Text(auth.to_string()),
+            only(auth.has_app(), Field::Text(self.issuer.clone())),
+            only(auth.has_app(), Field::Text(self.client_id.clone())),
+            only(auth.has_app(), Field::List(self.scopes.clone())),
+            only(auth.has_browser(), Field::Text(self.redirect_uri.clone())),
+            only(auth.has_password(), optional(self.username.as_deref())),
+            only(auth.has_token_file(), path(&self.token_file)),
+            only(
+                !auth.has_token_file(),
+                Field::Text(spelling(&STORES, self.credentials)),
+            ),
             optional(self.datasource.as_deref()),
             unless_default(&STYLES, wsg.query_style),
             unless_default(&MODES, wsg.page_mode),
@@ -147,6 +194,12 @@ impl Profile {
             unless_default(&RANGES, wsg.ranges),
             unless_default(&REDIRECTS, wsg.blob_redirect),
             optional(wsg.api_version.map(|version| version.to_string()).as_deref()),
+            path(&network.ca_bundle),
+            path(&network.client_certificate),
+            path(&network.client_key),
+            optional(network.proxy.as_deref()),
+            optional(network.no_proxy.as_deref()),
+            only(network.allow_plain_http, Field::Switch(true)),
             Field::Folders(self.folders.clone()),
         ];
         schema::PROFILE.into_iter().zip(values).collect()
@@ -175,6 +228,16 @@ fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, String> {
         Some(item) => match item.as_str() {
             Some(text) => Ok(Some(text.to_owned())),
             None => Err(format!("{key} must be a text")),
+        },
+    }
+}
+
+fn switch(table: &dyn TableLike, key: &str) -> Result<Option<bool>, String> {
+    match table.get(key) {
+        None => Ok(None),
+        Some(item) => match item.as_bool() {
+            Some(on) => Ok(Some(on)),
+            None => Err(format!("{key} must be true or false")),
         },
     }
 }

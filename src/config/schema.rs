@@ -14,11 +14,14 @@ pub(super) const PROFILES_KEY: &str = "profiles";
 const TOP: [&str; 2] = [DEFAULT_PROFILE_KEY, PROFILES_KEY];
 
 /// The keys of a profile, in the order they are written.
-pub(super) const PROFILE: [&str; 13] = [
+pub(super) const PROFILE: [&str; 22] = [
+    "auth",
     "issuer",
     "client_id",
     "scopes",
     "redirect_uri",
+    "username",
+    "token_file",
     "credentials",
     "datasource",
     "query_style",
@@ -27,6 +30,12 @@ pub(super) const PROFILE: [&str; 13] = [
     "ranges",
     "blob_redirect",
     "api_version",
+    "ca_bundle",
+    "client_certificate",
+    "client_key",
+    "proxy",
+    "no_proxy",
+    "allow_plain_http",
     "folders",
 ];
 

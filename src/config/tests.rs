@@ -1,5 +1,6 @@
 use super::*;
-use crate::auth::StoreKind;
+use crate::auth::{AuthKind, StoreKind};
+use crate::http::Network;
 use crate::remote::wsg::{BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
 
 fn parse(text: &str) -> Result<ConfigFile, ConfigError> {
@@ -8,10 +9,13 @@ fn parse(text: &str) -> Result<ConfigFile, ConfigError> {
 
 fn full() -> Profile {
     Profile {
+        auth: AuthKind::Native,
         issuer: "https://qa-ims.bentley.com".to_owned(),
         client_id: "app-1".to_owned(),
         scopes: vec!["projectwise:read".to_owned()],
         redirect_uri: "http://localhost:9/cb".to_owned(),
+        username: None,
+        token_file: None,
         credentials: StoreKind::File,
         datasource: Some("https://h/ws/v2.8/Repositories/Bentley.PW--h~3Ads".to_owned()),
         folders: vec![
@@ -31,6 +35,14 @@ fn full() -> Profile {
             ranges: RangeMode::WholeFiles,
             blob_redirect: BlobRedirect::Allow,
             api_version: Some("2.5".parse().unwrap()),
+        },
+        network: Network {
+            ca_bundle: Some("/etc/ssl/office.pem".into()),
+            client_certificate: Some("/home/anna/client.pem".into()),
+            client_key: Some("/home/anna/client.key".into()),
+            proxy: Some("http://proxy.office:3128".to_owned()),
+            no_proxy: Some(".office,10.0.0.0/8".to_owned()),
+            allow_plain_http: true,
         },
     }
 }
@@ -53,6 +65,36 @@ fn a_profile_is_read_back_as_it_was_written() {
         file.set_profile("work", &profile).unwrap();
         assert_eq!(parse(&file.text()).unwrap().profile("work").unwrap(), profile);
     }
+}
+
+#[test]
+fn each_way_to_sign_in_keeps_the_keys_it_needs_and_no_others() {
+    let all = Profile {
+        username: Some("anna".to_owned()),
+        token_file: Some("/run/token".into()),
+        ..full()
+    };
+    for (word, auth) in AuthKind::ALL {
+        let mut file = parse("").unwrap();
+        file.set_profile("work", &Profile { auth, ..all.clone() })
+            .unwrap();
+        let text = file.text();
+        let has = |key: &str| text.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        assert!(text.contains(&format!("auth = {word:?}\n")), "{text}");
+        assert_eq!(has("client_id"), auth.has_app(), "{text}");
+        assert_eq!(has("issuer"), auth.has_app(), "{text}");
+        assert_eq!(has("scopes"), auth.has_app(), "{text}");
+        assert_eq!(has("redirect_uri"), auth.has_browser(), "{text}");
+        assert_eq!(has("username"), auth.has_password(), "{text}");
+        assert_eq!(has("token_file"), auth.has_token_file(), "{text}");
+        assert_eq!(has("credentials"), !auth.has_token_file(), "{text}");
+        assert_eq!(file.profile("work").unwrap().auth, auth);
+    }
+    let service = parse("[profiles.a]\nauth = \"service\"")
+        .unwrap()
+        .profile("a")
+        .unwrap();
+    assert_eq!(service.scopes, ["projectwise:read"], "nothing to refresh");
 }
 
 #[test]

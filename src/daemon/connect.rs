@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::{AppId, CredentialStore, TokenSource};
 use crate::config::Profile;
-use crate::http::{HttpClient, HttpError};
+use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, FolderId};
 use crate::remote::RemoteError;
 use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
@@ -41,6 +41,14 @@ pub struct Account {
 }
 
 impl Account {
+    /// A client that reaches the servers as the profile says.
+    pub fn http(&self) -> Result<HttpClient, HttpError> {
+        HttpClient::with_options(Options {
+            network: self.profile.network.clone(),
+            ..Options::default()
+        })
+    }
+
     /// What hands out the profile's tokens; the one of this process and mount.
     pub fn tokens(&self, http: &HttpClient) -> TokenSource {
         let app = AppId {
@@ -54,7 +62,7 @@ impl Account {
 
     /// Connects to `source`, or to the profile's datasource.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
-        let http = HttpClient::new()?;
+        let http = self.http()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
         Ok(Arc::new(
             WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
@@ -66,7 +74,7 @@ impl Account {
         &self,
         source: Option<&str>,
     ) -> Result<Vec<(Datasource, String)>, ConnectionError> {
-        let http = HttpClient::new()?;
+        let http = self.http()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
         let found = WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?;
         let with_url = |datasource: Datasource| {

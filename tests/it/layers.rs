@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tree", &["clock", "model", "names", "remote", "store"]),
     ("fs", &["content", "model", "remote", "store", "tree"]),
     ("fuse", &["fs", "model", "names", "store", "tree"]),
-    ("config", &["auth", "model", "remote"]),
+    ("config", &["auth", "http", "model", "remote"]),
     (
         "daemon",
         &[

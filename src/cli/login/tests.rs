@@ -270,5 +270,5 @@ fn the_commands_can_run_on_any_thread() {
     ));
     on_any_thread(logout(&LogoutArgs {}, &context));
     let tokens = crate::auth::TokenSource::fixed(Secret::new("x"));
-    on_any_thread(tokens.bearer());
+    on_any_thread(tokens.authorization());
 }

@@ -10,8 +10,8 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::auth::{Bearer, TokenSource};
-use crate::http::{HttpClient, Lane, Redirects, Request, Response, Secret, Streaming};
+use crate::auth::{Authorization, TokenSource};
+use crate::http::{HttpClient, Lane, Redirects, Request, Response, Streaming};
 use crate::remote::RemoteError;
 
 use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
@@ -35,7 +35,7 @@ pub(super) struct Gateway {
     /// The server's words, once it locked the account.
     locked: Mutex<Option<String>>,
     /// A token that was fetched because of a 403 and met one again: rights, not the token, are missing.
-    proved_token: Mutex<Option<Secret>>,
+    proved_token: Mutex<Option<Authorization>>,
     /// A token fetched because of a refused login, which was refused as well.
     refused_token: Mutex<Option<RefusedToken>>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Gateway {
 /// A token that is as good as the login has, and is not accepted here: a wrong audience, an app the server does not
 /// know.
 struct RefusedToken {
-    token: Secret,
+    token: Authorization,
     failure: Failure,
     at: Instant,
 }
@@ -141,8 +141,8 @@ impl Gateway {
                 .http
                 .open_following(
                     Request {
-                        headers: headers.to_vec(),
-                        authorization: Some(authorization),
+                        headers: with_connection(headers, &authorization),
+                        authorization: Some(authorization.header()),
                         ..Request::get(Lane::Content, url.clone())
                     },
                     redirects,
@@ -162,15 +162,15 @@ impl Gateway {
         &self,
         url: &Url,
         headers: &[(&'static str, String)],
-        authorization: Secret,
+        authorization: Authorization,
     ) -> Result<Response, Failure> {
-        let mut headers = headers.to_vec();
+        let mut headers = with_connection(headers, &authorization);
         headers.push(("Accept", "application/json".to_owned()));
         Ok(self
             .http
             .send(Request {
                 headers,
-                authorization: Some(authorization),
+                authorization: Some(authorization.header()),
                 ..Request::get(Lane::Metadata, url.clone())
             })
             .await?)
@@ -179,13 +179,13 @@ impl Gateway {
     /// Runs `attempt` with a token, and once more with another one where that may help.
     async fn with_login<T, F, P>(&self, attempt: F) -> Result<T, Failure>
     where
-        F: Fn(Secret) -> P,
+        F: Fn(Authorization) -> P,
         P: Future<Output = Result<T, Failure>>,
     {
         self.check_lock()?;
-        let bearer = self.tokens.bearer().await?;
+        let bearer = self.tokens.authorization().await?;
         self.check_refused(&bearer)?;
-        let refused = match self.remember_lock(attempt(bearer.header()).await) {
+        let refused = match self.remember_lock(attempt(bearer.clone()).await) {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -198,7 +198,7 @@ impl Gateway {
         );
         self.tokens.reject(&bearer);
         self.check_lock()?;
-        let bearer = match self.tokens.bearer().await {
+        let bearer = match self.tokens.authorization().await {
             Ok(bearer) => bearer,
             // The server knows this caller: that no new token can be had now does not change its answer.
             Err(_) if refused.refusal == Refusal::Rights => return Err(refused),
@@ -206,16 +206,16 @@ impl Gateway {
         };
         // Somebody else may have tried this one meanwhile.
         self.check_refused(&bearer)?;
-        let outcome = self.remember_lock(attempt(bearer.header()).await);
+        let outcome = self.remember_lock(attempt(bearer.clone()).await);
         if let Err(failure) = &outcome {
             // A page under a good status may be about this one object only, and locks no account.
             let refuses_login =
                 matches!(failure.error, RemoteError::LoginRequired(_)) && failure.status >= 300;
             if failure.refusal == Refusal::Rights {
-                *self.proved_token.lock() = Some(bearer.header());
+                *self.proved_token.lock() = Some(bearer.clone());
             } else if refuses_login {
                 *self.refused_token.lock() = Some(RefusedToken {
-                    token: bearer.header(),
+                    token: bearer.clone(),
                     failure: failure.clone(),
                     at: Instant::now(),
                 });
@@ -224,19 +224,16 @@ impl Gateway {
         outcome
     }
 
-    fn check_refused(&self, bearer: &Bearer) -> Result<(), Failure> {
+    fn check_refused(&self, bearer: &Authorization) -> Result<(), Failure> {
         match self.refused_token.lock().as_ref() {
-            Some(refused)
-                if refused.at.elapsed() < REFUSED_PAUSE
-                    && refused.token.expose() == bearer.header().expose() =>
-            {
+            Some(refused) if refused.at.elapsed() < REFUSED_PAUSE && refused.token.is(bearer) => {
                 Err(refused.failure.clone())
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    fn wants_another_token(&self, refusal: Refusal, bearer: &Bearer) -> bool {
+    fn wants_another_token(&self, refusal: Refusal, bearer: &Authorization) -> bool {
         match refusal {
             Refusal::None => false,
             Refusal::Login => true,
@@ -245,7 +242,7 @@ impl Gateway {
                 .proved_token
                 .lock()
                 .as_ref()
-                .is_none_or(|proved| proved.expose() != bearer.header().expose()),
+                .is_none_or(|proved| !proved.is(bearer)),
         }
     }
 
@@ -320,6 +317,17 @@ impl Gateway {
             self.server
         )))
     }
+}
+
+/// The headers of a request, and what the gateway must know of the account.
+fn with_connection(
+    headers: &[(&'static str, String)],
+    authorization: &Authorization,
+) -> Vec<(&'static str, String)> {
+    let info = authorization
+        .connection_info()
+        .map(|info| ("Mas-Connection-Info", info.to_owned()));
+    headers.iter().cloned().chain(info).collect()
 }
 
 fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
