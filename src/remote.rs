@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
 
+pub mod link;
 pub mod wsg;
 
 /// A document server, seen as folders of documents.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{AppId, CredentialStore, TokenSource};
 use crate::config::Profile;
 use crate::http::{HttpClient, HttpError, Options};
-use crate::model::{Datasource, FolderId};
+use crate::model::{Datasource, FolderId, ObjectId};
 use crate::remote::RemoteError;
 use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
 
@@ -86,7 +86,10 @@ impl Account {
 
     /// The folder that the datasource URL itself leads to, as one pasted from a client does.
     pub fn folder(&self, source: Option<&str>) -> Result<Option<FolderId>, ConnectionError> {
-        Ok(self.address(source)?.folder)
+        Ok(match self.address(source)?.object {
+            Some(ObjectId::Folder(folder)) => Some(folder),
+            Some(ObjectId::Document(_)) | None => None,
+        })
     }
 
     fn address(&self, source: Option<&str>) -> Result<WsgAddress, ConnectionError> {

@@ -13,8 +13,8 @@ use crate::http::{HttpClient, Redirects};
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
 
-mod address;
-mod error;
+pub(in crate::remote) mod address;
+pub(in crate::remote) mod error;
 mod file;
 mod gateway;
 mod listing;

@@ -1,14 +1,15 @@
-//! Datasource URLs as people paste them: server, API version, repository, maybe a folder.
+//! WSG addresses: server, API version, repository, maybe a folder or document.
 //!
 //! Facts: projectwise-api 1.1 and 1.2. `{server}/v2.8/Repositories/{id}/PW_WSG/Project/{guid}`, where `{server}`
-//! may have any path prefix, `/v` may be `/sv`, and the fixed words come in any case.
+//! may have any path prefix, `/v` may be `/sv`, and the fixed words come in any case. What else people paste is read
+//! in `remote/link.rs`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-use crate::model::FolderId;
+use crate::model::{DocumentId, FolderId, Guid, ObjectId};
 
 /// A parsed datasource URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub struct WsgAddress {
     pub version: Option<VersionPath>,
     /// The repository id, tilde-encoded as the server wants it.
     pub repository: Option<String>,
-    /// The folder a deeper URL leads to.
-    pub folder: Option<FolderId>,
+    /// The folder or document a deeper URL leads to.
+    pub object: Option<ObjectId>,
 }
 
 /// The path segment that selects the Web API: `v2.8` or `sv1.1`.
@@ -73,6 +74,9 @@ pub enum AddressError {
     /// The path after `Repositories` has no id pwfs understands.
     #[error("{0:?} is not a repository id (expected <plug-in>--<location>)")]
     Repository(String),
+    /// What follows `Project` or `Document` is no GUID: the URL was cut short, perhaps. Leaving it out would lead elsewhere.
+    #[error("{0:?} is not the GUID of a folder or document; the URL may have been cut short")]
+    Object(String),
 }
 
 impl WsgAddress {
@@ -105,16 +109,25 @@ impl WsgAddress {
             .collect();
         let repositories = segments
             .iter()
-            .rposition(|segment| segment.eq_ignore_ascii_case("Repositories"));
+            .rposition(|segment| segment.eq_ignore_ascii_case(REPOSITORIES));
+        if repositories.is_none() && has_escaped_repositories(url.path()) {
+            // The path went through an encoder that took its slashes for text.
+            let path = decoded(url.path());
+            return Self::parse(&format!("{}://{}{path}", url.scheme(), url.authority()));
+        }
         // The version stands right before `Repositories`; without one, the last segment that looks like a version
-        // does, as a prefix may hold another (`/v1.0/ws/v2.8`).
+        // does, as a prefix may hold another (`/v1.0/ws/v2.8`), if nothing but its plug-ins follows.
         let version_at = match repositories {
             Some(at) => at
                 .checked_sub(1)
                 .filter(|before| VersionPath::parse(segments[*before]).is_some()),
             None => segments
                 .iter()
-                .rposition(|segment| VersionPath::parse(segment).is_some()),
+                .rposition(|segment| VersionPath::parse(segment).is_some())
+                .filter(|at| match segments.get(at + 1) {
+                    None => true,
+                    Some(next) => next.eq_ignore_ascii_case("Plugins"),
+                }),
         };
         let version = version_at.and_then(|at| VersionPath::parse(segments[at]));
         let prefix_len = version_at.or(repositories).unwrap_or(segments.len());
@@ -133,18 +146,24 @@ impl WsgAddress {
             server,
             version,
             repository,
-            folder: folder_of(deeper),
+            object: object_of(deeper)?,
         })
     }
 
-    /// The address of the same server with this repository and no folder.
+    /// The address of the same server with this repository, and nothing deeper.
     #[must_use]
     pub fn with_repository(&self, id: &str) -> Self {
         Self {
             repository: Some(id.to_owned()),
-            folder: None,
+            object: None,
             ..self.clone()
         }
+    }
+
+    /// True for a host alone, without path, version and repository: where its gateway is, is still to be found.
+    pub fn is_bare(&self) -> bool {
+        let after_scheme = self.server.split_once("://").map_or("", |(_, rest)| rest);
+        self.version.is_none() && self.repository.is_none() && !after_scheme.contains('/')
     }
 
     /// Scheme, host, port and path prefix, without a `/` at the end.
@@ -168,10 +187,11 @@ impl fmt::Display for WsgAddress {
         if let Some(repository) = &self.repository {
             write!(f, "/Repositories/{repository}")?;
         }
-        if let Some(folder) = self.folder {
-            write!(f, "/PW_WSG/Project/{folder}")?;
+        match self.object {
+            Some(ObjectId::Folder(folder)) => write!(f, "/PW_WSG/Project/{folder}"),
+            Some(ObjectId::Document(document)) => write!(f, "/PW_WSG/Document/{document}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -284,39 +304,87 @@ fn hex_byte(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// The id in a URL's segment, with what a browser or a person left unescaped escaped again.
-fn repository_id(segment: &str) -> Result<String, AddressError> {
-    let text = unescape(segment, b'%');
-    let Some((plugin, location)) = text.split_once("--") else {
-        return Err(AddressError::Repository(text));
-    };
-    if plugin.is_empty() || location.is_empty() {
-        return Err(AddressError::Repository(text));
-    }
-    // Only what cannot stand in an id is touched: the id is the server's, and its `~3A` stays `~3A`.
-    let mut id = format!("{plugin}--");
-    for character in location.chars() {
-        if character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~') {
-            id.push(character);
-        } else {
-            id.push_str(&tilde_encode(character.encode_utf8(&mut [0; 4])));
-        }
-    }
-    Ok(id)
+/// The fixed word before a repository's id.
+const REPOSITORIES: &str = "Repositories";
+
+/// True where `/Repositories/` hides behind percent-encoded slashes.
+fn has_escaped_repositories(path: &str) -> bool {
+    let whole = decoded(path).to_ascii_lowercase();
+    // One slash at least must have come to light, or decoding would change nothing.
+    whole.contains("/repositories") && whole.matches('/').count() > path.matches('/').count()
 }
 
-/// `PW_WSG/Project/{guid}` or `PW_WSG.Project/{guid}` right after the repository.
-fn folder_of(deeper: &[&str]) -> Option<FolderId> {
-    let at = deeper.iter().position(|segment| {
-        segment.eq_ignore_ascii_case("Project")
-            || segment.eq_ignore_ascii_case("Project!poly")
-            || segment.eq_ignore_ascii_case("PW_WSG.Project")
-    })?;
-    unescape(deeper.get(at + 1)?, b'%').parse().ok().map(FolderId)
+/// `text` without percent-encoding, however often it was encoded: for text that holds no `%` of its own, as ids, which
+/// write `~25`.
+pub(in crate::remote) fn decoded(text: &str) -> String {
+    /// Encoded by a browser, a mail program and a chat in turn; more is nothing a person pasted.
+    const MOST: usize = 4;
+    let mut text = text.to_owned();
+    for _ in 0..MOST {
+        let plainer = unescape(&text, b'%');
+        if plainer == text {
+            break;
+        }
+        text = plainer;
+    }
+    text
+}
+
+/// The id in a URL's segment, with what a browser or a person left unescaped escaped again.
+fn repository_id(segment: &str) -> Result<String, AddressError> {
+    let text = decoded(segment);
+    let Some((plugin, location)) = text.split_once("--") else {
+        return Err(AddressError::Repository(shown(&text)));
+    };
+    if plugin.is_empty() || location.is_empty() {
+        return Err(AddressError::Repository(shown(&text)));
+    }
+    // Only what cannot stand in an id is touched: the id is the server's, and its `~3A` stays `~3A`.
+    let escaped = |part: &str| {
+        let mut id = String::with_capacity(part.len());
+        for character in part.chars() {
+            if character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_' | '~') {
+                id.push(character);
+            } else {
+                id.push_str(&tilde_encode(character.encode_utf8(&mut [0; 4])));
+            }
+        }
+        id
+    };
+    Ok(format!("{}--{}", escaped(plugin), escaped(location)))
+}
+
+/// The last `Project/{guid}` or `Document/{guid}` after the repository, with or without schema and `!poly`.
+fn object_of(deeper: &[&str]) -> Result<Option<ObjectId>, AddressError> {
+    let mut object = None;
+    for pair in deeper.windows(2) {
+        let is_folder = is_class(pair[0], "Project");
+        let id = decoded(pair[1]);
+        // `$query`, `$count`: operations on all of them.
+        if id.starts_with('$') || !(is_folder || is_class(pair[0], "Document")) {
+            continue;
+        }
+        let guid: Guid = id.parse().map_err(|_| AddressError::Object(shown(&id)))?;
+        object = Some(if is_folder {
+            ObjectId::Folder(FolderId(guid))
+        } else {
+            ObjectId::Document(DocumentId(guid))
+        });
+    }
+    Ok(object)
+}
+
+/// True for `Project`, `PW_WSG.Project` and either with `!poly`, in any case.
+fn is_class(segment: &str, class: &str) -> bool {
+    let lower = decoded(segment).to_ascii_lowercase();
+    let bare = lower.strip_suffix("!poly").unwrap_or(&lower);
+    bare.strip_prefix("pw_wsg.")
+        .unwrap_or(bare)
+        .eq_ignore_ascii_case(class)
 }
 
 /// Writes `byte` as `mark` and two hex digits.
-pub(super) fn escape(mark: u8, byte: u8, out: &mut String) {
+pub(in crate::remote) fn escape(mark: u8, byte: u8, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push(char::from(mark));
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));
@@ -324,7 +392,9 @@ pub(super) fn escape(mark: u8, byte: u8, out: &mut String) {
 }
 
 /// What was given, as far as it may be shown: a pasted URL may hold a password, or a token in its query.
-fn shown(text: &str) -> String {
+pub(in crate::remote) fn shown(text: &str) -> String {
+    // An encoder hides the marks that secrets stand behind.
+    let text = decoded(text);
     let text = text.split(['?', '#']).next().unwrap_or_default();
     match text.rsplit_once('@') {
         Some((secret, rest)) => {
@@ -354,7 +424,11 @@ mod tests {
             version
         );
         assert_eq!(address.repository.as_deref(), repository);
-        assert_eq!(address.folder.map(|folder| folder.to_string()).as_deref(), folder);
+        let found = address.object.map(|object| match object {
+            ObjectId::Folder(folder) => folder.to_string(),
+            ObjectId::Document(document) => format!("document {document}"),
+        });
+        assert_eq!(found.as_deref(), folder);
     }
 
     const ID: &str = "Bentley.PW--acme-pw.bentley.com~3Aacme-pw-01";
