@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
 
 pub mod link;
+pub mod platform;
 pub mod wsg;
 
 /// A document server, seen as folders of documents.

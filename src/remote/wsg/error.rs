@@ -252,6 +252,16 @@ impl From<AuthError> for Failure {
     }
 }
 
+/// What a request without an answer means, for whichever service it was sent to.
+pub(in crate::remote) fn without_answer(error: HttpError) -> RemoteError {
+    Failure::from(error).error
+}
+
+/// What it means that there is no token, for whichever service it was wanted.
+pub(in crate::remote) fn without_token(error: AuthError) -> RemoteError {
+    Failure::from(error).error
+}
+
 /// What an error body says.
 #[derive(Debug, Default)]
 struct Said {
@@ -346,7 +356,7 @@ impl ErrorId {
 }
 
 /// The id by which the server's own log knows a request.
-pub(super) fn request_id(header: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+pub(in crate::remote) fn request_id(header: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     [
         "Mas-Request-Id",
         "X-Correlation-Id",
@@ -361,7 +371,7 @@ pub(super) fn request_id(header: &dyn Fn(&str) -> Option<String>) -> Option<Stri
 }
 
 /// True for an address of Bentley's login pages (projectwise-api 1.8).
-pub(super) fn is_login_address(address: &str) -> bool {
+pub(in crate::remote) fn is_login_address(address: &str) -> bool {
     let lower = address.to_ascii_lowercase();
     let host = Url::parse(&lower)
         .ok()
@@ -391,7 +401,7 @@ fn is_login_page(url: &Url, body: &[u8]) -> bool {
 }
 
 /// Server text fit for one line: no control or direction characters, at most 300 characters.
-pub(super) fn bounded(text: &str) -> String {
+pub(in crate::remote) fn bounded(text: &str) -> String {
     /// Enough for any message seen; a stack trace in a message is cut.
     const LONGEST: usize = 300;
     let mut clean = String::new();
