@@ -98,7 +98,7 @@ pub enum Command {
     Logout(login::LogoutArgs),
     /// Show who is signed in
     Whoami(login::WhoamiArgs),
-    /// List the datasources of the server
+    /// List the datasources of the server, or the work areas of your iTwins
     Datasources(browse::DatasourcesArgs),
     /// List the folders in a folder, or the root folders
     Folders(browse::FoldersArgs),

@@ -20,6 +20,8 @@ use crate::tree::{Tree, TreeConfig, TreeError};
 
 pub mod choose;
 pub mod connect;
+pub mod discover;
+mod resolve;
 
 /// Everything a mount needs, decided.
 pub struct MountPlan {

@@ -6,24 +6,18 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::model::{Document, DocumentKind, Entry, Folder, FolderId};
-use crate::remote::wsg::is_projectwise;
 use crate::remote::{Progress, Remote};
 
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
-use super::session::{Session, SourceArgs};
+use super::session::SourceArgs;
 
+mod datasources;
 mod walk;
 
-use walk::{Node, Outcome, Walk};
+pub use datasources::{DatasourcesArgs, datasources};
 
-/// Flags of `datasources`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DatasourcesArgs {
-    /// Which server.
-    #[command(flatten)]
-    pub source: SourceArgs,
-}
+use walk::{Node, Outcome, Walk};
 
 /// Flags of `folders`.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,51 +73,6 @@ pub enum TreeFormat {
     Text,
     /// With ids, sizes, times and versions.
     Json,
-}
-
-/// Lists the datasources of the server, with the URLs the other commands take.
-pub async fn datasources(
-    session: Session,
-    args: &DatasourcesArgs,
-    printer: &Printer,
-) -> Result<(), CliError> {
-    let found = session.datasources(&args.source).await?;
-    match printer.format() {
-        Format::Json => {
-            let rows: Vec<Value> = found
-                .iter()
-                .map(|(datasource, url)| {
-                    json!({
-                        "url": url,
-                        "id": datasource.id,
-                        "plugin": datasource.plugin,
-                        "location": datasource.location,
-                        "label": datasource.label,
-                        "description": datasource.description,
-                    })
-                })
-                .collect();
-            printer.json(&rows)
-        }
-        Format::Text => {
-            for (datasource, url) in &found {
-                let mark = if is_projectwise(datasource) {
-                    ""
-                } else {
-                    "  [not ProjectWise]"
-                };
-                printer.line(&format!(
-                    "{}  {}{mark}",
-                    escape(&datasource.label),
-                    printer.paint(Paint::Faint, &escape(url))
-                ))?;
-            }
-            if found.is_empty() {
-                printer.warn("the server shows no datasource");
-            }
-            Ok(())
-        }
-    }
 }
 
 /// Lists the folders in one folder, or the root folders.

@@ -18,11 +18,15 @@ use crate::daemon::choose::ChooseError;
 use crate::daemon::connect::ConnectionError;
 use crate::fuse::mountpoint::MountpointError;
 use crate::http::HttpError;
+use crate::model::Datasource;
 use crate::remote::RemoteError;
+use crate::remote::link::LinkError;
 use crate::remote::wsg::{AddressError, ConnectError};
 use crate::tree::TreeError;
 
 use super::output::escape;
+
+mod platform;
 
 /// Exit statuses, as `--help` lists them (sysexits.h where it has a fitting one).
 pub mod exit {
@@ -133,6 +137,13 @@ impl CliError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Adds a choice of datasources, with the URLs ready to copy.
+    fn choice(self, what: &str, choices: &[(Datasource, String)]) -> Self {
+        choices.iter().fold(self.hint(what), |error, (datasource, url)| {
+            error.hint(format!("{url} ({})", datasource.label))
+        })
     }
 
     /// Adds why it happened.
@@ -286,12 +297,27 @@ impl From<ConnectError> for CliError {
     }
 }
 
+const DATASOURCE_FORMS: &str = "a datasource URL looks like https://example-pw-ws.bentley.com/ws/v2.8/Repositories/<id>; the part up to /ws is \
+     enough where the server has one datasource, and a link of ProjectWise (pw://server:datasource/…) will do, too";
+
 impl From<AddressError> for CliError {
     fn from(error: AddressError) -> Self {
-        Self::of(ErrorKind::Usage, &error).hint(
-            "a datasource URL looks like https://example-pw-ws.bentley.com/ws/v2.8/Repositories/<id>; the part up to \
-             /ws is enough where the server has one datasource",
-        )
+        Self::of(ErrorKind::Usage, &error).hint(DATASOURCE_FORMS)
+    }
+}
+
+impl From<LinkError> for CliError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Address(error) => error.into(),
+            LinkError::NotDocuments(_) | LinkError::BeyondGuid => {
+                Self::of(ErrorKind::Usage, &error).hint("give the link of a folder or of a document")
+            }
+            LinkError::Empty
+            | LinkError::SeveralLines
+            | LinkError::NoDatasource(_)
+            | LinkError::Server(_) => Self::of(ErrorKind::Usage, &error).hint(DATASOURCE_FORMS),
+        }
     }
 }
 
@@ -382,8 +408,35 @@ impl From<ConnectionError> for CliError {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::NoDatasource(_) => Self::of(ErrorKind::Config, &error)
-                .hint("give the datasource URL on the command line, or keep it in the profile (config.toml)"),
+                .hint("`pwfs datasources` finds those of your iTwins, where an iTwin app signs in")
+                .hint(
+                    "give the datasource URL, or any link to it, on the command line, or keep it in the profile \
+                     (config.toml)",
+                ),
+            ConnectionError::Link(error) => error.into(),
             ConnectionError::Address(error) => error.into(),
+            ConnectionError::SeveralDatasources { ref choices, .. } => {
+                Self::of(ErrorKind::Usage, &error).choice("give the URL of one of them:", choices)
+            }
+            ConnectionError::NoSuchDatasource { ref choices, .. } if choices.is_empty() => {
+                Self::of(ErrorKind::Failure, &error)
+                    .hint(insufficient_permissions())
+                    .hint(NOT_WHITELISTED)
+            }
+            ConnectionError::NoSuchDatasource { ref choices, .. } => Self::of(ErrorKind::Failure, &error)
+                .choice("if one of these is meant, give its URL:", choices),
+            ConnectionError::NoGateway { error: ref cause, .. } => {
+                let kind = Self::from(cause.clone()).kind();
+                Self::of(kind, &error).hint(NOT_REACHABLE).hint(
+                    "a ProjectWise link does not say where its gateway is: ask the ProjectWise administrator for the \
+                     datasource URL, and give that",
+                )
+            }
+            ConnectionError::Path(error) => error.into(),
+            ConnectionError::Homeless(_) => {
+                Self::of(ErrorKind::Failure, &error).hint("give the link of its folder")
+            }
+            ConnectionError::Platform(error) => error.into(),
             ConnectionError::Http(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
             ConnectionError::Connect(error) => error.into(),
             ConnectionError::Remote(error) => error.into(),

@@ -26,7 +26,7 @@ use crate::tree::{OnOutage, TreeConfig};
 #[derive(Debug, Clone, Args)]
 #[command(allow_missing_positional = true)]
 pub struct MountArgs {
-    /// Datasource URL, before that of --datasource [default: the profile's]
+    /// Datasource URL or link, before that of --datasource [default: the profile's]
     source: Option<String>,
     /// Directory to mount on; it must exist and be empty
     #[arg(required = true)]
@@ -134,18 +134,24 @@ pub async fn mount(
     printer: &Printer,
 ) -> Result<(), CliError> {
     let source = args.source.as_deref().or(args.server.datasource.as_deref());
-    let choices = match account.folder(source)? {
-        Some(id) if args.folders.is_empty() => vec![FolderChoice {
+    let begins_below = account.link(source)?.place().is_below_root();
+    if begins_below && source.is_some() && !args.folders.is_empty() {
+        let clash = "the datasource URL leads to a folder, and --folder names another";
+        return Err(CliError::new(ErrorKind::Usage, clash).hint("leave out one of them"));
+    }
+    let (remote, start) = if args.folders.is_empty() {
+        let opened = account.open(source).await?;
+        (opened.remote, opened.start)
+    } else {
+        (account.connect(source).await?, None)
+    };
+    let choices = match start {
+        Some(id) => vec![FolderChoice {
             place: FolderPlace::Id(id),
             alias: None,
         }],
-        Some(_) if source.is_some() => {
-            let clash = "the datasource URL leads to a folder, and --folder names another";
-            return Err(CliError::new(ErrorKind::Usage, clash).hint("leave out one of them"));
-        }
-        Some(_) | None => folder_choices(args, account)?,
+        None => folder_choices(args, account)?,
     };
-    let remote = account.connect(source).await?;
     let chosen = choose(&*remote, &choices).await?;
     let plan = MountPlan {
         mountpoint: args.dir.clone(),

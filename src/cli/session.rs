@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile, is_profile_name};
 use crate::daemon::connect::Account;
-use crate::model::{Datasource, FolderId};
+use crate::model::FolderId;
 use crate::remote::Remote;
 
 use super::GlobalArgs;
@@ -13,8 +13,8 @@ use super::failure::{CliError, ErrorKind};
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SourceArgs {
-    /// Datasource URL, instead of the profile's
-    #[arg(long, value_name = "URL", env = "PWFS_DATASOURCE")]
+    /// Datasource, instead of the profile's: a URL of its gateway at any depth, a pw: link, server:datasource, or a host
+    #[arg(long, value_name = "URL|LINK", env = "PWFS_DATASOURCE")]
     pub datasource: Option<String>,
 }
 
@@ -83,17 +83,10 @@ impl Session {
         Ok((account, self.dirs))
     }
 
-    /// Connects to the datasource; and the folder to begin with, where the URL leads to one.
+    /// Connects to the datasource; and the folder to begin with, where the link leads to one.
     pub async fn remote(self, source: &SourceArgs) -> Result<(Arc<dyn Remote>, Option<FolderId>), CliError> {
         let (account, _) = self.account()?;
-        let folder = account.folder(source.datasource.as_deref())?;
-        let remote = account.connect(source.datasource.as_deref()).await?;
-        Ok((remote, folder))
-    }
-
-    /// The datasources of the server, each with its URL.
-    pub async fn datasources(self, source: &SourceArgs) -> Result<Vec<(Datasource, String)>, CliError> {
-        let (account, _) = self.account()?;
-        Ok(account.datasources(source.datasource.as_deref()).await?)
+        let opened = account.open(source.datasource.as_deref()).await?;
+        Ok((opened.remote, opened.start))
     }
 }

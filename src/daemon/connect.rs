@@ -6,9 +6,14 @@ use std::sync::Arc;
 use crate::auth::{AppId, CredentialStore, TokenSource};
 use crate::config::Profile;
 use crate::http::{HttpClient, HttpError, Options};
-use crate::model::{Datasource, FolderId, ObjectId};
-use crate::remote::RemoteError;
+use crate::model::{Datasource, DocumentId, FolderId};
+use crate::remote::link::{DatasourceLink, LinkError};
+use crate::remote::platform::{Platform, PlatformError};
 use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
+use crate::remote::{Remote, RemoteError};
+
+use super::choose::ChooseError;
+use super::resolve::{self, Servers};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +23,45 @@ pub enum ConnectionError {
     NoDatasource(String),
     /// What names it cannot be understood.
     #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The address that follows from it is none.
+    #[error(transparent)]
     Address(#[from] AddressError),
+    /// The server has several datasources, and nothing says which.
+    #[error("{server} has {} ProjectWise datasources; name one of them", .choices.len())]
+    SeveralDatasources {
+        /// The server.
+        server: String,
+        /// Each with the URL that names it.
+        choices: Vec<(Datasource, String)>,
+    },
+    /// The server that should have the datasource of a link has others.
+    #[error("{server} has no datasource {location:?}")]
+    NoSuchDatasource {
+        /// The server that was asked.
+        server: String,
+        /// `server:datasource` of the link.
+        location: String,
+        /// What it has, each with the URL that names it.
+        choices: Vec<(Datasource, String)>,
+    },
+    /// A link names a ProjectWise server, and where its gateway usually is there is none.
+    #[error("no gateway of the ProjectWise server {pw_server} answers at {gateway}")]
+    NoGateway {
+        /// The server of the link.
+        pw_server: String,
+        /// Where its gateway was looked for.
+        gateway: String,
+        /// What came of it.
+        #[source]
+        error: RemoteError,
+    },
+    /// The path of a link leads nowhere.
+    #[error(transparent)]
+    Path(#[from] ChooseError),
+    /// The server does not say in which folder the document of a link is.
+    #[error("the server does not tell which folder the document {0} is in")]
+    Homeless(DocumentId),
     /// The HTTP client cannot be made: the system's certificates, above all.
     #[error("the HTTP client cannot be made: {0}")]
     Http(#[from] HttpError),
@@ -28,6 +71,9 @@ pub enum ConnectionError {
     /// The server.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The iTwin Platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
 }
 
 /// What a connection is made from.
@@ -38,6 +84,14 @@ pub struct Account {
     pub profile: Profile,
     /// Where the login is kept, if in a file.
     pub state_dir: PathBuf,
+}
+
+/// A datasource, and where a link to it leads.
+pub struct Opened {
+    /// The datasource. Its [`WsgRemote::address`] is what a profile may keep.
+    pub remote: Arc<WsgRemote>,
+    /// The folder to begin with: the link's own, or that of its document. `None` for the root.
+    pub start: Option<FolderId>,
 }
 
 impl Account {
@@ -60,13 +114,46 @@ impl Account {
         TokenSource::new(http.clone(), store, app)
     }
 
-    /// Connects to `source`, or to the profile's datasource.
+    /// What `source` names, or else the profile. Asks nobody.
+    pub fn link(&self, source: Option<&str>) -> Result<DatasourceLink, ConnectionError> {
+        let text = source
+            .or(self.profile.datasource.as_deref())
+            .ok_or_else(|| ConnectionError::NoDatasource(self.name.clone()))?;
+        Ok(DatasourceLink::parse(text)?)
+    }
+
+    /// Connects to the datasource of `source`, or of the profile, whatever place in it is meant.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
-        let http = self.http()?;
-        let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        Ok(Arc::new(
-            WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
-        ))
+        self.connect_to(&self.link(source)?).await
+    }
+
+    /// Connects to the datasource of `source`, or of the profile, and finds the place in it that is meant.
+    pub async fn open(&self, source: Option<&str>) -> Result<Opened, ConnectionError> {
+        let link = self.link(source)?;
+        let remote = self.connect_to(&link).await?;
+        let start = resolve::start(&link.place(), &*remote as &dyn Remote).await?;
+        Ok(Opened { remote, start })
+    }
+
+    async fn connect_to(&self, link: &DatasourceLink) -> Result<Arc<WsgRemote>, ConnectionError> {
+        let servers = self.servers()?;
+        let address = servers.address(link).await?;
+        let outcome = match servers.connect(&address).await {
+            // It may know the datasource by another spelling of its id, or may never have had it.
+            Err(ConnectError::Remote(RemoteError::Server(words))) => match servers.respelt(&address).await? {
+                Some(other) => servers.connect(&other).await,
+                None => Err(RemoteError::Server(words).into()),
+            },
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(remote) => Ok(Arc::new(remote)),
+            Err(ConnectError::SeveralDatasources(choices)) => Err(ConnectionError::SeveralDatasources {
+                server: address.server().to_owned(),
+                choices: with_urls(&address, choices),
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource, each with the URL that names it.
@@ -74,28 +161,42 @@ impl Account {
         &self,
         source: Option<&str>,
     ) -> Result<Vec<(Datasource, String)>, ConnectionError> {
-        let http = self.http()?;
-        let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        let found = WsgRemote::datasources_of(http, tokens, &address, &self.profile.wsg).await?;
-        let with_url = |datasource: Datasource| {
-            let url = address.with_repository(&datasource.id).to_string();
-            (datasource, url)
-        };
-        Ok(found.into_iter().map(with_url).collect())
+        let listed = self.servers()?.listed(&self.link(source)?).await?;
+        Ok(with_urls(&listed.server, listed.datasources))
     }
 
-    /// The folder that the datasource URL itself leads to, as one pasted from a client does.
-    pub fn folder(&self, source: Option<&str>) -> Result<Option<FolderId>, ConnectionError> {
-        Ok(match self.address(source)?.object {
-            Some(ObjectId::Folder(folder)) => Some(folder),
-            Some(ObjectId::Document(_)) | None => None,
+    /// The iTwin Platform, asked with the profile's login.
+    pub fn platform(&self) -> Result<Platform, ConnectionError> {
+        if !self.profile.auth.has_app() {
+            return Err(PlatformError::NoApp.into());
+        }
+        let http = self.http()?;
+        let tokens = self.tokens(&http);
+        Ok(Platform::of_issuer(http, tokens, &self.profile.issuer)?)
+    }
+
+    fn servers(&self) -> Result<Servers, ConnectionError> {
+        let http = self.http()?;
+        let tokens = self.tokens(&http);
+        // A profile that names a link says nothing of gateways.
+        let own = match self.profile.datasource.as_deref().map(DatasourceLink::parse) {
+            Some(Ok(DatasourceLink::Wsg(address))) => Some(address),
+            Some(Ok(DatasourceLink::Pw(_)) | Err(_)) | None => None,
+        };
+        Ok(Servers {
+            http,
+            tokens,
+            options: self.profile.wsg.clone(),
+            own,
         })
     }
+}
 
-    fn address(&self, source: Option<&str>) -> Result<WsgAddress, ConnectionError> {
-        let text = source
-            .or(self.profile.datasource.as_deref())
-            .ok_or_else(|| ConnectionError::NoDatasource(self.name.clone()))?;
-        Ok(WsgAddress::parse(text)?)
-    }
+/// Each datasource of a server with the URL that names it.
+pub(super) fn with_urls(server: &WsgAddress, datasources: Vec<Datasource>) -> Vec<(Datasource, String)> {
+    let with_url = |datasource: Datasource| {
+        let url = server.with_repository(&datasource.id).to_string();
+        (datasource, url)
+    };
+    datasources.into_iter().map(with_url).collect()
 }

@@ -1,5 +1,6 @@
 //! The command line, by the program itself.
 
 mod browse;
+mod datasources;
 mod help;
 mod mount;

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::Datasource;
+use crate::remote::platform::PlatformError;
 
 #[track_caller]
 fn check(error: impl Into<CliError>, code: u8, words: &[&str]) {
@@ -158,4 +159,135 @@ fn an_error_prints_as_three_kinds_of_lines_or_as_json() {
     let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
     assert_eq!(json["error"]["exit_code"], 1);
     assert_eq!(json["error"]["causes"][0], "it broke\u{1b}[2J");
+}
+
+#[test]
+fn a_choice_of_urls_is_ready_to_copy() {
+    let choices = || {
+        ["a", "b"]
+            .map(|name| {
+                let datasource = Datasource {
+                    id: format!("Bentley.PW--{name}"),
+                    plugin: "Bentley.PW".to_owned(),
+                    location: format!("h:{name}"),
+                    label: format!("label of {name}"),
+                    description: String::new(),
+                };
+                (
+                    datasource,
+                    format!("https://h/ws/Repositories/Bentley.PW--{name}"),
+                )
+            })
+            .to_vec()
+    };
+    let urls = [
+        "Hint: https://h/ws/Repositories/Bentley.PW--a (label of a)\n",
+        "Hint: https://h/ws/Repositories/Bentley.PW--b (label of b)\n",
+    ];
+    check(
+        ConnectionError::SeveralDatasources {
+            server: "https://h/ws".to_owned(),
+            choices: choices(),
+        },
+        2,
+        &urls,
+    );
+    let missing = |choices| ConnectionError::NoSuchDatasource {
+        server: "https://h/ws".to_owned(),
+        location: "h:c".to_owned(),
+        choices,
+    };
+    check(missing(choices()), 1, &urls);
+    // A server that shows none may have some: for others.
+    check(
+        missing(Vec::new()),
+        1,
+        &["\"h:c\"", "insufficient permissions", "whitelisted"],
+    );
+    check(
+        ConnectionError::NoGateway {
+            pw_server: "pw.example.com".to_owned(),
+            gateway: "https://pw.example.com/ws".to_owned(),
+            error: RemoteError::Unreachable("its name cannot be resolved".to_owned()),
+        },
+        69,
+        &[
+            "pw.example.com answers at https://pw.example.com/ws",
+            "Cause: ",
+            "resolved",
+            "datasource URL",
+        ],
+    );
+    check(
+        ConnectionError::NoDatasource("p".to_owned()),
+        78,
+        &["pwfs datasources"],
+    );
+    check(
+        LinkError::Empty,
+        2,
+        &["looks like https://", "pw://server:datasource"],
+    );
+    check(LinkError::BeyondGuid, 2, &["folder or of a document"]);
+}
+
+#[test]
+fn every_refusal_of_the_platform_has_its_status_and_the_way_round_it() {
+    const WAY_ROUND: &str = "ask the ProjectWise administrator for the datasource URL";
+    let detail = || "status 4xx: Code: words, request id r-1".to_owned();
+    let what = || "the work areas of the iTwin \"X\"".to_owned();
+    for (error, code, words) in [
+        (PlatformError::NoPlatform("https://idp".into()), 78, "https://idp"),
+        (PlatformError::NoApp, 78, "iTwin apps"),
+        (PlatformError::UnknownClient(detail()), 77, "Client ID"),
+        (
+            PlatformError::WrongAudience(detail()),
+            77,
+            "--scope \"projectwise:read itwin-platform",
+        ),
+        (PlatformError::HeaderLost(detail()), 1, "proxy"),
+        (
+            PlatformError::Forbidden {
+                what: what(),
+                detail: detail(),
+            },
+            77,
+            "member of the iTwin",
+        ),
+        (
+            PlatformError::NoOperation {
+                what: what(),
+                detail: detail(),
+            },
+            1,
+            "interface",
+        ),
+        (
+            PlatformError::RateLimited {
+                retry_after: Some(Duration::from_secs(50)),
+                detail: detail(),
+            },
+            75,
+            "in 50 s",
+        ),
+        (
+            PlatformError::Remote(RemoteError::LoginRequired(detail())),
+            77,
+            "`pwfs login`",
+        ),
+        (
+            PlatformError::Remote(RemoteError::Unreachable(detail())),
+            69,
+            "firewall",
+        ),
+        (
+            PlatformError::Remote(RemoteError::Protocol(detail())),
+            1,
+            "login page",
+        ),
+    ] {
+        check(error, code, &[words, WAY_ROUND]);
+    }
+    let later = PlatformError::Remote(RemoteError::Server("503".into()));
+    check(later, 75, &["try again"]);
 }
