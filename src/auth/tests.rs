@@ -3,19 +3,23 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::{BoxFuture, join_all};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::callback::Callback;
 use super::credentials::Tokens;
 use super::login::{LoginError, LoginNotice, Return, sign_in};
+use super::oauth::{App, Provider};
+use super::session::{FAILURE_REMEMBERED, REFUSAL_REMEMBERED, REPLACED_PAUSE, SAVE_PAUSE};
 use super::*;
 use crate::http::Options;
 
@@ -783,7 +787,7 @@ async fn a_token_in_its_last_minute_is_handed_out_while_another_is_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let store = stored(dir.path(), &record(&idp, FRESH, Some("refresh-s3cret-0"))).await;
     let tokens = source(&idp, &store);
-    let Source::Login(login) = &*tokens.0 else {
+    let Source::Session(login) = &tokens.0 else {
         panic!("a login")
     };
     let old = tokens.authorization().await.unwrap();
@@ -879,7 +883,7 @@ async fn a_rejected_token_that_cannot_be_replaced_goes_on_until_it_ends() {
         }
         assert_eq!(idp.posts("/token"), asked, "{mood:?}");
         // When it has really ended, there is no going on.
-        let Source::Login(login) = &*tokens.0 else {
+        let Source::Session(login) = &tokens.0 else {
             panic!("a login")
         };
         login.state.lock().current.as_mut().unwrap().record.expires = Timestamp::now();

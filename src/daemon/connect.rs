@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::auth::{AppId, CredentialStore, TokenSource};
+use crate::auth::{AppId, AuthKind, CredentialStore, TokenSource};
 use crate::config::Profile;
 use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, FolderId};
@@ -51,19 +51,42 @@ impl Account {
 
     /// What hands out the profile's tokens; the one of this process and mount.
     pub fn tokens(&self, http: &HttpClient) -> TokenSource {
-        let app = AppId {
-            issuer: self.profile.issuer.clone(),
-            client_id: self.profile.client_id.clone(),
-            scopes: self.profile.scopes.join(" "),
-        };
-        let store = CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name);
-        TokenSource::new(http.clone(), store, app)
+        let profile = &self.profile;
+        let store = || CredentialStore::new(profile.credentials, &self.state_dir, &self.name);
+        match profile.auth {
+            AuthKind::Web | AuthKind::Native | AuthKind::Spa | AuthKind::Service => {
+                let app = AppId {
+                    issuer: profile.issuer.clone(),
+                    client_id: profile.client_id.clone(),
+                    scopes: profile.scopes.join(" "),
+                };
+                TokenSource::of_app(http.clone(), store(), app, profile.auth)
+            }
+            AuthKind::Basic | AuthKind::Windows => {
+                TokenSource::of_password(store(), profile.auth, profile.username.clone())
+            }
+            AuthKind::Saml | AuthKind::Bearer => {
+                TokenSource::of_file(profile.auth, profile.token_file.clone())
+            }
+        }
     }
 
     /// Connects to `source`, or to the profile's datasource.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
         let http = self.http()?;
-        let (address, tokens) = (self.address(source)?, self.tokens(&http));
+        let tokens = self.tokens(&http);
+        self.connect_as(http, tokens, source).await
+    }
+
+    /// The same with a login of the caller's, such as one that is not stored yet. One that the server refuses is sent
+    /// once.
+    pub async fn connect_as(
+        &self,
+        http: HttpClient,
+        tokens: TokenSource,
+        source: Option<&str>,
+    ) -> Result<Arc<WsgRemote>, ConnectionError> {
+        let address = self.address(source)?;
         Ok(Arc::new(
             WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
         ))
