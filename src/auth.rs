@@ -16,6 +16,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::http::{HttpClient, HttpError, Secret};
@@ -252,6 +253,14 @@ impl TokenSource {
         match &self.0 {
             Source::Session(session) => session.identity().await,
             Source::Presented(presented) => presented.identity().await,
+        }
+    }
+
+    /// When the present token ends, where that is known. Asks the store or the file at most.
+    pub async fn ends(&self) -> Result<Option<Timestamp>, AuthError> {
+        match &self.0 {
+            Source::Session(session) => session.ends().await.map(Some),
+            Source::Presented(presented) => presented.ends().await,
         }
     }
 

@@ -83,6 +83,11 @@ pub(super) fn identity(token: &Secret) -> Identity {
     })
 }
 
+/// When an access token ends, as far as it tells.
+pub(super) fn ends(token: &Secret) -> Option<Timestamp> {
+    Timestamp::from_second(claims(token)?.exp?).ok()
+}
+
 /// Tokens as the identity provider gave them.
 #[derive(Debug, Clone)]
 pub struct Tokens {

@@ -159,6 +159,7 @@ impl StoredPassword {
             account: identity.subject.clone(),
             names_account: true,
             identity,
+            ends: None,
             login: login.login,
             verdict,
         })

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -51,6 +52,8 @@ pub(super) struct Loaded {
     pub(super) account: Option<String>,
     /// True where the proof itself says whose it is, so that another one can be compared with it.
     pub(super) names_account: bool,
+    /// When it ends, where it says so.
+    pub(super) ends: Option<Timestamp>,
     /// Tells this login from every other.
     pub(super) login: String,
     /// What a server said against it before this process began.
@@ -230,7 +233,8 @@ impl Presented {
             }
             Err(error) => {
                 self.health.note(Err(&error));
-                tracing::warn!(%error, "no login");
+                // The health tells it, once.
+                tracing::debug!(%error, "no login");
                 state.failure = Some(Failed {
                     error,
                     seen,
@@ -330,6 +334,11 @@ impl Presented {
     /// The text that stands for the account in cache keys.
     pub(super) async fn account(&self) -> Result<Option<String>, AuthError> {
         self.known(|loaded| loaded.account.clone()).await
+    }
+
+    /// When the token ends, where it says so.
+    pub(super) async fn ends(&self) -> Result<Option<Timestamp>, AuthError> {
+        self.known(|loaded| loaded.ends).await
     }
 
     async fn known<T>(&self, of: impl Fn(&Loaded) -> T) -> Result<T, AuthError> {
@@ -441,6 +450,7 @@ impl Origin {
                 account: identity.account().map(str::to_owned),
                 names_account: true,
                 identity: identity.clone(),
+                ends: None,
                 login: String::new(),
                 verdict: None,
             }),

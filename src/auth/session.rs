@@ -223,6 +223,13 @@ impl Session {
         Ok(self.stored().await?.identity)
     }
 
+    pub(super) async fn ends(&self) -> Result<Timestamp, AuthError> {
+        if let Some(held) = &self.state.lock().current {
+            return Ok(held.record.expires);
+        }
+        Ok(self.stored().await?.expires)
+    }
+
     /// Tries again what failed, if the store changed since.
     pub(super) async fn look_again(self: &Arc<Self>) {
         let changed = {

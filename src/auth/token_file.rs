@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::credentials::identity;
+use super::credentials::{ends, identity};
 use super::kind::AuthKind;
 use super::presented::Loaded;
 use super::store::Stamp;
@@ -109,13 +109,13 @@ fn read(kind: AuthKind, path: &Path) -> Result<Loaded, AuthError> {
     if text.is_empty() {
         return Err(unfit("is empty".to_owned()));
     }
-    let (header, identity) = match kind {
+    let (header, identity, ends) = match kind {
         AuthKind::Saml => {
             if !text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).starts_with(b"<") {
                 return Err(unfit("holds no XML".to_owned()));
             }
             let encoded = Zeroizing::new(STANDARD.encode(text));
-            (format!("Token {}", encoded.as_str()), saml::identity(text))
+            (format!("Token {}", encoded.as_str()), saml::identity(text), None)
         }
         AuthKind::Web
         | AuthKind::Native
@@ -131,7 +131,8 @@ fn read(kind: AuthKind, path: &Path) -> Result<Loaded, AuthError> {
                         .to_owned(),
                 ));
             };
-            (format!("Bearer {token}"), identity(&Secret::new(token)))
+            let secret = Secret::new(token);
+            (format!("Bearer {token}"), identity(&secret), ends(&secret))
         }
     };
     if bytes.len() > HEADER_LIMIT || header.len() > HEADER_LIMIT {
@@ -148,6 +149,7 @@ fn read(kind: AuthKind, path: &Path) -> Result<Loaded, AuthError> {
         names_account: account.is_some(),
         account: account.or_else(|| Some(format!("{kind} {digest}"))),
         identity,
+        ends,
         login: digest,
         verdict: None,
     })

@@ -351,6 +351,10 @@ impl From<LoginCommandError> for CliError {
         match error {
             LoginCommandError::Usage(_) => Self::of(ErrorKind::Usage, &error),
             LoginCommandError::Input { .. } => Self::of(ErrorKind::Failure, &error),
+            LoginCommandError::Refused(_) => Self::of(ErrorKind::Login, &error).hint(
+                "it was sent once, and is not sent again by itself: a few wrong passwords lock an account",
+            ),
+            LoginCommandError::Trial(error) => error.into(),
             LoginCommandError::Login(error) => error.into(),
         }
     }
