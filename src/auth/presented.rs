@@ -484,3 +484,6 @@ impl Drop for Trial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,9 +267,8 @@ impl Session {
             let mut state = self.state.lock();
             if locked.login.as_ref() != Some(&record.login) {
                 state.locked = None;
-                if let Some(held) = &mut state.current {
-                    held.rejected = true;
-                }
+                // The token in hand is one of the login that was locked.
+                state.current = None;
                 self.health.clear();
                 return Ok(());
             }
