@@ -1,23 +1,23 @@
-//! Tokens: load, hand out, refresh once for all callers and processes, store safely.
+//! Who asks: the proof each request carries, from eight kinds of logins ([`AuthKind`]).
 //!
 //! Handing out a token is simple until you consider that:
 //! 1. a hundred requests may find it ended at once, in several processes, and a refresh token works once;
 //! 2. a refresh whose answer is lost loses the login, so nobody's impatience may cut it off;
 //! 3. an identity provider that cannot be reached says nothing about the login;
-//! 4. a person may log in again, as somebody else too, while a mount runs.
+//! 4. a person may log in again, as somebody else too, while a mount runs;
+//! 5. a wrong password that is sent a few times locks the account, for the person's other programs too.
 //!
 //! [`TokenSource`] answers 1 with one async lock here and the store's file lock between processes, 2 by refreshing in a
 //! task that no caller owns and storing before anything is used, 3 by keeping [`AuthError::Unreachable`] apart from
-//! [`AuthError::LoginRequired`] to the end, and 4 by comparing the store's stamp and the account.
+//! [`AuthError::LoginRequired`] to the end, and 4 by comparing the store's stamp and the account: `session.rs`. What is
+//! shown as it is, a password or a token from a file, is tried by one request and never again once it was refused, which
+//! answers 5: `presented.rs`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::Instant;
-use url::Url;
+use tokio::sync::watch;
 
 use crate::http::{HttpClient, HttpError, Secret};
 
@@ -28,33 +28,47 @@ mod keyring;
 pub mod kind;
 pub mod login;
 pub mod oauth;
+mod password;
+mod port;
+mod presented;
 pub mod renewals;
+mod saml;
+pub mod service;
+mod session;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod token_file;
 
 pub use credentials::{AppId, Credentials, Identity};
 pub use health::{LoginHealth, LoginState};
 pub use kind::AuthKind;
+pub use password::PasswordLogin;
 pub use store::{CredentialStore, StoreKind};
 
-use health::HealthBoard;
-use oauth::{App, Endpoints, Provider};
-use renewals::UnderWay;
-use store::{Stamp, StoreLock};
+use password::StoredPassword;
+use presented::{Origin, Presented, Trial, Verdict};
+use session::Session;
+use token_file::TokenFile;
 
-/// Hands out the login's access token; cheap to clone.
+/// Hands out what proves the login; cheap to clone. Made from a profile, once for each mount.
 #[derive(Clone)]
-pub struct TokenSource(Arc<Source>);
+pub struct TokenSource(Source);
 
+#[derive(Clone)]
 enum Source {
-    Fixed(Authorization, Identity),
-    Login(Box<Login>),
+    Session(Arc<Session>),
+    Presented(Arc<Presented>),
 }
 
-/// What a request carries to say who asks. Two of equal header are the same to every server.
+/// What a request carries to say who asks. Keep it until the request is answered: while it lives, others may wait to
+/// learn whether the server takes it.
 #[derive(Debug, Clone)]
-pub struct Authorization(Arc<Proof>);
+pub struct Authorization {
+    proof: Arc<Proof>,
+    /// The right to try it, where no server took it yet.
+    trial: Option<Arc<Trial>>,
+}
 
 #[derive(Debug)]
 struct Proof {
@@ -62,6 +76,8 @@ struct Proof {
     header: Secret,
     /// What the gateway must be told of the kind of account (projectwise-api 1.10).
     connection_info: Option<&'static str>,
+    /// False where it came in place of another one and does not tell whether it is the same account's.
+    vouched: bool,
 }
 
 /// Why there is no token.
@@ -70,9 +86,12 @@ pub enum AuthError {
     /// Only a person can mend it: never logged in, or the refresh token is dead.
     #[error("{0}")]
     LoginRequired(String),
-    /// The client secret is refused (`invalid_client`); a new one heals it without a browser.
+    /// The client secret (`invalid_client`) or the password is refused; a new one heals it without a browser.
     #[error("{0}")]
     SecretRequired(String),
+    /// A server has locked the account after too many bad logins. Nothing is sent until there is another login.
+    #[error("{0}")]
+    LockedOut(String),
     /// The identity provider could not be asked. Never means that the login is over.
     #[error("the identity provider cannot be reached: {0}")]
     Unreachable(#[from] HttpError),
@@ -84,485 +103,233 @@ pub enum AuthError {
     Store(String),
 }
 
-/// The tokens of a stored login.
-struct Login {
-    http: HttpClient,
-    store: CredentialStore,
-    app: AppId,
-    /// Held by the one task that renews the token, across its awaits.
-    renewing: Arc<tokio::sync::Mutex<()>>,
-    health: HealthBoard,
-    /// Never held across an await.
-    state: parking_lot::Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    current: Option<Held>,
-    /// The account this source has handed out tokens of; it never changes.
-    account: Option<String>,
-    /// The login whose tokens were handed out last; tells it from a new one where no token names an account.
-    login: Option<String>,
-    failure: Option<Failed>,
-    /// A renewed login that could not be stored: the only copy of its refresh token.
-    unsaved: Option<Arc<Unsaved>>,
-    /// When a rejected token was last replaced.
-    replaced: Option<Instant>,
-}
-
-struct Held {
-    bearer: Authorization,
-    record: Credentials,
-    rejected: bool,
-}
-
-struct Unsaved {
-    record: Credentials,
-    /// The access token of the stored login it continues. Another one there is a newer login, and stays.
-    continues: Secret,
-    /// Until it is stored, nobody else may use the old refresh token, which is dead.
-    lock: StoreLock,
-}
-
-struct Failed {
-    error: AuthError,
-    /// The store before the attempt that failed.
-    stamp: Stamp,
-    at: Instant,
-}
-
-/// What is known without asking anybody.
-enum AtHand {
-    /// This is the answer.
-    Answer(Result<Authorization, AuthError>),
-    /// Good still, and worth renewing now.
-    Due(Authorization),
-    /// Somebody must be asked.
-    Nothing,
-}
-
-/// For so long a failure is the answer to all: the kernel repeats a failed call at once, up to three times (design 2.7).
-const FAILURE_REMEMBERED: Duration = Duration::from_secs(2);
-
-/// A provider that refuses the refresh itself (`unauthorized_client`, say) waits for its administrator, not for us. Short
-/// enough that a mount is back a minute after the app was mended, long enough that a busy one is no nuisance meanwhile.
-const REFUSAL_REMEMBERED: Duration = Duration::from_secs(60);
-
-/// A server that refuses every token (a wrong audience, say) must not cost a refresh for each request.
-const REPLACED_PAUSE: Duration = Duration::from_secs(5);
-
-/// Between two tries to store a renewed login that nobody asks for. Shorter than a `pwfs login` waits for the lock, and
-/// long enough that a keyring that asks for its password each time is no nuisance.
-const SAVE_PAUSE: Duration = Duration::from_secs(30);
-
 impl TokenSource {
-    /// Hands out the tokens of the login in `store`, which must be one of `app`.
+    /// Hands out the tokens of the login in `store`, which must be one of the Web App `app`.
     pub fn new(http: HttpClient, store: CredentialStore, app: AppId) -> Self {
-        Self(Arc::new(Source::Login(Box::new(Login {
-            http,
-            store,
-            app,
-            renewing: Arc::default(),
-            health: HealthBoard::default(),
-            state: parking_lot::Mutex::default(),
-        }))))
+        Self::of_app(http, store, app, AuthKind::Web)
     }
 
-    /// Hands out `token` for ever.
+    /// Hands out the tokens of the login in `store`, which must be one of `app`, of a kind that has an app.
+    pub fn of_app(http: HttpClient, store: CredentialStore, app: AppId, kind: AuthKind) -> Self {
+        Self(Source::Session(Arc::new(Session::new(http, store, app, kind))))
+    }
+
+    /// Hands out the name and password in `store`, of a kind that has a password. Where the profile names no user, that
+    /// of the stored login counts.
+    pub fn of_password(store: CredentialStore, kind: AuthKind, username: Option<String>) -> Self {
+        Self(Source::Presented(Presented::new(Origin::Password(
+            StoredPassword {
+                store,
+                kind,
+                username,
+            },
+        ))))
+    }
+
+    /// Hands out what is in the file at `path`, of a kind that has a token file, and reads it again when it changes.
+    pub fn of_file(kind: AuthKind, path: Option<PathBuf>) -> Self {
+        let file = TokenFile::new(kind, path);
+        Self(Source::Presented(Presented::new(Origin::File(file))))
+    }
+
+    /// Hands out `authorization` until a server refuses it, and nothing afterwards.
+    pub fn given(authorization: Authorization, identity: Identity) -> Self {
+        Self(Source::Presented(Presented::new(Origin::Given(
+            authorization,
+            identity,
+        ))))
+    }
+
+    /// Hands out `token` until a server refuses it.
     pub fn fixed(token: Secret) -> Self {
-        Self(Arc::new(Source::Fixed(
-            Authorization::bearer(&token),
-            credentials::identity(&token),
-        )))
+        let identity = credentials::identity(&token);
+        Self::given(Authorization::bearer(&token), identity)
     }
 
-    /// A token that has not ended, as far as known. In the last minute of one, another is fetched ahead.
+    /// What the next request carries: nothing that has ended or was refused, as far as known. In the last minute of a
+    /// token, another is fetched ahead.
     ///
-    /// Must be called within a tokio runtime. May be dropped at any time; a refresh that has begun goes on.
+    /// Waits while another request tries a proof that no server took yet, at most 10 s for each such request. Must be
+    /// called within a tokio runtime. May be dropped at any time; a refresh that has begun goes on.
     pub async fn authorization(&self) -> Result<Authorization, AuthError> {
-        let login = match &*self.0 {
-            Source::Fixed(bearer, _) => return Ok(bearer.clone()),
-            Source::Login(login) => login,
-        };
-        match login.at_hand() {
-            AtHand::Answer(answer) => return answer,
-            AtHand::Due(bearer) => {
-                if let Ok(turn) = Arc::clone(&login.renewing).try_lock_owned() {
-                    // Nobody waits for it: what it brings or fails with is found in the state. Its waits are bounded.
-                    drop(self.spawn_renewal(turn));
-                }
-                return Ok(bearer);
-            }
-            AtHand::Nothing => {}
+        match &self.0 {
+            Source::Session(session) => session.authorization().await,
+            Source::Presented(presented) => presented.authorization().await,
         }
-        let turn = Arc::clone(&login.renewing).lock_owned().await;
-        // Whoever had the turn before may have brought what we wait for.
-        match login.at_hand() {
-            AtHand::Answer(answer) => return answer,
-            AtHand::Due(bearer) => return Ok(bearer),
-            AtHand::Nothing => {}
-        }
-        self.spawn_renewal(turn)
-            .await
-            .unwrap_or_else(|error| Err(AuthError::Protocol(format!("the refresh broke off: {error}"))))
     }
 
-    /// Says that a server refused `bearer`: the next [`TokenSource::authorization`] gets another one, once for all callers.
+    /// True where another token can be had without a person, once a server refuses one.
+    pub const fn renews(&self) -> bool {
+        matches!(self.0, Source::Session(_))
+    }
+
+    /// Says that a server refused `authorization`, and that another one may help: the next [`TokenSource::authorization`]
+    /// gets it, once for all callers.
     ///
     /// Without effect for a token that is no longer the current one, within 5 s of such a replacement (a server that
-    /// refuses brand-new tokens is not healed by more of them), and while a failed renewal rests.
-    pub fn reject(&self, bearer: &Authorization) {
-        let Source::Login(login) = &*self.0 else { return };
-        let mut state = login.state.lock();
-        let resting = state
-            .failure
-            .as_ref()
-            .is_some_and(|failed| failed.rests(&login.store));
-        if resting || state.replaced.is_some_and(|at| at.elapsed() < REPLACED_PAUSE) {
-            return;
+    /// refuses brand-new tokens is not healed by more of them), while a failed renewal rests, and where nothing
+    /// [renews](TokenSource::renews).
+    pub fn reject(&self, authorization: &Authorization) {
+        match &self.0 {
+            Source::Session(session) => session.reject(authorization),
+            Source::Presented(_) => {}
         }
-        if let Some(held) = &mut state.current
-            && held.bearer.is(bearer)
-        {
-            held.rejected = true;
+    }
+
+    /// Says that a document server took `authorization`: whatever servers held against the login is over.
+    pub fn accepted(&self, authorization: &Authorization) {
+        match &self.0 {
+            Source::Session(session) => session.accepted(authorization),
+            Source::Presented(presented) => presented.accepted(authorization),
+        }
+    }
+
+    /// Whether a document server has taken `authorization`; only what is shown as it is keeps count.
+    pub fn was_accepted(&self, authorization: &Authorization) -> bool {
+        match &self.0 {
+            Source::Session(_) => false,
+            Source::Presented(presented) => presented.was_accepted(authorization),
+        }
+    }
+
+    /// Says in the server's `words` that a document server refused `authorization`, and that no other one can be had: a
+    /// fresh token, a password, the token of a file. Returns what to tell whoever asked.
+    ///
+    /// A password or the token of a file is not handed out again until there is another one. Must be called within a
+    /// tokio runtime.
+    pub fn refused(&self, authorization: &Authorization, words: &str) -> AuthError {
+        match &self.0 {
+            Source::Session(session) => session.refused(authorization, words),
+            Source::Presented(presented) => {
+                presented.judged(authorization, Verdict::Refused(words.to_owned()))
+            }
+        }
+    }
+
+    /// Says in the server's `words` that a document server locked the account. Nothing is handed out until a person has
+    /// logged in anew; a routine renewal does not count. Must be called within a tokio runtime.
+    pub fn locked_out(&self, authorization: &Authorization, words: &str) -> AuthError {
+        match &self.0 {
+            Source::Session(session) => {
+                session.locked_out(words);
+                AuthError::LockedOut(words.to_owned())
+            }
+            Source::Presented(presented) => {
+                presented.judged(authorization, Verdict::LockedOut(words.to_owned()))
+            }
         }
     }
 
     /// Whether the login works, as the last attempt to use it told.
     pub fn health(&self) -> watch::Receiver<LoginHealth> {
-        match &*self.0 {
-            Source::Fixed(..) => HealthBoard::default().subscribe(),
-            Source::Login(login) => login.health.subscribe(),
+        match &self.0 {
+            Source::Session(session) => session.health(),
+            Source::Presented(presented) => presented.health(),
         }
     }
 
-    /// Who is logged in, as far as the token tells. Asks the store at most, never the network.
+    /// Looks whether what failed was mended by a person since: whether the store or the token file changed. If so, it is
+    /// tried again, and the health tells how it went. Without a failure, and without a change since, nothing is done.
+    ///
+    /// For whoever watches [`TokenSource::watched`]; a mount heals by it before anybody asks.
+    pub async fn look_again(&self) {
+        match &self.0 {
+            Source::Session(session) => session.look_again().await,
+            Source::Presented(presented) => presented.look_again().await,
+        }
+    }
+
+    /// The files a person's mending changes. They may not exist, are replaced by renames, and may be links; so watch the
+    /// directories they are in.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        match &self.0 {
+            Source::Session(session) => session.watched(),
+            Source::Presented(presented) => presented.watched(),
+        }
+    }
+
+    /// Who is logged in, as far as the login tells. Asks the store or the file at most, never the network.
     pub async fn identity(&self) -> Result<Identity, AuthError> {
-        let login = match &*self.0 {
-            Source::Fixed(_, identity) => return Ok(identity.clone()),
-            Source::Login(login) => login,
-        };
-        if let Some(held) = &login.state.lock().current {
-            return Ok(held.record.identity.clone());
+        match &self.0 {
+            Source::Session(session) => session.identity().await,
+            Source::Presented(presented) => presented.identity().await,
         }
-        Ok(login.stored().await?.identity)
     }
 
-    fn spawn_renewal(
-        &self,
-        turn: OwnedMutexGuard<()>,
-    ) -> tokio::task::JoinHandle<Result<Authorization, AuthError>> {
-        let (source, under_way) = (Arc::clone(&self.0), UnderWay::begin());
-        Handle::current().spawn(async move {
-            let login = match &*source {
-                Source::Fixed(bearer, _) => return Ok(bearer.clone()),
-                Source::Login(login) => login,
-            };
-            let owed = login.owes_a_save();
-            let result = login.renew().await;
-            drop((turn, under_way));
-            if !owed && login.owes_a_save() {
-                // Ends when it is stored, at the latest with the runtime.
-                drop(Handle::current().spawn(keep_saving(Arc::clone(&source))));
-            }
-            result
-        })
+    /// When the present token ends, where that is known. Asks the store or the file at most.
+    pub async fn ends(&self) -> Result<Option<Timestamp>, AuthError> {
+        match &self.0 {
+            Source::Session(session) => session.ends().await.map(Some),
+            Source::Presented(presented) => presented.ends().await,
+        }
     }
-}
 
-/// Tries again until the renewed login is stored, whether or not anybody asks for a token: the store's lock is held, and
-/// the only live refresh token is in memory.
-async fn keep_saving(source: Arc<Source>) {
-    let Source::Login(login) = &*source else { return };
-    while login.owes_a_save() {
-        tokio::time::sleep(SAVE_PAUSE).await;
-        let _turn = login.renewing.lock().await;
-        if login.owes_a_save() {
-            let _under_way = UnderWay::begin();
-            // How it went is found in the state.
-            drop(login.renew().await);
+    /// The text that stands for the account in cache keys, where the server does not tell: the same for the same
+    /// account, and never the same for two. `None` where the login does not tell either.
+    pub async fn account(&self) -> Result<Option<String>, AuthError> {
+        match &self.0 {
+            Source::Session(session) => Ok(session.identity().await?.account().map(str::to_owned)),
+            Source::Presented(presented) => presented.account().await,
         }
     }
 }
 
 impl Authorization {
+    fn new(header: Secret, connection_info: Option<&'static str>) -> Self {
+        Self {
+            proof: Arc::new(Proof {
+                header,
+                connection_info,
+                vouched: true,
+            }),
+            trial: None,
+        }
+    }
+
     /// An access token of the identity provider.
     pub(crate) fn bearer(token: &Secret) -> Self {
-        Self(Arc::new(Proof {
-            header: Secret::new(format!("Bearer {}", token.expose())),
-            connection_info: None,
-        }))
+        Self::new(Secret::new(format!("Bearer {}", token.expose())), None)
     }
 
     /// The Authorization header's value.
     pub fn header(&self) -> Secret {
-        self.0.header.clone()
+        self.proof.header.clone()
     }
 
     /// The value of the gateway's `Mas-Connection-Info` header, for accounts that need it.
     pub fn connection_info(&self) -> Option<&'static str> {
-        self.0.connection_info
+        self.proof.connection_info
     }
 
     /// True if a server cannot tell the two apart.
     pub fn is(&self, other: &Self) -> bool {
-        self.0.header.expose() == other.0.header.expose()
+        self.proof.header.expose() == other.proof.header.expose()
+            && self.proof.connection_info == other.proof.connection_info
+    }
+
+    /// False where it came in place of another one, and neither tells whether both are of one account. Ask the server
+    /// before its answers are taken for that account's.
+    pub fn is_vouched(&self) -> bool {
+        self.proof.vouched
     }
 
     fn carries(&self, token: &Secret) -> bool {
         self.is(&Self::bearer(token))
     }
-}
 
-impl Login {
-    fn at_hand(&self) -> AtHand {
-        let now = Timestamp::now();
-        let state = self.state.lock();
-        // A failed refresh ahead of time changes nothing yet, but is not repeated at once.
-        let resting = state
-            .failure
-            .as_ref()
-            .is_some_and(|failed| failed.rests(&self.store));
-        // What failed may have been mended by a person: a login stored since then goes before the token in hand.
-        let is_mended = state
-            .failure
-            .as_ref()
-            .is_some_and(|failed| failed.is_past(&self.store));
-        if let Some(held) = &state.current
-            && !held.rejected
-            && !is_mended
-            && now < held.record.expires
-        {
-            let bearer = held.bearer.clone();
-            let settled =
-                state.unsaved.is_none() && (now < held.record.due() || held.record.refresh.is_none());
-            return if settled || resting {
-                AtHand::Answer(Ok(bearer))
-            } else {
-                AtHand::Due(bearer)
-            };
-        }
-        match &state.failure {
-            Some(failed) if resting => AtHand::Answer(Err(failed.error.clone())),
-            Some(_) | None => AtHand::Nothing,
-        }
+    fn on_trial(mut self, trial: Trial) -> Self {
+        self.trial = Some(Arc::new(trial));
+        self
     }
 
-    /// Brings a new token, from the store or from the identity provider, and remembers how that went.
-    async fn renew(&self) -> Result<Authorization, AuthError> {
-        // Before anything is read, so that a login stored meanwhile is noticed.
-        let stamp = self.store.stamp();
-        let outcome = self.renewed().await;
-        let mut state = self.state.lock();
-        let outcome = outcome.and_then(|record| state.admit(record));
-        self.health.note(outcome.as_ref().map(|_| ()));
-        match outcome {
-            Ok(record) => {
-                let bearer = Authorization::bearer(&record.access);
-                if state.current.as_ref().is_some_and(|held| held.rejected) {
-                    state.replaced = Some(Instant::now());
-                }
-                if state.account.is_none() {
-                    state.account = record.identity.account().map(str::to_owned);
-                }
-                state.login = Some(record.login.clone());
-                state.failure = None;
-                state.current = Some(Held {
-                    bearer: bearer.clone(),
-                    record,
-                    rejected: false,
-                });
-                Ok(bearer)
-            }
-            Err(error) => {
-                if let Some(held) = &mut state.current
-                    && held.rejected
-                    && Timestamp::now() < held.record.expires
-                {
-                    // It cannot be replaced now, and one refusal does not prove it dead: the next call may try it again.
-                    held.rejected = false;
-                    state.replaced = Some(Instant::now());
-                }
-                tracing::warn!(profile = self.store.profile(), %error, "no new token");
-                state.failure = Some(Failed {
-                    error: error.clone(),
-                    stamp,
-                    at: Instant::now(),
-                });
-                Err(error)
-            }
-        }
-    }
-
-    async fn renewed(&self) -> Result<Credentials, AuthError> {
-        let refused = {
-            let state = self.state.lock();
-            state
-                .current
-                .as_ref()
-                .filter(|held| held.rejected)
-                .map(|held| held.bearer.clone())
-        };
-        let is_refused = |record: &Credentials| {
-            refused
-                .as_ref()
-                .is_some_and(|bearer| bearer.carries(&record.access))
-        };
-        let is_fresh = |record: &Credentials| Timestamp::now() < record.due() && !is_refused(record);
-
-        let unsaved = self.state.lock().unsaved.clone();
-        if let Some(unsaved) = unsaved {
-            self.save(&unsaved).await?;
-            self.state.lock().unsaved = None;
-        }
-        // A login that is fine as it is needs no lock: the start of every command.
-        let record = self.stored().await?;
-        if is_fresh(&record) {
-            return Ok(record);
-        }
-        let unrenewable = |record: Credentials| {
-            if Timestamp::now() < record.expires && !is_refused(&record) {
-                return Ok(record);
-            }
-            Err(AuthError::LoginRequired(
-                "the login has ended, and cannot be renewed without a person because the app was not given \
-                 offline_access"
-                    .to_owned(),
-            ))
-        };
-        if record.refresh.is_none() {
-            return unrenewable(record);
-        }
-        // Before the lock: a provider that does not answer must not hold up other processes longer than they wait.
-        let endpoints = Endpoints::find(&self.http, &self.issuer()?).await?;
-        let lock = self.store.lock().await?;
-        // Another process may have been faster.
-        let mut record = self.stored().await?;
-        if is_fresh(&record) {
-            return Ok(record);
-        }
-        let now = Timestamp::now();
-        let Some(refresh) = &record.refresh else {
-            return unrenewable(record);
-        };
-        let provider = Provider::new(&self.http, endpoints, self.registered(&record)?)?;
-        let tokens = provider.refresh(refresh).await?;
-        let continues = record.access.clone();
-        record.renew(tokens, now);
-        // The old refresh token may be dead by now: the new one is safe before anything relies on it.
-        if let Err(error) = lock.save(&record).await {
-            self.state.lock().unsaved = Some(Arc::new(Unsaved {
-                record,
-                continues,
-                lock,
-            }));
-            return Err(error);
-        }
-        Ok(record)
-    }
-
-    fn owes_a_save(&self) -> bool {
-        self.state.lock().unsaved.is_some()
-    }
-
-    /// Stores what could not be stored before, unless somebody logged in or out meanwhile.
-    async fn save(&self, unsaved: &Unsaved) -> Result<(), AuthError> {
-        let continued = match self.store.load().await {
-            Ok(Some(kept)) => [&unsaved.continues, &unsaved.record.access]
-                .iter()
-                .any(|access| access.expose() == kept.access.expose()),
-            Ok(None) => false,
-            // What cannot be read is no newer login.
-            Err(_) => true,
-        };
-        if continued {
-            return unsaved.lock.save(&unsaved.record).await;
-        }
-        tracing::warn!(
-            profile = self.store.profile(),
-            "the login was changed while its renewal could not be stored; the renewal is dropped"
-        );
-        Ok(())
-    }
-
-    /// The stored login, if it is one of our app.
-    async fn stored(&self) -> Result<Credentials, AuthError> {
-        let profile = self.store.profile();
-        let Some(record) = self.store.load().await? else {
-            let ran = self.state.lock().current.is_some();
-            let elsewhere = if ran {
-                "; after a login that is kept elsewhere, mount again"
-            } else {
-                ""
-            };
-            return Err(AuthError::LoginRequired(format!(
-                "profile {profile:?} is not logged in{elsewhere}"
-            )));
-        };
-        if self.app.matches(&record.app) {
-            Ok(record)
-        } else {
-            Err(AuthError::LoginRequired(format!(
-                "the login of profile {profile:?} belongs to another app, identity provider or set of scopes; log in \
-                 again, or mount again if it was changed under a mount"
-            )))
-        }
-    }
-
-    fn issuer(&self) -> Result<Url, AuthError> {
-        Url::parse(&self.app.issuer)
-            .map_err(|error| AuthError::Protocol(format!("the issuer {:?}: {error}", self.app.issuer)))
-    }
-
-    /// The app as it was registered when `record` was made, which must be one of ours.
-    fn registered(&self, record: &Credentials) -> Result<App, AuthError> {
-        Ok(App {
-            issuer: self.issuer()?,
-            client_id: record.app.client_id.clone(),
-            client_secret: record.client_secret.clone(),
-            redirect_uri: record.redirect_uri.clone(),
-        })
-    }
-}
-
-impl State {
-    /// Refuses a login of somebody else than whose tokens were handed out so far: their files must not mix.
-    fn admit(&self, record: Credentials) -> Result<Credentials, AuthError> {
-        let Some(login) = &self.login else {
-            return Ok(record);
-        };
-        let who = match (&self.account, record.identity.account()) {
-            (Some(ours), Some(theirs)) if ours == theirs => return Ok(record),
-            (Some(_), Some(theirs)) => record.identity.email.as_deref().unwrap_or(theirs),
-            // Nobody is named: then only the very same login, renewed, is certainly the same account.
-            (Some(_) | None, None) | (None, Some(_)) if *login == record.login => return Ok(record),
-            (Some(_) | None, None) | (None, Some(_)) => "its tokens do not tell which",
-        };
-        Err(AuthError::LoginRequired(format!(
-            "the profile is now logged in as another account ({who}); mount again to see its files, or log in as before"
-        )))
-    }
-}
-
-impl Failed {
-    /// True if somebody logged in or out since: what failed may not fail any more.
-    fn is_past(&self, store: &CredentialStore) -> bool {
-        match &self.error {
-            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) | AuthError::Protocol(_) => {
-                self.stamp != store.stamp()
-            }
-            AuthError::Unreachable(_) | AuthError::Store(_) => false,
-        }
-    }
-
-    /// True while a new attempt would fail in the same way, or has no right to be made yet.
-    fn rests(&self, store: &CredentialStore) -> bool {
-        match &self.error {
-            // Only a person mends these, and they do it by writing to the store.
-            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
-            // A new login may be one of another app, which the provider does not refuse.
-            AuthError::Protocol(_) => self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp(),
-            AuthError::Unreachable(_) | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
+    fn in_doubt(&self) -> Self {
+        Self {
+            proof: Arc::new(Proof {
+                header: self.proof.header.clone(),
+                connection_info: self.proof.connection_info,
+                vouched: false,
+            }),
+            trial: None,
         }
     }
 }

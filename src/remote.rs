@@ -108,8 +108,8 @@ pub enum RemoteError {
     /// No valid login, and none can be had without a person.
     #[error("a new login is needed: {0}")]
     LoginRequired(String),
-    /// The client secret was refused: a new one heals it, without a browser.
-    #[error("the client secret is not accepted: {0}")]
+    /// The Client Secret or the password was refused: a new one heals it, without a browser.
+    #[error("a new secret is needed: {0}")]
     SecretRequired(String),
     /// The account is locked by too many bad logins; nothing may be sent any more.
     #[error("the server has locked the account after too many bad logins: {0}")]

@@ -18,6 +18,7 @@ use url::Url;
 
 use super::login::LoginError;
 use super::oauth::{Attempt, Reply};
+use super::port;
 use crate::http::is_loopback;
 
 /// The sockets of a loopback redirect URI, taken before the browser opens.
@@ -77,7 +78,10 @@ impl Callback {
                 Err(error) => return Err(error),
             }
         }
-        Err(LoginError::PortInUse { port: wanted })
+        Err(LoginError::PortInUse {
+            port: wanted,
+            by: None,
+        })
     }
 
     fn ready(mut redirect: Url, port: u16, v4: TcpListener, v6: Option<TcpListener>) -> Self {
@@ -153,7 +157,14 @@ async fn listen(address: SocketAddr) -> Result<Option<TcpListener>, LoginError> 
     // A kernel without IPv6 says EAFNOSUPPORT, which std has no kind for.
     let no_family = error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
     match error.kind() {
-        io::ErrorKind::AddrInUse => Err(LoginError::PortInUse { port: address.port() }),
+        io::ErrorKind::AddrInUse => {
+            let port = address.port();
+            let by = tokio::task::spawn_blocking(move || port::holder(port)).await;
+            Err(LoginError::PortInUse {
+                port,
+                by: by.ok().flatten(),
+            })
+        }
         io::ErrorKind::AddrNotAvailable => Ok(None),
         _ if no_family => Ok(None),
         _ => Err(trouble(address.port(), &error)),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::AuthError;
+use super::kind::AuthKind;
 use crate::http::Secret;
 
 /// The app a login belongs to. A refresh token is valid for exactly one (projectwise-api 3).
@@ -82,6 +83,11 @@ pub(super) fn identity(token: &Secret) -> Identity {
     })
 }
 
+/// When an access token ends, as far as it tells.
+pub(super) fn ends(token: &Secret) -> Option<Timestamp> {
+    Timestamp::from_second(claims(token)?.exp?).ok()
+}
+
 /// Tokens as the identity provider gave them.
 #[derive(Debug, Clone)]
 pub struct Tokens {
@@ -95,14 +101,16 @@ pub struct Tokens {
     pub scopes: Option<String>,
 }
 
-/// The record of one login, as kept in the credential store.
+/// The record of an app's login, as kept in the credential store.
 #[derive(Debug, Clone)]
 pub struct Credentials {
+    /// The type of the app.
+    pub kind: AuthKind,
     /// Tells this login from every other, and stays through its renewals; empty in records from before it was kept.
     pub login: String,
     /// The app and scopes it is for.
     pub app: AppId,
-    /// The redirect URI that was registered.
+    /// The redirect URI that was registered; empty for a service.
     pub redirect_uri: String,
     /// The access token.
     pub access: Secret,
@@ -122,14 +130,14 @@ pub struct Credentials {
 const USUAL_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// A token that is said to have ended when it is given (`expires_in` 0, or a clock that goes wrong) would cost a refresh
-/// for each request. A server that agrees says 401, and the token is replaced then.
-const LEAST_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+/// for each request. A server that agrees says 401, and the token is replaced then; no sooner than this either way.
+const LEAST_LIFETIME: SignedDuration = SignedDuration::from_secs(5);
 
 /// A refresh starts that long before the end, or at four fifths of a life too short for it.
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
 impl Credentials {
-    /// The record after a login at `now`.
+    /// The record after a login of a Web App at `now`.
     pub fn new(
         app: AppId,
         redirect_uri: &str,
@@ -138,8 +146,8 @@ impl Credentials {
         now: Timestamp,
     ) -> Self {
         let mut record = Self {
-            // To be different is all it has to be; nobody gains by guessing it.
-            login: format!("{:032x}", fastrand::u128(..)),
+            kind: AuthKind::Web,
+            login: new_login(),
             app,
             redirect_uri: redirect_uri.to_owned(),
             access: tokens.access.clone(),
@@ -151,6 +159,20 @@ impl Credentials {
         };
         record.renew(tokens, now);
         record
+    }
+
+    /// The same record for an app of another type. One without a secret forgets it.
+    #[must_use]
+    pub fn of_kind(mut self, kind: AuthKind) -> Self {
+        self.kind = kind;
+        if !kind.has_secret() {
+            self.client_secret = None;
+        }
+        if kind == AuthKind::Service && self.identity.account().is_none() {
+            // A service's token names no person, and a service is always the same account.
+            self.identity.subject = Some(format!("service {}", self.app.client_id));
+        }
+        self
     }
 
     /// Takes over the tokens of a refresh; the old refresh token stays where no new one was given.
@@ -192,7 +214,8 @@ impl Credentials {
     /// The record as stored.
     pub(super) fn to_json(&self) -> Result<Zeroizing<String>, AuthError> {
         let wire = Wire {
-            version: VERSION,
+            version: version_of(self.kind),
+            kind: Some(self.kind.to_string()),
             login: self.login.clone(),
             issuer: self.app.issuer.clone(),
             client_id: self.app.client_id.clone(),
@@ -213,22 +236,16 @@ impl Credentials {
             .map_err(|error| AuthError::Store(format!("the login cannot be written: {error}")))
     }
 
-    /// Reads a stored record.
-    pub(super) fn from_json(json: &[u8], place: &str) -> Result<Self, AuthError> {
-        let unreadable = |why: &dyn std::fmt::Display| {
-            AuthError::Store(format!(
-                "the login stored in {place} cannot be read ({why}); log in again"
-            ))
-        };
-        let Version { version } =
-            serde_json::from_slice(json).map_err(|error| unreadable(&place_of(&error)))?;
-        if version != VERSION {
-            return Err(unreadable(&format_args!(
-                "its format {version} is not known to this pwfs"
-            )));
+    /// Reads a stored record; `None` where it is not an app's.
+    pub(super) fn from_json(json: &[u8], place: &str) -> Result<Option<Self>, AuthError> {
+        let kind = kind_of(json, place)?;
+        if !kind.has_app() {
+            return Ok(None);
         }
-        let wire: Wire = serde_json::from_slice(json).map_err(|error| unreadable(&place_of(&error)))?;
-        Ok(Self {
+        let wire: Wire =
+            serde_json::from_slice(json).map_err(|error| unreadable(place, &place_of(&error)))?;
+        Ok(Some(Self {
+            kind,
             login: wire.login,
             app: AppId {
                 issuer: wire.issuer,
@@ -242,27 +259,61 @@ impl Credentials {
             refresh: wire.refresh_token.map(Secret::new),
             client_secret: wire.client_secret.map(Secret::new),
             identity: wire.account,
-        })
+        }))
     }
 }
 
+/// The mark of a new login. To be different is all it has to be; nobody gains by guessing it.
+pub(super) fn new_login() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+/// The kind of login a stored record is of.
+pub(super) fn kind_of(json: &[u8], place: &str) -> Result<AuthKind, AuthError> {
+    let Head { version, kind } =
+        serde_json::from_slice(json).map_err(|error| unreadable(place, &place_of(&error)))?;
+    if !VERSIONS.contains(&version) {
+        let why = format_args!("its format {version} is not known to this pwfs");
+        return Err(unreadable(place, &why));
+    }
+    match kind {
+        // From before there were others.
+        None => Ok(AuthKind::Web),
+        Some(word) => word.parse().map_err(|error| unreadable(place, &error)),
+    }
+}
+
+pub(super) fn unreadable(place: &str, why: &dyn std::fmt::Display) -> AuthError {
+    AuthError::Store(format!(
+        "the login stored in {place} cannot be read ({why}); log in again"
+    ))
+}
+
 /// Where an error is. serde's own words may quote the value they do not like.
-fn place_of(error: &serde_json::Error) -> String {
+pub(super) fn place_of(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-/// The format below. Another one is not guessed at.
-const VERSION: u32 = 1;
+/// The formats that are read. Another one is not guessed at.
+const VERSIONS: [u32; 2] = [1, 2];
+
+/// The oldest format whose readers understand a record of this kind: a mount that runs on when pwfs is replaced by a
+/// newer one goes on reading its login.
+pub(super) const fn version_of(kind: AuthKind) -> u32 {
+    if kind.has_browser() { 1 } else { 2 }
+}
 
 #[derive(Deserialize)]
-struct Version {
+struct Head {
     version: u32,
+    kind: Option<String>,
 }
 
 /// The stored form, in both stores.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
+    kind: Option<String>,
     #[serde(default)]
     login: String,
     issuer: String,

@@ -48,20 +48,28 @@ pub enum Return<'a> {
     /// To a port of this machine.
     Loopback(Callback),
     /// By hand: the person pastes the address of the page they were sent to, here awaited.
-    Paste(&'a mut (dyn FnMut() -> BoxFuture<'static, io::Result<String>> + Send)),
+    Paste(Paste<'a>),
+    /// To a port of this machine, or by hand where the browser is on another one: whichever comes first. What is pasted
+    /// and does not belong to this login is asked for again; an end of the input leaves the port alone.
+    Either(Callback, Paste<'a>),
 }
+
+/// Asks for the address of the page the person was sent to. Dropping the future must take the question back.
+pub type Paste<'a> = &'a mut (dyn FnMut() -> BoxFuture<'static, io::Result<String>> + Send);
 
 /// Why a login did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Another program listens on the port of the redirect URI.
     #[error(
-        "port {port} of this machine is in use by another program (or another `pwfs login`); end it, or register a \
-         redirect URI with another port at {PORTAL} and give it with --redirect-uri"
+        "port {port} of this machine is in use by {}; end it, or register a redirect URI with another port at {PORTAL} \
+         and give it with --redirect-uri", .by.as_deref().unwrap_or("another program (or another `pwfs login`)")
     )]
     PortInUse {
         /// The port.
         port: u16,
+        /// The program that listens there, where the system tells.
+        by: Option<String>,
     },
     /// The redirect URI is no address that can be used.
     #[error("the redirect URI cannot be used: {0}")]
@@ -104,8 +112,8 @@ pub enum LoginError {
 
 /// Logs in to `app` for `scopes` through a browser, and returns the record to store.
 ///
-/// The record names the scopes that were granted: without `offline_access` if the provider refused that. With
-/// [`Return::Loopback`] the redirect URI is the callback's; else `app`'s.
+/// The record names the scopes that were granted: without `offline_access` if the provider refused that. Where a
+/// [`Callback`] listens, the redirect URI is the callback's; else `app`'s.
 pub async fn sign_in(
     http: &HttpClient,
     mut app: App,
@@ -113,7 +121,7 @@ pub async fn sign_in(
     mut way_back: Return<'_>,
     notify: &mut (dyn FnMut(LoginNotice) + Send),
 ) -> Result<Credentials, LoginError> {
-    if let Return::Loopback(callback) = &way_back {
+    if let Return::Loopback(callback) | Return::Either(callback, _) = &way_back {
         app.redirect_uri = redirect_text(&app.redirect_uri, callback);
     }
     let provider = Provider::discover(http, app).await?;
@@ -146,13 +154,23 @@ async fn one_round(
 ) -> Result<Credentials, LoginError> {
     let attempt = Arc::new(provider.begin(scopes));
     notify(LoginNotice::Open(attempt.url.clone()));
-    match way_back {
-        Return::Loopback(callback) => {
-            let arrival = tokio::time::timeout(LOGIN_PATIENCE, callback.arrival(&attempt))
-                .await
-                .map_err(|_| LoginError::TimedOut)??;
-            let Arrival { reply, .. } = &arrival;
-            let outcome = conclude(provider, scopes, attempt, reply).await;
+    let answer = async {
+        match way_back {
+            Return::Loopback(callback) => callback.arrival(&attempt).await.map(Answer::Arrival),
+            Return::Paste(paste) => {
+                let url = Url::parse(paste().await?.trim()).map_err(|_| LoginError::ForeignReply)?;
+                Ok(Answer::Pasted(attempt.reply(&url)))
+            }
+            Return::Either(callback, paste) => either(callback, paste, &attempt).await,
+        }
+    };
+    let answer = tokio::time::timeout(LOGIN_PATIENCE, answer)
+        .await
+        .map_err(|_| LoginError::TimedOut)??;
+    match answer {
+        Answer::Pasted(reply) => conclude(provider, scopes, attempt, &reply).await,
+        Answer::Arrival(arrival) => {
+            let outcome = conclude(provider, scopes, attempt, &arrival.reply).await;
             let page = if outcome.is_ok() {
                 Page::SignedIn
             } else {
@@ -161,13 +179,37 @@ async fn one_round(
             arrival.answer(page).await;
             outcome
         }
-        Return::Paste(paste) => {
-            let text = tokio::time::timeout(LOGIN_PATIENCE, paste())
-                .await
-                .map_err(|_| LoginError::TimedOut)??;
-            let url = Url::parse(text.trim()).map_err(|_| LoginError::ForeignReply)?;
-            let reply = attempt.reply(&url);
-            conclude(provider, scopes, attempt, &reply).await
+    }
+}
+
+/// What came back from the browser, and how.
+enum Answer {
+    Arrival(Arrival),
+    Pasted(Reply),
+}
+
+/// Waits for the browser and for the person, whoever is first. Whoever calls bounds the wait.
+async fn either(
+    callback: &Callback,
+    paste: &mut Paste<'_>,
+    attempt: &Arc<Attempt>,
+) -> Result<Answer, LoginError> {
+    let arrival = callback.arrival(attempt);
+    tokio::pin!(arrival);
+    loop {
+        let pasted = tokio::select! {
+            // A browser that is here goes first.
+            biased;
+            arrival = &mut arrival => return arrival.map(Answer::Arrival),
+            pasted = paste() => pasted,
+        };
+        // Nobody is there to paste anything.
+        let Ok(text) = pasted else {
+            return arrival.await.map(Answer::Arrival);
+        };
+        match Url::parse(text.trim()).map(|url| attempt.reply(&url)) {
+            Ok(reply @ (Reply::Code(_) | Reply::Refused { .. })) => return Ok(Answer::Pasted(reply)),
+            Ok(Reply::Foreign) | Err(_) => {}
         }
     }
 }
@@ -192,6 +234,7 @@ async fn conclude(
             )),
             AuthError::SecretRequired(_)
             | AuthError::Unreachable(_)
+            | AuthError::LockedOut(_)
             | AuthError::Protocol(_)
             | AuthError::Store(_) => LoginError::Auth(error),
         })?;

@@ -1,4 +1,4 @@
-//! What is said to the identity provider: discovery, authorization code with PKCE, refresh, revocation.
+//! What is said to the identity provider: discovery, authorization code with PKCE, refresh, client credentials, revocation.
 //!
 //! Bentley IMS has moved its endpoints before, so every one is taken from discovery (projectwise-api 3). The `oauth2`
 //! crate speaks the protocol, over our own [`HttpClient`].
@@ -31,8 +31,18 @@ pub struct App {
     pub client_id: String,
     /// The Client Secret, for apps that have one.
     pub client_secret: Option<Secret>,
-    /// The redirect URI, character for character as registered.
+    /// The redirect URI, character for character as registered; empty for a service, which has none.
     pub redirect_uri: String,
+}
+
+/// Why a service gets no tokens, as far as a person can mend it.
+pub(super) enum TokenRefusal {
+    /// It may not ask for these scopes; the provider's words.
+    Scope(String),
+    /// It is no service, or not one any more; the provider's words.
+    App(String),
+    /// Anything else.
+    Other(AuthError),
 }
 
 /// The identity provider of one app.
@@ -148,14 +158,16 @@ impl Provider {
 
     /// The provider at `endpoints`, which must be those of `app`'s issuer. Sends nothing.
     pub fn new(http: &HttpClient, endpoints: Endpoints, app: App) -> Result<Self, AuthError> {
-        let redirect = RedirectUrl::new(app.redirect_uri.clone()).map_err(|error| {
-            AuthError::Protocol(format!("the redirect URI {:?}: {error}", app.redirect_uri))
-        })?;
         let mut client = BasicClient::new(ClientId::new(app.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(endpoints.authorization))
             .set_token_uri(TokenUrl::from_url(endpoints.token))
-            .set_redirect_uri(redirect)
             .set_auth_type(endpoints.auth_type);
+        if !app.redirect_uri.is_empty() {
+            let redirect = RedirectUrl::new(app.redirect_uri.clone()).map_err(|error| {
+                AuthError::Protocol(format!("the redirect URI {:?}: {error}", app.redirect_uri))
+            })?;
+            client = client.set_redirect_uri(redirect);
+        }
         if let Some(secret) = &app.client_secret {
             client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
         }
@@ -218,6 +230,39 @@ impl Provider {
             .request_async(&wire)
             .await;
         tokens(answer)
+    }
+
+    /// Asks for tokens for `scopes` with nothing but the secret (RFC 6749, 4.4).
+    pub(super) async fn service_tokens(&self, scopes: &str) -> Result<Tokens, TokenRefusal> {
+        let wire = Wire {
+            http: &self.http,
+            grant: Grant::Service,
+        };
+        let scopes = scopes.split_whitespace();
+        let answer = self
+            .client
+            .exchange_client_credentials()
+            .add_scopes(scopes.map(|scope| Scope::new(scope.to_owned())))
+            .request_async(&wire)
+            .await;
+        if let Err(RequestTokenError::ServerResponse(refusal)) = &answer {
+            let detail = words(refusal);
+            // Older IMS: `unauthorized_client`, "Invalid scope for client" (projectwise-api 3).
+            let of_scope = detail.to_ascii_lowercase().contains("scope");
+            match refusal.error() {
+                BasicErrorResponseType::InvalidScope => return Err(TokenRefusal::Scope(detail)),
+                BasicErrorResponseType::UnauthorizedClient if of_scope => {
+                    return Err(TokenRefusal::Scope(detail));
+                }
+                BasicErrorResponseType::UnauthorizedClient
+                | BasicErrorResponseType::UnsupportedGrantType => return Err(TokenRefusal::App(detail)),
+                BasicErrorResponseType::InvalidClient
+                | BasicErrorResponseType::InvalidGrant
+                | BasicErrorResponseType::InvalidRequest
+                | BasicErrorResponseType::Extension(_) => {}
+            }
+        }
+        tokens(answer).map_err(TokenRefusal::Other)
     }
 
     /// Ends `refresh` at the provider (RFC 7009); false where the provider offers no way to.
@@ -363,11 +408,16 @@ fn tokens(answer: TokenAnswer) -> Result<Tokens, AuthError> {
     }
 }
 
-fn refused(answer: &BasicErrorResponse) -> AuthError {
-    let words = match answer.error_description() {
+/// The provider's own words, with its code first.
+fn words(answer: &BasicErrorResponse) -> String {
+    match answer.error_description() {
         Some(description) => format!("{}: {}", short(answer.error().as_ref()), short(description)),
         None => short(answer.error().as_ref()),
-    };
+    }
+}
+
+fn refused(answer: &BasicErrorResponse) -> AuthError {
+    let words = words(answer);
     match answer.error() {
         BasicErrorResponseType::InvalidGrant => {
             AuthError::LoginRequired(format!("the login has ended ({words})"))
@@ -390,6 +440,7 @@ fn refused(answer: &BasicErrorResponse) -> AuthError {
 enum Grant {
     Code,
     Refresh,
+    Service,
 }
 
 /// Lets the `oauth2` crate speak through our client.
@@ -428,7 +479,7 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
             };
             let answer = match self.grant {
                 Grant::Code => self.http.send_once(ours).await?,
-                Grant::Refresh => self.http.send(ours).await?,
+                Grant::Refresh | Grant::Service => self.http.send(ours).await?,
             };
             if let Some(error) = outage(&shown, answer.status) {
                 return Err(error);

@@ -8,6 +8,7 @@
 //! <state>/credentials/          0700
 //!     <profile>.json            0600, kind "file" only: the record
 //!     <profile>.stamp           0600, kind "keyring" only: changes with every write
+//!     <profile>.refused         0600, a password that a server refused: no process sends it again
 //!     <profile>.lock            0600, locked while the record is replaced
 //! ```
 
@@ -25,6 +26,7 @@ use zeroize::Zeroizing;
 use super::AuthError;
 use super::credentials::Credentials;
 use super::keyring::Keyring;
+use super::password::{PasswordLogin, Refusal};
 use crate::http::HttpError;
 
 /// The kind of a store; its text form is what a profile keeps.
@@ -78,9 +80,26 @@ enum Place {
     File,
 }
 
-/// Moves with every write; equal stamps mean an unchanged login.
+/// Moves with every write; equal stamps mean an unchanged file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp(Option<(u64, i64, i64, u64)>);
+pub struct Stamp(Option<[i128; 6]>);
+
+impl Stamp {
+    /// The stamp of what a stat told; `None` for a file that cannot be seen. The time of the last change of mode or owner
+    /// counts, too: it may make a file readable.
+    pub(super) fn of(meta: Option<&fs::Metadata>) -> Self {
+        Self(meta.map(|meta| {
+            [
+                meta.ino().into(),
+                meta.mtime().into(),
+                meta.mtime_nsec().into(),
+                meta.ctime().into(),
+                meta.ctime_nsec().into(),
+                meta.size().into(),
+            ]
+        }))
+    }
+}
 
 /// The right to write, held by one process at a time; ends when dropped.
 #[derive(Debug)]
@@ -94,6 +113,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(40);
 
 /// Between two tries for the lock. It is held for as long as one request to the identity provider takes.
 const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// The extension of what a server said against a password.
+const REFUSED: &str = "refused";
 
 /// Far above any record: two tokens of a few KiB.
 const RECORD_LIMIT: u64 = 1 << 20;
@@ -125,11 +147,33 @@ impl CredentialStore {
         &self.profile
     }
 
-    /// Reads the login; `None` where there is none.
+    /// Reads the login of an app; `None` where there is none, or one of another kind.
     pub async fn load(&self) -> Result<Option<Credentials>, AuthError> {
-        let json = self.bytes().await?;
-        json.map(|json| Credentials::from_json(&json, &self.describe()))
-            .transpose()
+        match self.bytes().await? {
+            Some(json) => Credentials::from_json(&json, &self.describe()),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a user's name and password; `None` where there is none, or a login of another kind.
+    pub async fn load_password(&self) -> Result<Option<PasswordLogin>, AuthError> {
+        match self.bytes().await? {
+            Some(json) => PasswordLogin::from_json(&json, &self.describe()),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether anything is stored, readable or not.
+    pub async fn holds_something(&self) -> bool {
+        !matches!(self.bytes().await, Ok(None))
+    }
+
+    /// What a server said against a password that is or was stored here.
+    pub(super) async fn refusal(&self) -> Option<Refusal> {
+        let path = self.file(REFUSED);
+        // A mark that cannot be read costs one attempt with the password, as if there were none.
+        let json = blocking(move || read_record(&path)).await.ok()??;
+        serde_json::from_slice(&json).ok()
     }
 
     /// Finds out whether the store can be read. What it holds may be damaged: a new login replaces that.
@@ -190,16 +234,17 @@ impl CredentialStore {
 
     /// What to compare to notice a write. One stat of a local file, hence not async.
     pub fn stamp(&self) -> Stamp {
-        let path = match self.place {
+        let path = self.stamped();
+        // A file that cannot be seen counts as absent: the load that follows tells why.
+        Stamp::of(fs::metadata(path).ok().as_ref())
+    }
+
+    /// The file that every write replaces; maybe there is none yet.
+    pub(super) fn stamped(&self) -> PathBuf {
+        match self.place {
             Place::Keyring(_) => self.file("stamp"),
             Place::File => self.record(),
-        };
-        // A file that cannot be seen counts as absent: the load that follows tells why.
-        Stamp(
-            fs::metadata(path)
-                .ok()
-                .map(|meta| (meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size())),
-        )
+        }
     }
 
     /// Where the login is, in words.
@@ -222,7 +267,23 @@ impl CredentialStore {
 impl StoreLock {
     /// Replaces the login: wholly, and on the disk, or not at all.
     pub async fn save(&self, credentials: &Credentials) -> Result<(), AuthError> {
-        let json = credentials.to_json()?;
+        self.put(credentials.to_json()?).await
+    }
+
+    /// Replaces the login by one with a password, in the same way.
+    pub async fn save_password(&self, login: &PasswordLogin) -> Result<(), AuthError> {
+        self.put(login.to_json()?).await
+    }
+
+    /// Keeps what a server said against the password.
+    pub(super) async fn mark(&self, refusal: &Refusal) -> Result<(), AuthError> {
+        let json = serde_json::to_vec(refusal)
+            .map_err(|error| AuthError::Store(format!("a refusal cannot be written: {error}")))?;
+        let (path, dir) = (self.store.file(REFUSED), self.store.dir.clone());
+        blocking(move || replace(&dir, &path, &json)).await
+    }
+
+    async fn put(&self, json: Zeroizing<String>) -> Result<(), AuthError> {
         let store = &self.store;
         match &store.place {
             Place::Keyring(keyring) => {
@@ -238,6 +299,8 @@ impl StoreLock {
 
     /// Forgets the login.
     pub async fn delete(&self) -> Result<(), AuthError> {
+        let mark = self.store.file(REFUSED);
+        blocking(move || remove(&mark)).await?;
         match &self.store.place {
             Place::Keyring(keyring) => {
                 keyring.delete().await?;
@@ -245,13 +308,7 @@ impl StoreLock {
             }
             Place::File => {
                 let path = self.store.record();
-                blocking(move || match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(told("removed", &path, &error))
-                    }
-                    Ok(()) | Err(_) => Ok(()),
-                })
-                .await
+                blocking(move || remove(&path)).await
             }
         }
     }
@@ -291,8 +348,8 @@ fn told(verb: &str, path: &Path, error: &io::Error) -> AuthError {
     AuthError::Store(format!("{} cannot be {verb}: {error}", path.display()))
 }
 
-/// Makes `dir` as 0700, or closes one that is open to others.
-fn private_dir(dir: &Path) -> Result<(), AuthError> {
+/// Makes `dir` as 0700, or closes one that is open to others. Blocks.
+pub fn private_dir(dir: &Path) -> Result<(), AuthError> {
     let outcome = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     outcome.map_err(|error| told("made", dir, &error))?;
     let mode = fs::metadata(dir)
@@ -329,15 +386,20 @@ fn read_record(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, AuthError> {
     Ok(Some(bytes))
 }
 
+/// Removes a file; none is as good.
+fn remove(path: &Path) -> Result<(), AuthError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("removed", path, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes `bytes` beside `path` and renames it there, so that a crash leaves the old or the new file, never half of one.
 /// The lock makes the one temporary name safe.
 fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), AuthError> {
     let fresh = path.with_extension("new");
     // One left by a crash may be anything, a link included: it is removed, and the new one must be ours.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told("removed", &fresh, &error)),
-        Ok(()) | Err(_) => {}
-    }
+    remove(&fresh)?;
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)

@@ -218,6 +218,10 @@ fn format_line(label: &str, text: &str) -> String {
 }
 
 const LOG_IN: &str = "run `pwfs login`";
+const NEW_SECRET: &str = "give the new one with `pwfs login`, which asks for it, or reads it from a file: a Client \
+                          Secret with --client-secret-file FILE, a password with --password-file FILE";
+const UNLOCK: &str = "ask the ProjectWise administrator to unlock the account, then run `pwfs login`; pwfs sends nothing \
+                      more until then";
 const TRY_LATER: &str = "try again in a few minutes";
 
 // The guide's own troubleshooting rows, in its words.
@@ -247,12 +251,8 @@ impl From<RemoteError> for CliError {
             RemoteError::LoginRequired(_) => {
                 Self::of(ErrorKind::Login, &error).hint(LOG_IN).hint(NOT_WHITELISTED)
             }
-            RemoteError::SecretRequired(_) => Self::of(ErrorKind::Login, &error)
-                .hint("give the new Client Secret with `pwfs login --client-secret-file FILE`"),
-            RemoteError::LockedOut(_) => Self::of(ErrorKind::Login, &error).hint(
-                "ask the ProjectWise administrator to unlock the account; pwfs sends nothing more until it is started \
-                 again",
-            ),
+            RemoteError::SecretRequired(_) => Self::of(ErrorKind::Login, &error).hint(NEW_SECRET),
+            RemoteError::LockedOut(_) => Self::of(ErrorKind::Login, &error).hint(UNLOCK),
             RemoteError::Throttled { retry_after } => {
                 let wait = match retry_after {
                     Some(wait) => format!("try again in {} s", wait.as_secs().max(1)),
@@ -338,8 +338,8 @@ impl From<AuthError> for CliError {
     fn from(error: AuthError) -> Self {
         match &error {
             AuthError::LoginRequired(_) => Self::of(ErrorKind::Login, &error).hint(LOG_IN),
-            AuthError::SecretRequired(_) => Self::of(ErrorKind::Login, &error)
-                .hint("give the new Client Secret with `pwfs login --client-secret-file FILE`"),
+            AuthError::SecretRequired(_) => Self::of(ErrorKind::Login, &error).hint(NEW_SECRET),
+            AuthError::LockedOut(_) => Self::of(ErrorKind::Login, &error).hint(UNLOCK),
             AuthError::Unreachable(HttpError::TimedOut(_)) => {
                 Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER)
             }
@@ -377,6 +377,10 @@ impl From<LoginCommandError> for CliError {
         match error {
             LoginCommandError::Usage(_) => Self::of(ErrorKind::Usage, &error),
             LoginCommandError::Input { .. } => Self::of(ErrorKind::Failure, &error),
+            LoginCommandError::Refused(_) => Self::of(ErrorKind::Login, &error).hint(
+                "it was sent once, and is not sent again by itself: a few wrong passwords lock an account",
+            ),
+            LoginCommandError::Trial(error) => error.into(),
             LoginCommandError::Login(error) => error.into(),
         }
     }

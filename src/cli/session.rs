@@ -9,6 +9,7 @@ use crate::remote::Remote;
 
 use super::GlobalArgs;
 use super::failure::{CliError, ErrorKind};
+use super::login::system::SUDO;
 
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,7 +29,14 @@ pub struct Session {
     pub profile_name: String,
     /// The profile; as new where it is not in the file.
     pub profile: Profile,
+    /// Whether it works for the whole system (`--system`).
+    pub system: bool,
     missing: Option<ConfigError>,
+}
+
+/// True where the system keeps this user out.
+fn denied(error: &ConfigError) -> bool {
+    matches!(error, ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 impl Session {
@@ -42,7 +50,12 @@ impl Session {
         } else {
             AppDirs::new(overrides)?
         };
-        let config = ConfigFile::load(&global.config.clone().unwrap_or_else(|| dirs.config_file()))?;
+        let config = match ConfigFile::load(&global.config.clone().unwrap_or_else(|| dirs.config_file())) {
+            Err(error @ ConfigError::Read { .. }) if global.system && denied(&error) => {
+                return Err(CliError::of(ErrorKind::Login, &error).hint(SUDO));
+            }
+            loaded => loaded?,
+        };
         let profile_name = global.profile.clone().unwrap_or_else(|| config.default_profile());
         if !is_profile_name(&profile_name) {
             // Said before a login is made that could not be kept.
@@ -61,6 +74,7 @@ impl Session {
             config,
             profile_name,
             profile,
+            system: global.system,
             missing,
         })
     }

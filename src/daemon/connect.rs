@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::auth::{AppId, CredentialStore, TokenSource};
+use crate::auth::{AppId, AuthKind, CredentialStore, TokenSource};
 use crate::config::Profile;
 use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, DocumentId, FolderId};
@@ -105,13 +105,24 @@ impl Account {
 
     /// What hands out the profile's tokens; the one of this process and mount.
     pub fn tokens(&self, http: &HttpClient) -> TokenSource {
-        let app = AppId {
-            issuer: self.profile.issuer.clone(),
-            client_id: self.profile.client_id.clone(),
-            scopes: self.profile.scopes.join(" "),
-        };
-        let store = CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name);
-        TokenSource::new(http.clone(), store, app)
+        let profile = &self.profile;
+        let store = || CredentialStore::new(profile.credentials, &self.state_dir, &self.name);
+        match profile.auth {
+            AuthKind::Web | AuthKind::Native | AuthKind::Spa | AuthKind::Service => {
+                let app = AppId {
+                    issuer: profile.issuer.clone(),
+                    client_id: profile.client_id.clone(),
+                    scopes: profile.scopes.join(" "),
+                };
+                TokenSource::of_app(http.clone(), store(), app, profile.auth)
+            }
+            AuthKind::Basic | AuthKind::Windows => {
+                TokenSource::of_password(store(), profile.auth, profile.username.clone())
+            }
+            AuthKind::Saml | AuthKind::Bearer => {
+                TokenSource::of_file(profile.auth, profile.token_file.clone())
+            }
+        }
     }
 
     /// What `source` names, or else the profile. Asks nobody.
@@ -124,36 +135,30 @@ impl Account {
 
     /// Connects to the datasource of `source`, or of the profile, whatever place in it is meant.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
-        self.connect_to(&self.link(source)?).await
+        let http = self.http()?;
+        let tokens = self.tokens(&http);
+        self.connect_as(http, tokens, source).await
+    }
+
+    /// The same with a login of the caller's, such as one that is not stored yet. One that the server refuses is sent
+    /// once.
+    pub async fn connect_as(
+        &self,
+        http: HttpClient,
+        tokens: TokenSource,
+        source: Option<&str>,
+    ) -> Result<Arc<WsgRemote>, ConnectionError> {
+        connect_to(&self.servers(http, tokens), &self.link(source)?).await
     }
 
     /// Connects to the datasource of `source`, or of the profile, and finds the place in it that is meant.
     pub async fn open(&self, source: Option<&str>) -> Result<Opened, ConnectionError> {
         let link = self.link(source)?;
-        let remote = self.connect_to(&link).await?;
+        let http = self.http()?;
+        let tokens = self.tokens(&http);
+        let remote = connect_to(&self.servers(http, tokens), &link).await?;
         let start = resolve::start(&link.place(), &*remote as &dyn Remote).await?;
         Ok(Opened { remote, start })
-    }
-
-    async fn connect_to(&self, link: &DatasourceLink) -> Result<Arc<WsgRemote>, ConnectionError> {
-        let servers = self.servers()?;
-        let address = servers.address(link).await?;
-        let outcome = match servers.connect(&address).await {
-            // It may know the datasource by another spelling of its id, or may never have had it.
-            Err(ConnectError::Remote(RemoteError::Server(words))) => match servers.respelt(&address).await? {
-                Some(other) => servers.connect(&other).await,
-                None => Err(RemoteError::Server(words).into()),
-            },
-            outcome => outcome,
-        };
-        match outcome {
-            Ok(remote) => Ok(Arc::new(remote)),
-            Err(ConnectError::SeveralDatasources(choices)) => Err(ConnectionError::SeveralDatasources {
-                server: address.server().to_owned(),
-                choices: with_urls(&address, choices),
-            }),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource, each with the URL that names it.
@@ -161,7 +166,9 @@ impl Account {
         &self,
         source: Option<&str>,
     ) -> Result<Vec<(Datasource, String)>, ConnectionError> {
-        let listed = self.servers()?.listed(&self.link(source)?).await?;
+        let http = self.http()?;
+        let tokens = self.tokens(&http);
+        let listed = self.servers(http, tokens).listed(&self.link(source)?).await?;
         Ok(with_urls(&listed.server, listed.datasources))
     }
 
@@ -175,20 +182,38 @@ impl Account {
         Ok(Platform::of_issuer(http, tokens, &self.profile.issuer)?)
     }
 
-    fn servers(&self) -> Result<Servers, ConnectionError> {
-        let http = self.http()?;
-        let tokens = self.tokens(&http);
+    fn servers(&self, http: HttpClient, tokens: TokenSource) -> Servers {
         // A profile that names a link says nothing of gateways.
         let own = match self.profile.datasource.as_deref().map(DatasourceLink::parse) {
             Some(Ok(DatasourceLink::Wsg(address))) => Some(address),
             Some(Ok(DatasourceLink::Pw(_)) | Err(_)) | None => None,
         };
-        Ok(Servers {
+        Servers {
             http,
             tokens,
             options: self.profile.wsg.clone(),
             own,
-        })
+        }
+    }
+}
+
+async fn connect_to(servers: &Servers, link: &DatasourceLink) -> Result<Arc<WsgRemote>, ConnectionError> {
+    let address = servers.address(link).await?;
+    let outcome = match servers.connect(&address).await {
+        // It may know the datasource by another spelling of its id, or may never have had it.
+        Err(ConnectError::Remote(RemoteError::Server(words))) => match servers.respelt(&address).await? {
+            Some(other) => servers.connect(&other).await,
+            None => Err(RemoteError::Server(words).into()),
+        },
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(remote) => Ok(Arc::new(remote)),
+        Err(ConnectError::SeveralDatasources(choices)) => Err(ConnectionError::SeveralDatasources {
+            server: address.server().to_owned(),
+            choices: with_urls(&address, choices),
+        }),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::http::{HttpClient, Redirects};
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
 
+mod account;
 pub(in crate::remote) mod address;
 pub(in crate::remote) mod error;
 mod file;
@@ -35,7 +36,7 @@ use file::{RangeSeen, Wanted};
 use gateway::Gateway;
 use listing::Listings;
 use query::Query;
-use wire::{Asked, Instance, NoProperties, ObjectProperties, RepositoryProperties};
+use wire::{Asked, Instance, ObjectProperties, RepositoryProperties};
 
 /// What cannot be known of a server before it is tried, and may be fixed by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -342,24 +343,7 @@ impl Remote for WsgRemote {
     }
 
     async fn account(&self) -> Result<String, RemoteError> {
-        const WHAT: &str = "the current user";
-        let url = self.url(&query::current_user()).await?;
-        let by_server = match self.gateway.get(&url, &[], WHAT).await {
-            Ok(response) => {
-                let rows: Vec<Instance<NoProperties>> = listing::read_rows(&response, WHAT)?;
-                // More than one "current" user is a filter the server ignored.
-                match <[_; 1]>::try_from(rows) {
-                    Ok([user]) => user.id.text().filter(|id| !id.is_empty()),
-                    Err(_) => None,
-                }
-            }
-            Err(failure) if failure.is_unknown_class() || failure.is_bad_query() => None,
-            Err(failure) => match failure.error {
-                // Who one is, is not for everybody to ask. What may be read is asked elsewhere.
-                RemoteError::Denied { .. } | RemoteError::NotFound { .. } => None,
-                error => return Err(error),
-            },
-        };
+        let by_server = self.gateway.user(self.url(&query::current_user()).await?).await?;
         if let Some(id) = by_server {
             return Ok(format!("user {id}"));
         }

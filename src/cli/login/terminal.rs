@@ -1,34 +1,38 @@
 //! The three commands at a terminal: what a person is told and asked, and what is kept in the profile.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use url::Url;
 
 use super::{
     Context, Hooks, LoginArgs, LoginReport, LogoutArgs, LogoutReport, Question, SavedLogin, WhoamiArgs,
-    WhoamiReport, open_browser,
+    WhoamiReport, stdin, system,
 };
+use crate::auth::AuthError;
 use crate::auth::login::LoginNotice;
-use crate::auth::{AuthError, StoreKind};
 use crate::cli::failure::{CliError, ErrorKind};
 use crate::cli::output::{Format, Printer, escape};
 use crate::cli::session::Session;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, Options};
 
 /// Signs in and keeps what worked in the profile.
 pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer>) -> Result<(), CliError> {
-    let http = client()?;
+    let args = &if session.system {
+        system::prepare(args, &session.dirs)?
+    } else {
+        args.clone()
+    };
+    let http = client(&session)?;
     let saved = saved(&session)?;
     let report = {
         let context = context(&session, &http, &saved);
-        let redirect_uri = args.redirect_uri.as_ref().or(saved.redirect_uri.as_ref());
-        // As the login decides it: only http leads back to this machine.
-        let pastes = redirect_uri.is_some_and(|uri| !uri.starts_with("http:"));
-        let mut notify = |notice| tell(notice, args.no_browser, pastes, printer);
-        let mut ask = |question| asked(question, printer);
+        let mut notify = |notice| tell(notice, args.no_browser, printer);
+        let mut asked_before = false;
+        let mut ask = |question| asked(question, &mut asked_before, printer);
         super::login(
             args,
             &context,
@@ -51,23 +55,27 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
 
 /// Ends the login. The profile stays: its app and datasource are as good as before.
 pub async fn logout(args: &LogoutArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
-    let http = client()?;
+    let http = client(&session)?;
     let saved = saved(&session)?;
     let report: LogoutReport = super::logout(args, &context(&session, &http, &saved)).await?;
     for note in &report.notes {
         printer.warn(&escape(note));
     }
-    match printer.format() {
-        Format::Json => printer.json(&report),
-        Format::Text if !report.was_signed_in => printer.line("nobody was signed in"),
-        Format::Text if report.revoked => printer.line("signed out, at the identity provider too"),
-        Format::Text => printer.line("signed out on this machine"),
+    match (printer.format(), &report.token_file) {
+        (Format::Json, _) => printer.json(&report),
+        (Format::Text, Some(file)) => printer.line(&format!(
+            "pwfs keeps nothing of this login; the token stays in {}",
+            escape(file)
+        )),
+        (Format::Text, None) if !report.was_signed_in => printer.line("nobody was signed in"),
+        (Format::Text, None) if report.revoked => printer.line("signed out, at the identity provider too"),
+        (Format::Text, None) => printer.line("signed out on this machine"),
     }
 }
 
 /// Tells who is signed in.
 pub async fn whoami(args: &WhoamiArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
-    let http = client()?;
+    let http = client(&session)?;
     let saved = saved(&session)?;
     let report = super::whoami(args, &context(&session, &http, &saved)).await?;
     match printer.format() {
@@ -76,8 +84,12 @@ pub async fn whoami(args: &WhoamiArgs, session: Session, printer: &Printer) -> R
     }
 }
 
-fn client() -> Result<HttpClient, CliError> {
-    HttpClient::new().map_err(|error| CliError::from(AuthError::Unreachable(error)))
+fn client(session: &Session) -> Result<HttpClient, CliError> {
+    let options = Options {
+        network: session.profile.network.clone(),
+        ..Options::default()
+    };
+    HttpClient::with_options(options).map_err(|error| CliError::from(AuthError::Unreachable(error)))
 }
 
 fn lines(report: &WhoamiReport, printer: &Printer) -> Result<(), CliError> {
@@ -89,19 +101,11 @@ fn lines(report: &WhoamiReport, printer: &Printer) -> Result<(), CliError> {
 
 /// What the profile knows of its login; nothing before the first one.
 fn saved(session: &Session) -> Result<SavedLogin, CliError> {
-    let profile = &session.profile;
-    if !session.exists() || profile.client_id.is_empty() {
+    if !session.exists() {
         return Ok(SavedLogin::default());
     }
-    let issuer = Url::parse(&profile.issuer).map_err(|error| {
-        CliError::of(ErrorKind::Config, &error).while_doing(format!("the issuer {:?}", profile.issuer))
-    })?;
-    Ok(SavedLogin {
-        client_id: Some(profile.client_id.clone()),
-        issuer: Some(issuer),
-        scopes: Some(profile.scopes.join(" ")),
-        redirect_uri: Some(profile.redirect_uri.clone()),
-        credentials: Some(profile.credentials),
+    SavedLogin::of(&session.profile).map_err(|error| {
+        CliError::of(ErrorKind::Config, &error).while_doing(format!("the issuer {:?}", session.profile.issuer))
     })
 }
 
@@ -117,36 +121,32 @@ fn context<'a>(session: &'a Session, http: &'a HttpClient, saved: &'a SavedLogin
 /// Keeps in the profile what worked. Mounts that run find the new login through the credential store.
 fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
     let mut profile = session.profile.clone();
-    profile.client_id.clone_from(&report.login.client_id);
-    profile.issuer.clone_from(&report.login.issuer);
-    profile.scopes = report
-        .login
-        .scopes
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    profile.redirect_uri.clone_from(&report.redirect_uri);
-    profile.credentials = report
-        .login
-        .credentials
-        .parse::<StoreKind>()
-        .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
+    report.keep_in(&mut profile)?;
     let (name, config) = (session.profile_name.clone(), &mut session.config);
     config.set_profile(&name, &profile)?;
     config.save()?;
     Ok(())
 }
 
-/// Prints the address, and opens the browser if there is one.
-fn tell(notice: LoginNotice, no_browser: bool, pastes: bool, printer: &Printer) {
+/// Prints the address, and opens the browser if there is one here.
+fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
     match notice {
         LoginNotice::Open(url) => {
+            let port = loopback_port(&url);
+            let surroundings = Surroundings::look(|name| std::env::var_os(name));
             printer.note(&format!("To sign in, open\n\n  {}\n", escape(url.as_str())));
-            if !no_browser {
+            if !no_browser && surroundings.has_browser {
                 // Not waited for: the address is there to be opened by hand.
                 drop(tokio::task::spawn_blocking(move || open_browser(&url)));
             }
-            if !pastes {
+            if let Some(port) = port {
+                if let Some(tunnel) = surroundings.tunnel(port) {
+                    printer.note(&format!(
+                        "in a browser on your own machine. It comes back to port {port} there: lead that here, in a \
+                         terminal on your own machine, with\n\n  {}\n",
+                        escape(&tunnel)
+                    ));
+                }
                 printer.note("Waiting for the browser to come back; Ctrl-C gives up.");
             }
         }
@@ -156,8 +156,81 @@ fn tell(notice: LoginNotice, no_browser: bool, pastes: bool, printer: &Printer) 
     }
 }
 
+/// The port of this machine that a sign-in page leads back to.
+fn loopback_port(page: &Url) -> Option<u16> {
+    let (_, redirect) = page.query_pairs().find(|(name, _)| name == "redirect_uri")?;
+    let redirect = Url::parse(&redirect).ok()?;
+    // As the login decides it: only http leads back to this machine.
+    (redirect.scheme() == "http")
+        .then(|| redirect.port_or_known_default())
+        .flatten()
+}
+
+/// Where the person sits, as far as the environment tells.
+struct Surroundings {
+    /// Whether to try and open a browser here.
+    has_browser: bool,
+    /// The user and machine the person came to from another one.
+    came_to: Option<String>,
+}
+
+impl Surroundings {
+    fn look(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
+        let text = |name: &str| {
+            variable(name)
+                .and_then(|value| value.into_string().ok())
+                .filter(|value| !value.is_empty())
+        };
+        let is_set = |name: &str| variable(name).is_some_and(|value| value != OsStr::new(""));
+        // Client address and port, then those of this machine (ssh(1)): the way the person came in is known to work.
+        let ssh = text("SSH_CONNECTION");
+        let host = ssh
+            .as_deref()
+            .and_then(|ssh| ssh.split(' ').nth(2))
+            .map(|address| match text("USER").or_else(|| text("LOGNAME")) {
+                Some(user) => format!("{user}@{address}"),
+                None => address.to_owned(),
+            });
+        // An editor that came over SSH sets BROWSER to a program that opens one at the person's side.
+        let opens = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") || is_set("BROWSER");
+        Self {
+            has_browser: opens || ssh.is_none(),
+            came_to: host.filter(|_| !opens),
+        }
+    }
+
+    /// The command that leads a port of the person's machine to this one.
+    fn tunnel(&self, port: u16) -> Option<String> {
+        let host = self.came_to.as_ref()?;
+        Some(format!("ssh -N -L {port}:localhost:{port} {host}"))
+    }
+}
+
+/// Opens `url` in the person's browser, without waiting for it; false where there is no opener.
+pub fn open_browser(url: &Url) -> bool {
+    use std::process::{Command, Stdio};
+    let opener = Command::new("xdg-open")
+        .arg(url.as_str())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match opener {
+        Ok(mut child) => {
+            // Some openers live as long as the browser does. The thread only collects the child's end.
+            std::thread::spawn(move || child.wait());
+            true
+        }
+        Err(_) => false,
+    }
+}
+
 /// Asks at the terminal. Where there is none, only the pasted address is read.
-fn asked(question: Question, printer: &Printer) -> BoxFuture<'static, io::Result<Option<String>>> {
+fn asked(
+    question: Question,
+    asked_before: &mut bool,
+    printer: &Printer,
+) -> BoxFuture<'static, io::Result<Option<String>>> {
     let terminal = io::stdin().is_terminal();
     match question {
         Question::ClientId if terminal => {
@@ -169,7 +242,23 @@ fn asked(question: Question, printer: &Printer) -> BoxFuture<'static, io::Result
             // rpassword reads from the terminal itself, without echo.
             answer(|| rpassword::read_password().map(Some))
         }
-        Question::ClientId | Question::ClientSecret => futures_util::future::ready(Ok(None)).boxed(),
+        Question::Password if terminal => {
+            printer.note("Password (empty for the one that is stored; it is not shown):");
+            answer(|| rpassword::read_password().map(Some))
+        }
+        Question::AddressFromElsewhere if terminal => {
+            printer.note(if std::mem::replace(asked_before, true) {
+                "That is no address of this login. Paste the whole one, with everything behind the question mark:"
+            } else {
+                "If the browser runs on another machine, paste the whole address of the page it ended at here, even if \
+                 that page could not be shown. It holds a one-time code: give it to nobody else."
+            });
+            stdin::line()
+        }
+        Question::ClientId
+        | Question::ClientSecret
+        | Question::Password
+        | Question::AddressFromElsewhere => ready(Ok(None)).boxed(),
         Question::PastedAddress => {
             printer.note("Paste the whole address of the page the browser ended at. It holds a one-time code: keep it to yourself.");
             answer(read_line)
@@ -189,4 +278,54 @@ fn read_line() -> io::Result<Option<String>> {
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line)?;
     Ok((read > 0).then(|| line.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+        Surroundings::look(|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn over_ssh_without_a_display_no_browser_is_tried_and_the_way_here_is_told() {
+        const SSH: (&str, &str) = ("SSH_CONNECTION", "10.0.0.5 51112 10.0.0.9 22");
+        for (variables, browser, tunnel) in [
+            (vec![], true, None),
+            (vec![("DISPLAY", ":0")], true, None),
+            (
+                vec![SSH, ("USER", "anna")],
+                false,
+                Some("ssh -N -L 3301:localhost:3301 anna@10.0.0.9"),
+            ),
+            (
+                vec![SSH, ("DISPLAY", "")],
+                false,
+                Some("ssh -N -L 3301:localhost:3301 10.0.0.9"),
+            ),
+            // X forwarded, and an editor that brings its own way.
+            (vec![SSH, ("DISPLAY", "localhost:10.0")], true, None),
+            (vec![SSH, ("BROWSER", "helper")], true, None),
+        ] {
+            let here = surroundings(&variables);
+            assert_eq!(here.has_browser, browser, "{variables:?}");
+            assert_eq!(here.tunnel(3301).as_deref(), tunnel, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_the_one_the_page_leads_back_to() {
+        let page = |redirect: &str| {
+            let mut page = Url::parse("https://ims.example/connect/authorize").unwrap();
+            page.query_pairs_mut().append_pair("redirect_uri", redirect);
+            loopback_port(&page)
+        };
+        assert_eq!(page("http://localhost:3301/signin-callback"), Some(3301));
+        assert_eq!(page("http://127.0.0.1/x"), Some(80));
+        assert_eq!(page("https://app.example.com/callback"), None);
+    }
 }

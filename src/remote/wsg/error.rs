@@ -94,11 +94,6 @@ impl Failure {
         Self::new(RemoteError::Server(detail.into()))
     }
 
-    /// The account is locked; nothing was sent.
-    pub(super) fn locked_out(words: String) -> Self {
-        Self::new(RemoteError::LockedOut(words))
-    }
-
     /// True where the server does not know the query's schema, class or property.
     pub(super) const fn is_unknown_class(&self) -> bool {
         matches!(
@@ -243,6 +238,7 @@ impl From<AuthError> for Failure {
                 RemoteError::Server(format!("nothing was asked, the credential store fails: {detail}"))
             }
             AuthError::SecretRequired(detail) => RemoteError::SecretRequired(detail),
+            AuthError::LockedOut(words) => RemoteError::LockedOut(words),
             AuthError::Unreachable(HttpError::TimedOut(detail)) => {
                 RemoteError::TimedOut(format!("identity provider: {detail}"))
             }

@@ -1,7 +1,8 @@
 //! One gateway: its version, and requests that carry the login.
 //!
 //! The one place that repeats a request with another token, once (projectwise-api 1.8): `http` repeats what failed
-//! for other reasons. An account locked by too many bad logins stops everything here, before anything is sent.
+//! for other reasons. A password or the token of a file has no other one, and is never repeated. What the server says of
+//! the login is told to its [`TokenSource`], which hands out nothing more where that locks an account.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::auth::{Authorization, TokenSource};
 use crate::http::{HttpClient, Lane, Redirects, Request, Response, Streaming};
 use crate::remote::RemoteError;
 
+use super::account::Whose;
 use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
 use super::error::{Answer, Failure, Refusal, request_id};
 
@@ -25,19 +27,19 @@ const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
 /// A server of one WSG deployment.
 pub(super) struct Gateway {
     http: HttpClient,
-    tokens: TokenSource,
+    pub(super) tokens: TokenSource,
     server: String,
     /// What the user or the URL says of the version.
     asked: Option<VersionPath>,
     /// True where the user fixed the version, so that none is probed.
     fixed: bool,
     version: OnceCell<Version>,
-    /// The server's words, once it locked the account.
-    locked: Mutex<Option<String>>,
     /// A token that was fetched because of a 403 and met one again: rights, not the token, are missing.
     proved_token: Mutex<Option<Authorization>>,
     /// A token fetched because of a refused login, which was refused as well.
     refused_token: Mutex<Option<RefusedToken>>,
+    /// Whose login this is, once the server was asked.
+    pub(super) whose: Mutex<Option<Whose>>,
 }
 
 /// A token that is as good as the login has, and is not accepted here: a wrong audience, an app the server does not
@@ -79,9 +81,9 @@ impl Gateway {
             asked: fixed_path.or(address.version),
             fixed: fixed.is_some(),
             version: OnceCell::new(),
-            locked: Mutex::new(None),
             proved_token: Mutex::new(None),
             refused_token: Mutex::new(None),
+            whose: Mutex::new(None),
         }
     }
 
@@ -112,15 +114,37 @@ impl Gateway {
         headers: &[(&'static str, String)],
         what: &str,
     ) -> Result<Response, Failure> {
-        self.with_login(|authorization| async move {
-            let response = self.send(url, headers, authorization).await?;
-            if response.status == 200 && !looks_like_a_page(&response) {
-                Ok(response)
-            } else {
-                Err(failure_of(&response, what))
-            }
+        self.with_login(Door::of(url), |authorization| async move {
+            self.answer(url, headers, &authorization, what).await
         })
         .await
+    }
+
+    /// As [`Gateway::get`], with a token whose owner is in doubt.
+    pub(super) async fn ask_as(
+        &self,
+        url: &Url,
+        bearer: &Authorization,
+        what: &str,
+    ) -> Result<Response, Failure> {
+        let outcome = self.answer(url, &[], bearer, what).await;
+        let outcome = self.told(Door::of(url), bearer, outcome);
+        outcome.map_err(|failure| self.give_up(Door::of(url), bearer, failure))
+    }
+
+    async fn answer(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        authorization: &Authorization,
+        what: &str,
+    ) -> Result<Response, Failure> {
+        let response = self.send(url, headers, Some(authorization)).await?;
+        if response.status == 200 && !looks_like_a_page(&response) {
+            Ok(response)
+        } else {
+            Err(failure_of(&response, what))
+        }
     }
 
     /// The head of the answer to a GET of a file, whatever its status; `judge` sorts it.
@@ -136,7 +160,7 @@ impl Gateway {
         P: Future<Output = Result<T, Failure>> + Send,
     {
         let judge = &judge;
-        self.with_login(|authorization| async move {
+        self.with_login(Door::File, |authorization| async move {
             let streaming = self
                 .http
                 .open_following(
@@ -155,40 +179,46 @@ impl Gateway {
 
     /// The account the token names itself.
     pub(super) async fn token_account(&self) -> Result<Option<String>, Failure> {
-        Ok(self.tokens.identity().await?.account().map(str::to_owned))
+        Ok(self.tokens.account().await?)
     }
 
     async fn send(
         &self,
         url: &Url,
         headers: &[(&'static str, String)],
-        authorization: Authorization,
+        authorization: Option<&Authorization>,
     ) -> Result<Response, Failure> {
-        let mut headers = with_connection(headers, &authorization);
+        let mut headers = match authorization {
+            Some(authorization) => with_connection(headers, authorization),
+            None => headers.to_vec(),
+        };
         headers.push(("Accept", "application/json".to_owned()));
         Ok(self
             .http
             .send(Request {
                 headers,
-                authorization: Some(authorization.header()),
+                authorization: authorization.map(Authorization::header),
                 ..Request::get(Lane::Metadata, url.clone())
             })
             .await?)
     }
 
     /// Runs `attempt` with a token, and once more with another one where that may help.
-    async fn with_login<T, F, P>(&self, attempt: F) -> Result<T, Failure>
+    async fn with_login<T, F, P>(&self, door: Door, attempt: F) -> Result<T, Failure>
     where
         F: Fn(Authorization) -> P,
         P: Future<Output = Result<T, Failure>>,
     {
-        self.check_lock()?;
         let bearer = self.tokens.authorization().await?;
         self.check_refused(&bearer)?;
-        let refused = match self.remember_lock(attempt(bearer.clone()).await) {
+        self.vouch(&bearer).await?;
+        let refused = match self.told(door, &bearer, attempt(bearer.clone()).await) {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
+        if !self.tokens.renews() {
+            return Err(self.give_up(door, &bearer, refused));
+        }
         if !self.wants_another_token(refused.refusal, &bearer) {
             return Err(refused);
         }
@@ -197,7 +227,6 @@ impl Gateway {
             "the server refuses the token; asking for another one"
         );
         self.tokens.reject(&bearer);
-        self.check_lock()?;
         let bearer = match self.tokens.authorization().await {
             Ok(bearer) => bearer,
             // The server knows this caller: that no new token can be had now does not change its answer.
@@ -206,22 +235,76 @@ impl Gateway {
         };
         // Somebody else may have tried this one meanwhile.
         self.check_refused(&bearer)?;
-        let outcome = self.remember_lock(attempt(bearer.clone()).await);
+        let outcome = self.told(door, &bearer, attempt(bearer.clone()).await);
         if let Err(failure) = &outcome {
-            // A page under a good status may be about this one object only, and locks no account.
-            let refuses_login =
-                matches!(failure.error, RemoteError::LoginRequired(_)) && failure.status >= 300;
             if failure.refusal == Refusal::Rights {
                 *self.proved_token.lock() = Some(bearer.clone());
-            } else if refuses_login {
-                *self.refused_token.lock() = Some(RefusedToken {
-                    token: bearer.clone(),
-                    failure: failure.clone(),
-                    at: Instant::now(),
-                });
+            } else if refuses_login(failure) {
+                self.tokens.refused(&bearer, words(&failure.error));
+                self.rest(&bearer, failure);
             }
         }
         outcome
+    }
+
+    /// Tells the login's source what the server made of it.
+    fn told<T>(
+        &self,
+        door: Door,
+        bearer: &Authorization,
+        outcome: Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match &outcome {
+            Err(Failure {
+                error: RemoteError::LockedOut(words),
+                ..
+            }) => {
+                tracing::error!(
+                    "the server has locked the account after too many bad logins; nothing more is sent"
+                );
+                self.tokens.locked_out(bearer, words);
+            }
+            Ok(_) if door != Door::Open => self.tokens.accepted(bearer),
+            // A server that says in its own words what is wrong with a question has looked at the login before.
+            Err(failure)
+                if door != Door::Open && failure.kind.is_some() && failure.refusal != Refusal::Login =>
+            {
+                self.tokens.accepted(bearer);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        outcome
+    }
+
+    /// What becomes of a login that has no other token to try. A server that does not take it is not shown it again.
+    fn give_up(&self, door: Door, bearer: &Authorization, failure: Failure) -> Failure {
+        if failure.refusal != Refusal::Login {
+            return failure;
+        }
+        // A file may be a page that speaks of logging in; a list never is.
+        let is_file = door == Door::File && failure.status < 300;
+        if is_file && self.tokens.was_accepted(bearer) {
+            return failure;
+        }
+        if matches!(failure.error, RemoteError::LoginRequired(_)) {
+            return self.tokens.refused(bearer, words(&failure.error)).into();
+        }
+        // A page, or a datasource that is not known: it may be about the login. Where the login was taken before, it is
+        // worth a pause; where it never was, it may be wrong, and to repeat it may lock the account.
+        if self.tokens.was_accepted(bearer) {
+            self.rest(bearer, &failure);
+        } else {
+            self.tokens.refused(bearer, &failure.error.to_string());
+        }
+        failure
+    }
+
+    fn rest(&self, bearer: &Authorization, failure: &Failure) {
+        *self.refused_token.lock() = Some(RefusedToken {
+            token: bearer.clone(),
+            failure: failure.clone(),
+            at: Instant::now(),
+        });
     }
 
     fn check_refused(&self, bearer: &Authorization) -> Result<(), Failure> {
@@ -246,25 +329,25 @@ impl Gateway {
         }
     }
 
-    fn check_lock(&self) -> Result<(), Failure> {
-        match self.locked.lock().as_ref() {
-            Some(words) => Err(Failure::locked_out(words.clone())),
-            None => Ok(()),
+    /// The version a server tells with the list of plug-ins; `None` where it tells none.
+    async fn probe(&self, url: &Url) -> Result<Option<ApiVersion>, Failure> {
+        let sort = |response: Response| match server_version(&response) {
+            Some(api) => Ok(Some(api)),
+            None if response.status == 200 && !looks_like_a_page(&response) => Ok(None),
+            None => Err(failure_of(&response, "the list of plug-ins")),
+        };
+        if !self.tokens.renews() {
+            // The version comes with a refusal, too: a password that may be wrong is not spent on it.
+            let answer = sort(self.send(url, &[], None).await?);
+            match answer {
+                Err(failure) if failure.refusal != Refusal::None => {}
+                answer => return answer,
+            }
         }
-    }
-
-    fn remember_lock<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        if let Err(Failure {
-            error: RemoteError::LockedOut(words),
-            ..
-        }) = &outcome
-        {
-            tracing::error!(
-                "the server has locked the account after too many bad logins; nothing more is sent"
-            );
-            *self.locked.lock() = Some(words.clone());
-        }
-        outcome
+        self.with_login(Door::Open, |authorization| async move {
+            sort(self.send(url, &[], Some(&authorization)).await?)
+        })
+        .await
     }
 
     /// Asks for the plug-ins, whose answer carries the version in a header whatever its status.
@@ -286,18 +369,7 @@ impl Gateway {
         };
         let mut last = None;
         for path in probes {
-            let url = &self.url_at(path, "Plugins")?;
-            let probe = self
-                .with_login(|authorization| async move {
-                    let response = self.send(url, &[], authorization).await?;
-                    match server_version(&response) {
-                        Some(api) => Ok(Some(api)),
-                        None if response.status == 200 && !looks_like_a_page(&response) => Ok(None),
-                        None => Err(failure_of(&response, "the list of plug-ins")),
-                    }
-                })
-                .await;
-            match probe {
+            match self.probe(&self.url_at(path, "Plugins")?).await {
                 Ok(Some(api)) => return settle(path, api),
                 // A proxy may drop headers it does not know; then the URL's own word counts.
                 Ok(None) if path.version > OLDEST && path.scheme == VersionScheme::Api => {
@@ -316,6 +388,40 @@ impl Gateway {
             "{} does not answer like a ProjectWise Web Services Gateway{detail}",
             self.server
         )))
+    }
+}
+
+/// Whether an answer proves that the server has looked at the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Everything inside of a datasource.
+    Guarded,
+    /// The same, where the answer is a file and may look like anything.
+    File,
+    /// The plug-ins, and the list of datasources: many servers show them to everybody.
+    Open,
+}
+
+impl Door {
+    fn of(url: &Url) -> Self {
+        let mut segments = url.path_segments().into_iter().flatten();
+        let inside = segments.any(|segment| segment.eq_ignore_ascii_case("Repositories"))
+            && segments.filter(|segment| !segment.is_empty()).count() > 1;
+        if inside { Self::Guarded } else { Self::Open }
+    }
+}
+
+/// True where a failure says that the login is not taken. A page under a good status may be about this one object only,
+/// and locks no account.
+fn refuses_login(failure: &Failure) -> bool {
+    matches!(failure.error, RemoteError::LoginRequired(_)) && failure.status >= 300
+}
+
+/// The server's own words.
+fn words(error: &RemoteError) -> &str {
+    match error {
+        RemoteError::LoginRequired(words) => words,
+        _ => "",
     }
 }
 

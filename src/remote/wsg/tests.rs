@@ -14,6 +14,8 @@ use crate::auth::credentials::Tokens;
 use crate::auth::{AppId, CredentialStore, Credentials, StoreKind};
 use crate::http::{Options, Secret};
 
+mod logins;
+
 const FOLDER: &str = "87d25a9c-e00a-45ce-8946-1854ac221ab3";
 const DOCUMENT: &str = "9d8a7a70-254f-4494-bfe8-9c312e33a662";
 const REPOSITORY: &str = "Bentley.PW--acme~3Ads";

@@ -1,0 +1,107 @@
+//! What may be said to `login`, `logout` and `whoami`.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use url::Url;
+
+/// Sign in: with your own iTwin app, or with an account of your own server
+///
+/// Without a flag it signs in as the profile says (key `auth`), at first with a browser. What worked is kept in the
+/// profile; secrets are kept in the keyring, or in a file that only you can read. A secret is never an argument: it is
+/// asked for, or read from a file, an environment variable or a systemd credential.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LoginArgs {
+    /// Client ID of your app, from the iTwin Developer Portal
+    #[arg(long, value_name = "ID", env = "PWFS_CLIENT_ID")]
+    pub client_id: Option<String>,
+    /// File that holds the Client Secret, if the app has one (or set `PWFS_CLIENT_SECRET`, or give systemd the
+    /// credential `pwfs-client-secret`)
+    #[arg(long, value_name = "FILE", env = "PWFS_CLIENT_SECRET_FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Identity provider.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PWFS_ISSUER",
+        help = "Identity provider [default: https://ims.bentley.com]"
+    )]
+    pub issuer: Option<Url>,
+    /// Scopes to ask for, separated by spaces.
+    #[arg(
+        long,
+        value_name = "SCOPES",
+        env = "PWFS_SCOPE",
+        help = "Scopes to ask for, separated by spaces [default: projectwise:read offline_access; of a service \
+                projectwise:read]"
+    )]
+    pub scope: Option<String>,
+    /// Redirect URI, exactly as registered.
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "PWFS_REDIRECT_URI",
+        help = "Redirect URI, exactly as registered [default: http://localhost:3301/signin-callback]"
+    )]
+    pub redirect_uri: Option<String>,
+    /// Print the address to open instead of opening a browser
+    #[arg(long, env = "PWFS_NO_BROWSER", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub no_browser: bool,
+    /// Type of the app, as registered [default: web]
+    #[arg(long, value_enum, value_name = "TYPE", env = "PWFS_APP_TYPE")]
+    pub app_type: Option<AppTypeChoice>,
+    /// The app is a Service: Client ID and Secret sign in by themselves, without a browser
+    #[arg(long, env = "PWFS_SERVICE", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub service: bool,
+    /// Sign in with a `ProjectWise` account of this name and its password, on a server of your own
+    #[arg(long, value_name = "NAME", env = "PWFS_USERNAME")]
+    pub username: Option<String>,
+    /// The name is that of a Windows account, DOMAIN\name
+    #[arg(long, env = "PWFS_WINDOWS", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub windows: bool,
+    /// File that holds the password (or set `PWFS_PASSWORD`, or give systemd the credential `pwfs-password`)
+    #[arg(long, value_name = "FILE", env = "PWFS_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Sign in with the SAML assertion in a file, which is read again when it changes
+    #[arg(long, value_name = "FILE", env = "PWFS_SAML_FILE")]
+    pub saml_file: Option<PathBuf>,
+    /// Sign in with the bearer token in a file, which is read again when it changes
+    #[arg(long, value_name = "FILE", env = "PWFS_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Datasource URL to keep in the profile; a password or the token of a file is tried there, once
+    #[arg(long, value_name = "URL", env = "PWFS_DATASOURCE")]
+    pub datasource: Option<String>,
+    /// Where to keep the login
+    #[arg(long, value_enum, value_name = "WHERE", env = "PWFS_CREDENTIALS")]
+    pub credentials: Option<CredentialsChoice>,
+}
+
+/// End the login and forget it
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LogoutArgs {}
+
+/// Show who is signed in
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct WhoamiArgs {}
+
+/// The choice of `--credentials`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CredentialsChoice {
+    /// The keyring if it works, else a file
+    Auto,
+    /// The keyring of the desktop
+    Keyring,
+    /// A file that only you can read
+    File,
+}
+
+/// The choice of `--app-type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AppTypeChoice {
+    /// A Web App, with a Client Secret if the portal offered one
+    Web,
+    /// A Desktop/Mobile app, without a secret
+    Native,
+    /// A single-page app, without a secret
+    Spa,
+}
