@@ -218,25 +218,75 @@ const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnecti
 /// Takes the code out of the address bar and the history.
 const SCRIPT: &str = "history.replaceState(null,'',location.pathname)";
 
+const STYLE: &str = "\
+:root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--text:#1b2430;--dim:#5a6675;--line:#d4dae2;--good:#1a7f4b;\
+--bad:#c8372d}\
+@media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1c222b;--text:#e8ecf1;--dim:#9aa6b4;--line:#343d4a;\
+--good:#4cc38a;--bad:#f0756b}}\
+*{box-sizing:border-box}\
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--back);\
+color:var(--text);font:16px/1.5 system-ui,sans-serif;text-align:center}\
+main{width:100%;max-width:24rem;background:var(--card);border:1px solid var(--line);border-radius:12px;\
+padding:2rem;box-shadow:0 8px 30px #0002}\
+svg{width:3rem;height:3rem;fill:none;stroke:var(--bad);stroke-width:2;stroke-linecap:round;stroke-linejoin:round}\
+svg.good{stroke:var(--good)}\
+h1{font-size:1.35rem;line-height:1.3;margin:.75rem 0 .5rem}p{margin:0;color:var(--dim);text-wrap:balance}";
+
 fn finish(page: Page) -> String {
-    let (title, text) = match page {
-        Page::SignedIn => ("Signed in", "pwfs is signed in. You can close this window."),
+    let (title, text, mark) = match page {
+        Page::SignedIn => (
+            "Signed in",
+            "pwfs is signed in. You can close this window and go back to the terminal.",
+            "<svg class=\"good\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"12\" cy=\"12\" r=\"10\"/>\
+             <path d=\"m7.5 12.5 3 3 6-7\"/></svg>",
+        ),
         Page::NotSignedIn => (
             "Not signed in",
             "The login did not succeed. The terminal tells why.",
+            "<svg viewBox=\"0 0 24 24\" aria-hidden=\"true\"><circle cx=\"12\" cy=\"12\" r=\"10\"/>\
+             <path d=\"M12 7v6m0 3.5v.01\"/></svg>",
         ),
     };
     let body = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <script>{SCRIPT}</script><h1>{title}</h1><p>{text}</p></html>"
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title} – pwfs</title>\
+         <style>{STYLE}</style><script>{SCRIPT}</script><main>{mark}<h1>{title}</h1><p>{text}</p></main></html>"
     );
-    let hash = STANDARD.encode(Sha256::digest(SCRIPT));
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
-         Content-Security-Policy: default-src 'none'; script-src 'sha256-{hash}'; base-uri 'none'; \
+         Content-Security-Policy: default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'\r\n\
          Referrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n\
          Connection: close\r\n\r\n{body}",
-        body.len()
+        body.len(),
+        hash(STYLE),
+        hash(SCRIPT),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_page_loads_nothing_and_its_policy_lets_its_own_style_and_script_through() {
+        for page in [Page::SignedIn, Page::NotSignedIn] {
+            let answer = finish(page);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains(&format!("Content-Length: {}\r\n", body.len())),
+                "{head}"
+            );
+            for (source, tag) in [("style-src", "style"), ("script-src", "script")] {
+                let (_, rest) = body.split_once(&format!("<{tag}>")).unwrap();
+                let (content, _) = rest.split_once(&format!("</{tag}>")).unwrap();
+                let hash = STANDARD.encode(Sha256::digest(content));
+                assert!(head.contains(&format!("{source} 'sha256-{hash}'")), "{head}");
+            }
+            for loads in ["src=", "href=", "url(", "@import"] {
+                assert!(!body.contains(loads), "{body}");
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub struct Account {
 /// Who signs in where nobody says who.
 pub const DEFAULT_EMAIL: &str = "demo.engineer@example.com";
 /// The password of every demo account: nothing here is secret.
-const PASSWORD: &str = "leven-bridge";
+pub(super) const PASSWORD: &str = "leven-bridge";
 
 /// Everybody.
 pub const ACCOUNTS: &[Account] = &[

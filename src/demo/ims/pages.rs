@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::demo::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL};
+use crate::demo::accounts::{ACCOUNTS, Account, DEFAULT_EMAIL, PASSWORD};
 use crate::demo::reply::Reply;
 
 use super::apps::{self, App};
@@ -18,27 +18,32 @@ use super::form::Form;
 pub(super) const OWN_FIELDS: [&str; 3] = ["email", "password", "decision"];
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--text:#1b2430;--dim:#5a6675;--line:#d4dae2;--blue:#0a6bc2}\
+:root{color-scheme:light dark;--back:#eef1f5;--card:#fff;--text:#1b2430;--dim:#5a6675;--line:#d4dae2;--edge:#8490a0;\
+--blue:#0a6bc2}\
 @media(prefers-color-scheme:dark){:root{--back:#12161c;--card:#1c222b;--text:#e8ecf1;--dim:#9aa6b4;--line:#343d4a;\
---blue:#1f74c4}}\
+--edge:#6c7a8d;--blue:#1f74c4}}\
 *{box-sizing:border-box}\
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--back);\
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--back);\
 color:var(--text);font:16px/1.5 system-ui,sans-serif}\
 main{width:100%;max-width:27rem;background:var(--card);border:1px solid var(--line);border-radius:12px;\
-padding:2rem;box-shadow:0 8px 30px #0002}\
-h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0}.dim,small{color:var(--dim)}\
+padding:clamp(1.25rem,6vw,2rem);box-shadow:0 8px 30px #0002}\
+main>:last-child{margin-bottom:0}\
+h1{font-size:1.35rem;line-height:1.3;margin:0 0 .5rem}p{margin:.5rem 0}.dim,small{color:var(--dim)}\
+.dim strong{color:var(--text)}small{font-size:.875rem}\
 label{display:block;margin:1rem 0 0;font-weight:600}\
-input{width:100%;margin-top:.25rem;padding:.55rem .7rem;border:1px solid var(--line);border-radius:7px;\
-background:var(--back);color:inherit;font:inherit}[type=hidden]{display:none}\
+input{width:100%;margin-top:.25rem;padding:.55rem .7rem;border:1px solid var(--edge);border-radius:7px;\
+background:var(--back);color:inherit;font:inherit;font-weight:400}[type=hidden]{display:none}\
 .buttons{display:flex;gap:.7rem;margin-top:1.5rem}\
-button{flex:1;padding:.6rem;border:1px solid var(--line);border-radius:7px;background:none;color:inherit;\
-font:inherit;cursor:pointer}\
-button.first{background:var(--blue);border-color:var(--blue);color:#fff;font-weight:600}\
+button{flex:1;padding:.6rem;border:1px solid var(--edge);border-radius:7px;background:none;color:inherit;\
+font:inherit;cursor:pointer}button:hover{background:var(--back)}\
+button.first,button.first:hover{background:var(--blue);border-color:var(--blue);color:#fff;font-weight:600}\
+button.first:hover{filter:brightness(1.1)}\
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}\
-.alert{padding:.6rem .8rem;border-left:4px solid #c8372d;background:#c8372d1f;border-radius:4px}\
+.alert{margin:1rem 0;padding:.6rem .8rem;border-left:4px solid #c8372d;background:#c8372d1f;border-radius:4px}\
 ul{padding-left:1.2rem;margin:.6rem 0}li{margin:.35rem 0}\
-details{margin-top:1.5rem;border-top:1px solid var(--line);padding-top:1rem}\
-code{overflow-wrap:anywhere}";
+details{margin-top:1.5rem;border-top:1px solid var(--line);padding-top:1rem}summary{cursor:pointer}\
+.people{list-style:none;padding:0;margin:.75rem 0 0}.people li{margin:.6rem 0 0}.people small{display:block}\
+code{font-size:.9375em;overflow-wrap:anywhere}";
 
 /// The sign-in page; the request travels on in hidden fields.
 pub(super) fn sign_in(form: &Form, app: &App, problem: Option<&str>) -> Reply {
@@ -50,25 +55,26 @@ pub(super) fn sign_in(form: &Form, app: &App, problem: Option<&str>) -> Reply {
     for account in ACCOUNTS {
         let _infallible = write!(
             people,
-            "<li><code>{}</code><br>password <code>{}</code><br><small>{}</small></li>",
+            "<li><code>{}</code><small>{}</small></li>",
             escape(account.email),
-            escape(account.password),
             escape(account.role),
         );
     }
     let content = format!(
-        "<h1>Sign in</h1><p class=\"dim\">to continue to <strong>{name}</strong>. This is the demo of pwfs, not \
-         Bentley: never type a real password here.</p>{problem}\
+        "<h1>Sign in</h1><p class=\"dim\">to continue to <strong>{name}</strong></p>\
+         <p class=\"dim\">This is the demo of pwfs, not Bentley: never type a real password here.</p>{problem}\
          <form method=\"post\" action=\"/connect/authorize\">{hidden}\
          <label>Email<input type=\"email\" name=\"email\" value=\"{email}\" autocomplete=\"username\" required></label>\
          <label>Password<input type=\"password\" name=\"password\" autocomplete=\"current-password\" required \
          autofocus></label>\
          <div class=\"buttons\"><button class=\"first\" type=\"submit\">Sign in</button>\
          <button type=\"submit\" name=\"decision\" value=\"deny\" formnovalidate>Cancel</button></div></form>\
-         <details open><summary>The people of the demo</summary><ul>{people}</ul></details>",
+         <details open><summary>People of the demo, password <code>{password}</code></summary>\
+         <ul class=\"people\">{people}</ul></details>",
         name = escape(&app.name),
         hidden = hidden(form, false),
         email = escape(typed.unwrap_or(DEFAULT_EMAIL)),
+        password = escape(PASSWORD),
     );
     page(
         StatusCode::OK,
@@ -96,8 +102,8 @@ pub(super) fn consent(form: &Form, app: &App, account: &Account, scope: &[String
         let _infallible = write!(wishes, "<li>{words} <small>({})</small></li>", escape(one));
     }
     let content = format!(
-        "<h1>Allow {name}?</h1><p class=\"dim\">You are signed in as <strong>{who}</strong>. \
-         <strong>{name}</strong> would like to</p><ul>{wishes}</ul>\
+        "<h1>Allow {name}?</h1><p class=\"dim\">You are signed in as <strong>{who}</strong></p>\
+         <p>It would like to</p><ul>{wishes}</ul>\
          <p><small>You will be sent back to <code>{back}</code>. Allow it only if you started this yourself.\
          </small></p>\
          <form method=\"post\" action=\"/connect/authorize\">{hidden}\
