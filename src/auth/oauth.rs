@@ -187,9 +187,12 @@ impl Provider {
     /// Begins a login for `scopes`, separated by spaces.
     pub fn begin(&self, scopes: &str) -> Attempt {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let (url, state) = self
-            .client
-            .authorize_url(CsrfToken::new_random)
+        let mut request = self.client.authorize_url(CsrfToken::new_random);
+        if scopes.split_whitespace().any(|scope| scope == "offline_access") {
+            // Without it a provider ignores offline_access (OpenID Connect Core 1.0, 11), and says nothing of it.
+            request = request.add_extra_param("prompt", "consent");
+        }
+        let (url, state) = request
             .add_scopes(
                 scopes
                     .split_whitespace()

@@ -343,6 +343,23 @@ where
 }
 
 #[tokio::test]
+async fn a_login_that_shall_last_asks_for_consent() {
+    let idp = &Idp::start().await;
+    let http = http();
+    let provider = Provider::discover(&http, app(idp, "http://localhost:3301/signin-callback"))
+        .await
+        .unwrap();
+    for (scopes, prompt) in [
+        ("projectwise:read offline_access", Some("consent")),
+        ("projectwise:read", None),
+    ] {
+        let page = provider.begin(scopes).url;
+        let asked = page.query_pairs().find(|(name, _)| name == "prompt");
+        assert_eq!(asked.as_ref().map(|(_, value)| value.as_ref()), prompt, "{page}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_comes_back_through_the_loopback_callback() {
     let idp = &Idp::start().await;
     let (result, answers) = log_in(idp, "projectwise:read offline_access", |page| async move {
