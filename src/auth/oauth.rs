@@ -20,7 +20,9 @@ use url::Url;
 
 use super::AuthError;
 use super::credentials::Tokens;
-use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret, is_loopback};
+use crate::http::{
+    HttpClient, HttpError, Lane, Method, Obstacle, Request, Response, SafeUrl, Secret, is_loopback,
+};
 
 /// An app as registered in the iTwin portal.
 #[derive(Debug, Clone)]
@@ -90,7 +92,7 @@ struct Discovery {
 impl Endpoints {
     /// Asks `issuer`. May take as long as one call of the client, 120 s: hold nothing meanwhile.
     pub async fn find(http: &HttpClient, issuer: &Url) -> Result<Self, AuthError> {
-        safe(issuer)?;
+        safe(http, issuer, issuer)?;
         // The path is appended, not joined: an issuer may have a path of its own.
         let text = format!(
             "{}/.well-known/openid-configuration",
@@ -116,7 +118,7 @@ impl Endpoints {
             .map_err(|error| AuthError::Protocol(format!("{shown} is not a discovery document: {error}")))?;
         let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
         for endpoint in endpoints.into_iter().chain(&found.revocation_endpoint) {
-            safe(endpoint)?;
+            safe(http, issuer, endpoint)?;
             if is_loopback(endpoint) && !is_loopback(issuer) {
                 let text = format!("{shown} names an endpoint on this machine");
                 return Err(AuthError::Protocol(text));
@@ -307,7 +309,7 @@ async fn fetch(http: &HttpClient, mut url: Url) -> Result<Response, AuthError> {
             _ => None,
         };
         let Some(next) = next else { return Ok(response) };
-        safe(&next)?;
+        safe(http, &url, &next)?;
         if is_loopback(&next) && !is_loopback(&url) {
             let text = format!("{} redirects to this machine", SafeUrl(&url));
             return Err(AuthError::Protocol(text));
@@ -325,14 +327,22 @@ fn short(text: &str) -> String {
         .collect()
 }
 
-/// Refuses addresses that would carry secrets in the open.
-fn safe(url: &Url) -> Result<(), AuthError> {
-    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
-        Ok(())
-    } else {
-        let text = format!("{} is not a secure (https) address", SafeUrl(url));
-        Err(AuthError::Protocol(text))
+/// Refuses addresses that would carry secrets in the open. What the user permits is to speak plainly to a provider that
+/// was named so; one that was named by https cannot send us anywhere plain.
+fn safe(http: &HttpClient, named: &Url, url: &Url) -> Result<(), AuthError> {
+    let step_down = named.scheme() == "https" && url.scheme() == "http" && !is_loopback(url);
+    if http.network().permits(url) && !step_down {
+        return Ok(());
     }
+    let shown = SafeUrl(url);
+    let text = match url.scheme() {
+        "http" if !step_down => format!(
+            "{shown} is not a secure (https) address, and {}",
+            Obstacle::PlainHttp.phrase()
+        ),
+        _ => format!("{shown} is not a secure (https) address"),
+    };
+    Err(AuthError::Protocol(text))
 }
 
 /// A provider that fails says nothing about the login.

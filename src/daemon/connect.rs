@@ -40,13 +40,21 @@ pub struct Account {
     pub state_dir: PathBuf,
 }
 
+/// A client that reaches the servers as `profile` says; what its network's settings name is read with the first request.
+pub fn client(profile: &Profile) -> Result<HttpClient, HttpError> {
+    HttpClient::with_options(Options {
+        network: profile.network.clone(),
+        ..Options::default()
+    })
+}
+
 impl Account {
-    /// A client that reaches the servers as the profile says.
+    /// A client that reaches the servers as the profile says. Settings that cannot be used are told now, where they are
+    /// still known as such.
     pub fn http(&self) -> Result<HttpClient, HttpError> {
-        HttpClient::with_options(Options {
-            network: self.profile.network.clone(),
-            ..Options::default()
-        })
+        let http = client(&self.profile)?;
+        http.ready()?;
+        Ok(http)
     }
 
     /// What hands out the profile's tokens; the one of this process and mount.
@@ -93,6 +101,6 @@ impl Account {
         let text = source
             .or(self.profile.datasource.as_deref())
             .ok_or_else(|| ConnectionError::NoDatasource(self.name.clone()))?;
-        Ok(WsgAddress::parse(text)?)
+        Ok(WsgAddress::parse(text)?.permitted(&self.profile.network)?)
     }
 }

@@ -11,6 +11,7 @@ use url::Url;
 use crate::secure::{Authority, Identity, Inside, Proxy, Rules, TlsServer, VALID, file};
 
 mod probe;
+mod program;
 
 /// What is where for one test.
 struct Bench {
