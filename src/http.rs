@@ -25,6 +25,7 @@ mod answer;
 pub mod certificate;
 mod failure;
 pub mod network;
+mod obstacle;
 mod pool;
 pub mod probe;
 mod proxy;
@@ -36,8 +37,8 @@ mod tls;
 
 use answer::{Answer, Body};
 use failure::Failure;
-pub use failure::Obstacle;
 pub use network::Network;
+pub use obstacle::Obstacle;
 use pool::Pool;
 pub use pool::is_loopback;
 

@@ -453,3 +453,40 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Network, Options};
+
+    #[test]
+    fn a_provider_is_spoken_to_plainly_only_where_it_was_named_so_and_that_is_permitted() {
+        let client = |allow_plain_http| {
+            let network = Network {
+                allow_plain_http,
+                ..Network::default()
+            };
+            HttpClient::with_options(Options {
+                network,
+                ..Options::default()
+            })
+            .unwrap()
+        };
+        let (strict, plain) = (client(false), client(true));
+        for (named, url, strictly, permitted) in [
+            ("https://ims.example", "https://ims.example/token", true, true),
+            ("http://127.0.0.1:1", "http://localhost:2/token", true, true),
+            ("http://ims.example", "http://ims.example/token", false, true),
+            ("http://ims.example", "https://ims.example/token", true, true),
+            ("https://ims.example", "http://ims.example/token", false, false),
+            ("https://ims.example", "ftp://ims.example/token", false, false),
+        ] {
+            let (named, url) = (Url::parse(named).unwrap(), Url::parse(url).unwrap());
+            assert_eq!(safe(&strict, &named, &url).is_ok(), strictly, "{named} {url}");
+            assert_eq!(safe(&plain, &named, &url).is_ok(), permitted, "{named} {url}");
+        }
+        let http = Url::parse("http://ims.example").unwrap();
+        let words = safe(&strict, &http, &http).unwrap_err().to_string();
+        assert_eq!(Obstacle::told_by(&words), Some(Obstacle::PlainHttp), "{words}");
+    }
+}

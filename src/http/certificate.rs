@@ -4,15 +4,15 @@ use std::fmt;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
+use rustls::{CertificateError, OtherError};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::{Decode, asn1::OctetString};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
 
-use super::failure::Obstacle;
+use super::Obstacle;
 
 /// The longest name that is shown; they come from strangers.
 const LONGEST_NAME: usize = 200;
@@ -115,7 +115,8 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    pub(super) fn of(error: &CertificateError) -> Self {
+    /// What the verifier's `error` about a certificate means; `alone` if the certificate is signed by itself.
+    pub(super) fn of(error: &CertificateError, alone: bool) -> Self {
         let moment = |time: &UnixTime| {
             let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
             Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
@@ -127,11 +128,16 @@ impl Distrust {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::WrongHost
             }
-            // The verifier's own error has no name here, only its text.
-            other if other.to_string().contains("CaUsedAsEndEntity") => Self::Other(
-                "it is an authority's own (CA:TRUE), which must not stand for a server; one must be issued for it"
-                    .to_owned(),
-            ),
+            // The verifier's own errors have no names here, only texts.
+            CertificateError::Other(OtherError(inner)) => match inner.to_string().as_str() {
+                // An authority's own is looked at no further; in the bundle it would be accepted.
+                "CaUsedAsEndEntity" if alone => Self::UnknownIssuer,
+                "CaUsedAsEndEntity" => {
+                    Self::Other("it is an authority's own (CA:TRUE), and no server's".to_owned())
+                }
+                "UnsupportedCertVersion" => Self::Other("it is of an old version (X.509 v1)".to_owned()),
+                words => Self::Other(words.to_owned()),
+            },
             // The enum is open, and the verifier says the rest well enough.
             other => Self::Other(other.to_string()),
         }

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError, OtherError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
-use super::HttpError;
 use super::certificate::Refused;
+use super::{HttpError, Obstacle};
 
 /// A failed attempt.
 pub(super) struct Failure {
@@ -28,67 +28,6 @@ pub(super) enum Stage {
     Body,
     /// A repeat would end the same way.
     Final,
-}
-
-/// What stands in the way, where the words of an error alone tell what to do about it. Errors travel upwards as text;
-/// the phrase in the text is the only thing that is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
-    /// A certificate of somebody this machine does not trust: a private authority, or a proxy that opens TLS.
-    UnknownIssuer,
-    /// A certificate that is over, or a clock that runs ahead.
-    Expired,
-    /// A certificate that begins later, or a clock that lags.
-    NotYetValid,
-    /// A certificate of somebody else.
-    WrongHost,
-    /// A server that wants to see a certificate of this client.
-    ClientCertificate,
-    /// A proxy that wants a user and a password (407).
-    ProxyLogin,
-    /// A proxy that will not, or cannot, reach the server.
-    ProxyRefusal,
-    /// A proxy that cannot be reached or spoken to itself.
-    Proxy,
-    /// A login that would leave unencrypted.
-    PlainHttp,
-}
-
-impl Obstacle {
-    /// All of them, the more telling ones first.
-    pub const ALL: [Self; 9] = [
-        Self::UnknownIssuer,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::WrongHost,
-        Self::ClientCertificate,
-        Self::ProxyLogin,
-        Self::ProxyRefusal,
-        Self::Proxy,
-        Self::PlainHttp,
-    ];
-
-    /// The words by which it is told, and known again.
-    pub const fn phrase(self) -> &'static str {
-        match self {
-            Self::UnknownIssuer => "which this machine does not trust",
-            Self::Expired => "expired on",
-            Self::NotYetValid => "is not valid before",
-            Self::WrongHost => "is for other names",
-            Self::ClientCertificate => "asks for a client certificate",
-            Self::ProxyLogin => "the proxy wants a login",
-            Self::ProxyRefusal => "the proxy does not connect to",
-            Self::Proxy => "cannot be used as a proxy",
-            Self::PlainHttp => "a login must not go unencrypted",
-        }
-    }
-
-    /// What an error's `text` tells of.
-    pub fn told_by(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|obstacle| text.contains(obstacle.phrase()))
-    }
 }
 
 /// The way a failed request was to go.
@@ -176,6 +115,15 @@ fn no_connection(path: &Path<'_>, error: &reqwest::Error) -> Failure {
     };
     let host = path.host;
     let error = match path.proxy {
+        // The HTTP library takes the brackets of the address for a part of the name it verifies.
+        Some(_) if host.starts_with('[') && innermost(error) == "Invalid Server Name" => {
+            let text =
+                format!("{host}: an IPv6 address cannot be reached through a proxy; use the server's name");
+            return Failure {
+                error: HttpError::Protocol(text),
+                stage: Stage::Final,
+            };
+        }
         // It may be the proxy that waits for the server.
         Some(proxy) if timed_out => HttpError::TimedOut(format!("{host}: {cause} through {proxy}")),
         Some(proxy) => {
@@ -204,6 +152,19 @@ fn tls_failure(path: &Path<'_>, error: &reqwest::Error) -> Option<(HttpError, St
     };
     // A certificate does not become valid by asking again.
     Some((HttpError::Certificate(format!("{host}: {words}")), Stage::Final))
+}
+
+/// An answer that is no answer of the service: some servers (nginx, IIS) take the connection of a client without a
+/// certificate, and refuse its requests with a page.
+pub(super) fn page_for_strangers(host: &str, status: u16, kind: &str) -> Option<HttpError> {
+    // 495 and 496 are nginx's own, seen where it is told to pass them on.
+    let is_page = matches!(status, 400 | 403 | 495 | 496) && kind.starts_with("text/html");
+    let asks = Obstacle::ClientCertificate.phrase();
+    is_page.then(|| {
+        HttpError::Certificate(format!(
+            "{host}: it {asks}, and answers with status {status} without one"
+        ))
+    })
 }
 
 /// What a server says when it ends a handshake because of the client's certificate.
@@ -343,10 +304,19 @@ pub(super) fn io_words(kind: io::ErrorKind) -> Option<&'static str> {
 
 /// rustls hands its errors over as `InvalidData`, wrapped in an I/O error whose text is its own.
 fn tls_words(error: &reqwest::Error) -> Option<String> {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::InvalidData)
-        .then(|| format!("no secure connection (TLS) could be made: {}", innermost(error)))
+    let words = match tls_error(causes(error)) {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "it does not speak TLS at this port".to_owned()
+        }
+        // The enum is open.
+        Some(_) => innermost(error),
+        None => {
+            let mut inner = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+            inner.find(|cause| cause.kind() == io::ErrorKind::InvalidData)?;
+            innermost(error)
+        }
+    };
+    Some(format!("no secure connection (TLS) could be made: {words}"))
 }
 
 fn is_malformed(error: &reqwest::Error) -> bool {
@@ -358,18 +328,6 @@ fn is_malformed(error: &reqwest::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_obstacle_is_known_again_by_its_phrase() {
-        for obstacle in Obstacle::ALL {
-            let text = format!("pw.example.com: {} (x)", obstacle.phrase());
-            assert_eq!(Obstacle::told_by(&text), Some(obstacle));
-        }
-        assert_eq!(
-            Obstacle::told_by("pw.example.com: the connection was refused"),
-            None
-        );
-    }
 
     #[test]
     fn a_server_that_ends_the_handshake_says_whose_certificate_it_is_about() {

@@ -6,10 +6,13 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use url::{Host, Url};
 
-use super::failure::{self, Failure, Obstacle, Path, Stage};
+use super::failure::{self, Failure, Path, Stage};
 use super::proxy::{Environment, Proxies};
 use super::tls::Tls;
-use super::{HttpError, Lane, Method, Network, Options, Request, authority};
+use super::{HttpError, Lane, Method, Network, Obstacle, Options, Request, authority};
+
+/// What this program calls itself.
+pub(super) const AGENT: &str = concat!("pwfs/", env!("CARGO_PKG_VERSION"));
 
 /// Sent bytes that nobody acknowledges for so long mean a dead connection, such as one from before a suspend: asking
 /// again on a new one heals it within the deadline of a metadata call, which the kernel's own 15 minutes would not.
@@ -110,13 +113,9 @@ impl Pool {
         let client = self.client(means, request.lane, url).map_err(last)?;
         let idle = self.options.idle_timeout;
         match tokio::time::timeout(idle, client.execute(built)).await {
-            Ok(Ok(response)) => match proxy {
-                // Of a request that is not encrypted the proxy reads, and answers, the head.
-                Some(proxy) if response.status().as_u16() == 407 => {
-                    let text = format!("{host}: {}", failure::wants_login(&proxy));
-                    Err(last(HttpError::Proxy(text)))
-                }
-                Some(_) | None => Ok(response),
+            Ok(Ok(response)) => match foreign(&host, &response, proxy.as_deref(), &means.tls) {
+                Some(error) => Err(last(error)),
+                None => Ok(response),
             },
             Ok(Err(error)) => {
                 let path = Path {
@@ -147,9 +146,32 @@ impl Pool {
     }
 }
 
+/// The error in an answer that is not the server's, or not to the request.
+fn foreign(host: &str, response: &reqwest::Response, proxy: Option<&str>, tls: &Tls) -> Option<HttpError> {
+    let status = response.status().as_u16();
+    match proxy {
+        // Of a request that is not encrypted the proxy reads, and answers, the head.
+        Some(proxy) if status == 407 => {
+            return Some(HttpError::Proxy(format!(
+                "{host}: {}",
+                failure::wants_login(proxy)
+            )));
+        }
+        Some(_) | None => {}
+    }
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    if tls.lacks_identity() {
+        return failure::page_for_strangers(host, status, kind.unwrap_or_default());
+    }
+    None
+}
+
 fn make(lane: Lane, way: Way, options: &Options, means: &Means) -> Result<reqwest::Client, HttpError> {
     let builder = reqwest::Client::builder()
-        .user_agent(concat!("pwfs/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .redirect(reqwest::redirect::Policy::none())
         // Only http::retry retries.
         .retry(reqwest::retry::never())

@@ -9,35 +9,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::select_ok;
-use hyper::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
-};
-use hyper_util::rt::TokioIo;
-use jiff::fmt::rfc2822;
-use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use jiff::SignedDuration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
 
 use super::certificate::Certificate;
-use super::failure::{self, Obstacle};
 use super::proxy::{Environment, Proxies, Through};
 use super::tls::Tls;
-use super::{HttpError, Network, SafeUrl, authority};
+use super::{HttpError, Network, Obstacle, SafeUrl};
+
+mod answer;
+mod way;
+
+use answer::ask;
+use way::{connect, resolve, secure, tunnel};
 
 /// How long each stage may take: as long as a connection of the client itself.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an address is tried before the next one is tried beside it (RFC 8305, 5 recommends 250 ms).
-const STAGGER: Duration = Duration::from_millis(250);
-
-/// The longest head of an answer to CONNECT; the client's own library reads as much.
-const TUNNEL_HEAD: usize = 8192;
 
 /// What was found on the way to a server. A stage that was not reached, or does not apply, is `None`.
 #[derive(Debug, Clone)]
@@ -226,227 +215,4 @@ async fn stage<T>(work: impl Future<Output = Result<T, Trouble>>) -> Stage<T> {
         outcome,
         took: begin.elapsed(),
     }
-}
-
-async fn resolve(url: &Url) -> Result<Vec<IpAddr>, Trouble> {
-    let name = match url.host() {
-        Some(Host::Ipv4(address)) => return Ok(vec![address.into()]),
-        Some(Host::Ipv6(address)) => return Ok(vec![address.into()]),
-        Some(Host::Domain(name)) => name,
-        None => return Err(Trouble::new(format!("{} names no host", SafeUrl(url)))),
-    };
-    let unknown = |why: &str| Trouble::new(format!("{name}: its name cannot be resolved ({why})"));
-    let found = tokio::net::lookup_host((name, 0)).await;
-    let mut addresses: Vec<IpAddr> = found
-        .map_err(|error| unknown(&error.to_string()))?
-        .map(|address| address.ip())
-        .collect();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err(unknown("it has no address"));
-    }
-    Ok(addresses)
-}
-
-/// Tries all addresses, each a moment after the one before; the first that answers is taken.
-async fn connect(addresses: &[IpAddr], port: u16) -> Result<(SocketAddr, Wire), Trouble> {
-    let attempts = addresses.iter().zip(0_u32..).map(|(address, place)| {
-        let address = SocketAddr::new(*address, port);
-        async move {
-            tokio::time::sleep(STAGGER * place).await;
-            let socket = TcpStream::connect(address).await.map_err(|error| {
-                let words = failure::io_words(error.kind()).map_or_else(|| error.to_string(), str::to_owned);
-                Trouble::new(format!("{address}: {words}"))
-            })?;
-            Ok((address, Box::new(socket) as Wire))
-        }
-        .boxed()
-    });
-    select_ok(attempts).await.map(|(first, _)| first)
-}
-
-/// Asks the proxy for a connection to the host of `url` (RFC 9110, 9.3.6).
-async fn tunnel(proxy: &Through, url: &Url, mut wire: Wire) -> Result<((), Wire), Trouble> {
-    let shown = proxy.shown();
-    let host = url.host_str().unwrap_or_default();
-    let target = format!("{host}:{}", url.port_or_known_default().unwrap_or(443));
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", agent()).into_bytes();
-    if let Some(login) = proxy.intercept.basic_auth() {
-        request.extend_from_slice(b"Proxy-Authorization: ");
-        request.extend_from_slice(login.as_bytes());
-        request.extend_from_slice(b"\r\n");
-    }
-    request.extend_from_slice(b"\r\n");
-    let unusable = |why: &str| Trouble::new(format!("{shown} {}: {why}", Obstacle::Proxy.phrase()));
-    wire.write_all(&request)
-        .await
-        .map_err(|error| unusable(&error.to_string()))?;
-    let mut head = Vec::new();
-    // Nothing may be read beyond the head: what follows is the server's.
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() == TUNNEL_HEAD {
-            return Err(unusable("its answer is too long"));
-        }
-        match wire.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return Err(unusable("it closed the connection without an answer")),
-        }
-    }
-    let text = String::from_utf8_lossy(&head);
-    let line = text.lines().next().unwrap_or_default();
-    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
-    match status {
-        Some("200") => Ok(((), wire)),
-        Some("407") => Err(Trouble::new(failure::wants_login(&shown))),
-        Some(status) => {
-            let phrase = Obstacle::ProxyRefusal.phrase();
-            let text = format!("{phrase} {target} ({shown} answers with status {status})");
-            Err(Trouble::new(text))
-        }
-        None => Err(unusable("it does not answer in HTTP")),
-    }
-}
-
-async fn secure(
-    tls: &Tls,
-    config: &Arc<rustls::ClientConfig>,
-    url: &Url,
-    wire: Wire,
-) -> Result<(TlsFacts, Wire), Trouble> {
-    let host = match url.host() {
-        // Not as the URL writes it: an IPv6 address has no brackets here.
-        Some(Host::Ipv6(address)) => address.to_string(),
-        Some(Host::Domain(_) | Host::Ipv4(_)) | None => url.host_str().unwrap_or_default().to_owned(),
-    };
-    let name = ServerName::try_from(host)
-        .map_err(|_| Trouble::new(format!("{}: no certificate can be for this name", authority(url))))?;
-    let shaken = TlsConnector::from(Arc::clone(config)).connect(name, wire).await;
-    let stream = shaken.map_err(|error| tls_trouble(url, tls, &error))?;
-    let (_, session) = stream.get_ref();
-    let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3".to_owned(),
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2".to_owned(),
-        // rustls speaks no others.
-        other => format!("{other:?}"),
-    };
-    let shown = session.peer_certificates().and_then(<[_]>::first);
-    let facts = TlsFacts {
-        version,
-        certificate: shown.and_then(|shown| Certificate::read(shown)),
-        lacks_client_certificate: tls.lacks_identity(),
-    };
-    Ok((facts, Box::new(stream)))
-}
-
-fn tls_trouble(url: &Url, tls: &Tls, error: &std::io::Error) -> Trouble {
-    let host = authority(url);
-    let found = failure::tls_error_behind(error);
-    if let Some(refused) = found.and_then(failure::refused) {
-        return Trouble {
-            certificate: refused.certificate.clone().map(Box::new),
-            ..Trouble::new(format!("{host}: {refused}"))
-        };
-    }
-    let words = match found {
-        Some(rustls::Error::AlertReceived(alert)) => failure::alert_words(*alert, tls.lacks_identity()),
-        Some(_) => None,
-        None => failure::io_words(error.kind()).map(str::to_owned),
-    };
-    let words = words.unwrap_or_else(|| format!("no secure connection (TLS) could be made: {error}"));
-    Trouble::new(format!("{host}: {words}"))
-}
-
-fn agent() -> String {
-    format!("User-Agent: pwfs/{}", env!("CARGO_PKG_VERSION"))
-}
-
-/// One GET, of which only the head of the answer is read. A proxy that forwards gets the whole address, and its login.
-async fn ask(url: &Url, proxy: Option<&Through>, wire: Wire, tls: &Tls) -> Result<AnswerFacts, Trouble> {
-    let host = authority(url);
-    let odd = |error: hyper::http::Error| Trouble::new(format!("{host}: it cannot be asked ({error})"));
-    let target = match proxy {
-        Some(_) => &url[..url::Position::AfterQuery],
-        None => &url[url::Position::BeforePath..url::Position::AfterQuery],
-    };
-    let mut request = hyper::Request::get(target)
-        .header(HOST, &host)
-        .header(USER_AGENT, concat!("pwfs/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json")
-        .header(CONNECTION, "close");
-    if let Some(login) = proxy.and_then(|proxy| proxy.intercept.basic_auth()) {
-        request = request.header(PROXY_AUTHORIZATION, login);
-    }
-    let request = request.body(String::new()).map_err(odd)?;
-    let failed = |error: &hyper::Error| match failure::tls_error_behind(error) {
-        // TLS 1.3 lets a server refuse this client when the handshake is over.
-        Some(rustls::Error::AlertReceived(alert)) => {
-            let words = failure::alert_words(*alert, tls.lacks_identity());
-            Trouble::new(format!(
-                "{host}: {}",
-                words.unwrap_or_else(|| format!("{alert:?}"))
-            ))
-        }
-        _ if error.is_parse() => Trouble::new(format!("{host} does not answer in HTTP ({error})")),
-        _ => Trouble::new(format!("{host}: the connection was lost before an answer came")),
-    };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(wire))
-        .await
-        .map_err(|error| failed(&error))?;
-    let answer = sender.send_request(request);
-    tokio::pin!(answer, connection);
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // The answer may be here already.
-        _ = &mut connection => answer.await,
-    };
-    let answer = answer.map_err(|error| failed(&error))?;
-    if let (407, Some(proxy)) = (answer.status().as_u16(), proxy) {
-        return Err(Trouble::new(failure::wants_login(&proxy.shown())));
-    }
-    Ok(facts(
-        url,
-        answer.status().as_u16(),
-        answer.headers(),
-        Timestamp::now(),
-    ))
-}
-
-fn facts(url: &Url, status: u16, headers: &hyper::HeaderMap, now: Timestamp) -> AnswerFacts {
-    let header = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &hyper::header::HeaderValue| value.to_str().ok())
-    };
-    let date = header(DATE).and_then(|text| rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
-    let clock_ahead = date.map(|date| SignedDuration::from_secs(now.as_second() - date.as_second()));
-    let redirect = match status {
-        300..400 => header(LOCATION).and_then(|text| url.join(text).ok()),
-        _ => None,
-    };
-    let portal = match &redirect {
-        Some(next) if !is_of_one_house(url, next) => Some(format!("it redirects to {}", authority(next))),
-        Some(_) => None,
-        None => {
-            let html = header(CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html"));
-            (status == 200 && html).then(|| "it answers with a page where data was asked for".to_owned())
-        }
-    };
-    AnswerFacts {
-        status,
-        clock_ahead,
-        redirect: redirect.as_ref().map(|next| SafeUrl(next).to_string()),
-        portal,
-    }
-}
-
-/// A service that has moved within its house (`ims.bentley.com` to `imsoidc.bentley.com`) is no portal.
-fn is_of_one_house(one: &Url, other: &Url) -> bool {
-    let house = |url: &Url| match url.host() {
-        Some(Host::Domain(name)) => {
-            let labels: Vec<&str> = name.rsplit('.').take(2).collect();
-            Some(labels.join(".").to_ascii_lowercase())
-        }
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => url.host_str().map(str::to_owned),
-    };
-    house(one) == house(other)
 }

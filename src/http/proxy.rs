@@ -6,9 +6,8 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use url::Url;
 
-use super::failure::Obstacle;
 use super::network::{DIRECT, without_login};
-use super::{HttpError, Network, authority, is_loopback};
+use super::{HttpError, Network, Obstacle, authority, is_loopback};
 
 /// The environment's proxies. An empty variable is none.
 #[derive(Clone, Default)]

@@ -18,7 +18,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, InconsistentKeys, OtherError, RootCertStore, SignatureScheme,
+};
 use zeroize::Zeroizing;
 
 use super::certificate::{Certificate, Distrust, Refused};
@@ -223,13 +225,19 @@ fn read_identity(
         }
     };
     warn_of_readers(key.path);
-    match CertifiedKey::from_der(shown.certificates()?, key.key()?, provider) {
-        Ok(pair) => Ok(Some(Arc::new(pair))),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(key.unusable(&format!(
+    let signing = provider.key_provider.load_private_key(key.key()?);
+    let signing = signing.map_err(|error| key.unusable(&format!("cannot be used: {error}")))?;
+    let pair = CertifiedKey::new(shown.certificates()?, signing);
+    match pair.keys_match() {
+        // The library does not read certificates of version 1; the server may.
+        Ok(())
+        | Err(
+            rustls::Error::InconsistentKeys(InconsistentKeys::Unknown) | rustls::Error::InvalidCertificate(_),
+        ) => Ok(Some(Arc::new(pair))),
+        Err(_) => Err(key.unusable(&format!(
             "holds another key than that of the certificate in {}",
             shown.path.display()
         ))),
-        Err(error) => Err(key.unusable(&format!("cannot be used: {error}"))),
     }
 }
 
@@ -334,10 +342,12 @@ impl ServerCertVerifier for Verifier {
         match self.verify(end_entity, intermediates, server_name, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(rustls::Error::InvalidCertificate(why)) => {
+                let certificate = Certificate::read(end_entity);
+                let alone = certificate.as_ref().is_some_and(Certificate::is_signed_by_itself);
                 let refused = Refused {
                     host: server_name.to_str().into_owned(),
-                    certificate: Certificate::read(end_entity),
-                    why: Distrust::of(&why),
+                    certificate,
+                    why: Distrust::of(&why, alone),
                 };
                 Err(CertificateError::Other(OtherError(Arc::new(refused))).into())
             }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::secure::{Authority, Identity, Inside, Proxy, Rules, TlsServer, VALID, file};
+use crate::secure::{Authority, Clients, Identity, Inside, Proxy, Rules, TlsServer, VALID, file};
 
 mod probe;
 mod program;
@@ -32,7 +32,7 @@ impl Bench {
         let identity = self
             .authority
             .issue(&["localhost", "127.0.0.1", "pw.example.test"], VALID);
-        serve(&identity, None)
+        serve(&identity, Clients::Anybody)
     }
 
     /// Trusts the bench's authority, and goes past whatever proxy this machine has.
@@ -44,7 +44,7 @@ impl Bench {
     }
 }
 
-fn serve(identity: &Identity, clients: Option<&Authority>) -> TlsServer {
+fn serve(identity: &Identity, clients: Clients<'_>) -> TlsServer {
     TlsServer::start(
         &Handle::current(),
         identity,
@@ -137,7 +137,12 @@ async fn files_come_by_http_1_and_the_rest_by_http_2_where_it_is_offered() {
     let bench = Bench::new();
     let identity = bench.authority.issue(&["localhost"], VALID);
     let nowhere: SocketAddr = proxy(Rules::default()).address;
-    let server = TlsServer::start(&Handle::current(), &identity, None, Inside::Pass(nowhere));
+    let server = TlsServer::start(
+        &Handle::current(),
+        &identity,
+        Clients::Anybody,
+        Inside::Pass(nowhere),
+    );
     let client = client(&bench.trusting());
     for lane in [Lane::Content, Lane::Metadata] {
         // What is behind does not speak HTTP/2; the handshake is all that counts.
@@ -172,7 +177,7 @@ async fn a_certificate_that_is_refused_is_told_with_its_issuer_and_the_reason() 
             "is issued by \"CN=Corporate Root\" and is for other names (other.example)",
         ),
     ] {
-        let server = serve(&bench.authority.issue(hosts, years), None);
+        let server = serve(&bench.authority.issue(hosts, years), Clients::Anybody);
         let (error, words) = fails(&trusting, server.url("localhost", "/")).await;
         assert!(matches!(error, HttpError::Certificate(_)), "{words}");
         assert!(words.ends_with(expected), "{words}");
@@ -185,9 +190,14 @@ async fn a_certificate_that_is_refused_is_told_with_its_issuer_and_the_reason() 
 async fn a_certificate_signed_by_itself_can_be_trusted_as_it_is() {
     let bench = Bench::new();
     let identity = Identity::of_its_own("localhost");
-    let server = serve(&identity, None);
+    let server = serve(&identity, Clients::Anybody);
     let (_, words) = fails(&direct(), server.url("localhost", "/")).await;
     assert!(words.contains("signed by itself (\"CN=localhost\")"), "{words}");
+    assert_eq!(
+        Obstacle::told_by(&words),
+        Some(Obstacle::UnknownIssuer),
+        "{words}"
+    );
     let network = Network {
         ca_bundle: Some(file(bench.dir.path(), "own.pem", &identity.certificate_pem)),
         ..direct()
@@ -206,7 +216,7 @@ async fn a_server_that_asks_for_a_client_certificate_gets_it_from_any_form_of_fi
     let bench = Bench::new();
     let staff = Authority::new("Staff");
     let identity = bench.authority.issue(&["localhost"], VALID);
-    let server = serve(&identity, Some(&staff));
+    let server = serve(&identity, Clients::Known(&staff));
     let (error, words) = fails(&bench.trusting(), server.url("localhost", "/")).await;
     assert!(matches!(error, HttpError::Certificate(_)), "{words}");
     assert_eq!(
@@ -242,6 +252,21 @@ async fn a_server_that_asks_for_a_client_certificate_gets_it_from_any_form_of_fi
             assert_eq!(response.status, 200);
         }
     }
+
+    // Other servers take the connection, and refuse the request with a page.
+    let page = Inside::Answer("400 Bad Request\r\nContent-Type: text/html".to_owned());
+    let asking = TlsServer::start(
+        &Handle::current(),
+        &bench.authority.issue(&["localhost"], VALID),
+        Clients::Asked(&staff),
+        page,
+    );
+    let (_, words) = fails(&bench.trusting(), asking.url("localhost", "/")).await;
+    assert_eq!(
+        Obstacle::told_by(&words),
+        Some(Obstacle::ClientCertificate),
+        "{words}"
+    );
 
     // One of another authority is refused by the server.
     let stranger = bench.authority.issue(&["me"], VALID);
@@ -482,8 +507,11 @@ async fn a_proxy_that_does_not_connect_or_cannot_be_reached_is_told_apart_from_t
             "{words}"
         );
     }
-    // The server's own faults stay its own behind a proxy.
+    // Something the HTTP library cannot do, and says in words nobody understands.
     let there = proxy(to(server.address));
+    let (_, words) = fails(&through(there.url()), "https://[2001:db8::1]/".parse().unwrap()).await;
+    assert!(words.contains("use the server's name"), "{words}");
+    // The server's own faults stay its own behind a proxy.
     let network = Network {
         ca_bundle: None,
         ..through(there.url())
@@ -502,7 +530,12 @@ async fn a_proxy_may_speak_tls_itself() {
     let server = bench.server();
     let behind = proxy(to(server.address));
     let identity = bench.authority.issue(&["localhost"], VALID);
-    let front = TlsServer::start(&Handle::current(), &identity, None, Inside::Pass(behind.address));
+    let front = TlsServer::start(
+        &Handle::current(),
+        &identity,
+        Clients::Anybody,
+        Inside::Pass(behind.address),
+    );
     let network = Network {
         proxy: Some(format!("https://localhost:{}", front.address.port())),
         ..bench.trusting()

@@ -142,6 +142,17 @@ pub enum Inside {
     Pass(SocketAddr),
 }
 
+/// What a server wants to know of its clients.
+#[derive(Clone, Copy)]
+pub enum Clients<'a> {
+    /// Nothing.
+    Anybody,
+    /// It asks for a certificate of this authority, and takes a client without one.
+    Asked(&'a Authority),
+    /// It takes only those with a certificate of this authority.
+    Known(&'a Authority),
+}
+
 /// A server that speaks TLS; ends when dropped.
 pub struct TlsServer {
     pub address: SocketAddr,
@@ -157,18 +168,21 @@ impl Drop for TlsServer {
 }
 
 impl TlsServer {
-    /// Serves as `identity`; lets in only clients that `clients` vouches for, if there is one.
-    pub fn start(on: &Handle, identity: &Identity, clients: Option<&Authority>, inside: Inside) -> Self {
+    /// Serves as `identity`.
+    pub fn start(on: &Handle, identity: &Identity, clients: Clients<'_>, inside: Inside) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap();
         let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
+            Clients::Anybody => builder.with_no_client_auth(),
+            Clients::Asked(authority) | Clients::Known(authority) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.certificate.der().clone()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                let mut verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                if let Clients::Asked(_) = clients {
+                    verifier = verifier.allow_unauthenticated();
+                }
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };

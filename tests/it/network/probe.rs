@@ -22,7 +22,7 @@ fn answering(bench: &Bench, answer: &str) -> TlsServer {
     TlsServer::start(
         &Handle::current(),
         &identity,
-        None,
+        Clients::Anybody,
         Inside::Answer(answer.to_owned()),
     )
 }
@@ -76,7 +76,10 @@ async fn whoever_opens_tls_is_named_and_sent_nothing() {
     assert!(report.answer.is_none());
     assert!(server.requests().is_empty());
 
-    let stale = serve(&bench.authority.issue(&["localhost"], (2000, 2020)), None);
+    let stale = serve(
+        &bench.authority.issue(&["localhost"], (2000, 2020)),
+        Clients::Anybody,
+    );
     let report = look(&bench.trusting(), &stale.url("localhost", "/")).await;
     let (_, found) = report.trouble().unwrap();
     assert_eq!(found.obstacle, Some(Obstacle::Expired), "{found:?}");
@@ -133,7 +136,12 @@ async fn the_way_through_a_proxy_is_told_with_what_the_proxy_says() {
     assert_eq!(Obstacle::told_by(&words), Some(Obstacle::ProxyRefusal), "{words}");
 
     let identity = bench.authority.issue(&["localhost"], VALID);
-    let front = TlsServer::start(&Handle::current(), &identity, None, Inside::Pass(open.address));
+    let front = TlsServer::start(
+        &Handle::current(),
+        &identity,
+        Clients::Anybody,
+        Inside::Pass(open.address),
+    );
     let network = Network {
         proxy: Some(format!("https://localhost:{}", front.address.port())),
         ..bench.trusting()
@@ -187,10 +195,7 @@ async fn names_and_ports_that_are_not_there_are_told_as_such() {
     let url = format!("https://{plain}/").parse().unwrap();
     let (stage, words) = trouble(&look(&direct(), &url).await);
     assert_eq!(stage, "TLS");
-    assert!(
-        words.contains("no secure connection (TLS) could be made"),
-        "{words}"
-    );
+    assert!(words.contains("it does not speak TLS at this port"), "{words}");
     task.abort();
 }
 
@@ -198,7 +203,7 @@ async fn names_and_ports_that_are_not_there_are_told_as_such() {
 async fn a_server_that_wants_a_client_certificate_is_known() {
     let bench = Bench::new();
     let identity = bench.authority.issue(&["localhost"], VALID);
-    let server = serve(&identity, Some(&Authority::new("Staff")));
+    let server = serve(&identity, Clients::Known(&Authority::new("Staff")));
     let report = look(&bench.trusting(), &server.url("localhost", "/")).await;
     assert!(
         report

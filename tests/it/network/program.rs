@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tokio::runtime::Runtime;
 
-use super::{Authority, Inside, Obstacle, Proxy, Rules, TlsServer, Url, VALID, file, to};
+use super::{Authority, Clients, Inside, Obstacle, Proxy, Rules, TlsServer, Url, VALID, file, to};
 use crate::harness::small;
 use crate::program::{Finished, Running, Stage, visit};
 
@@ -34,7 +34,7 @@ impl Site {
             .unwrap()
             .socket_addrs(|| None)
             .unwrap()[0];
-        let terminator = TlsServer::start(runtime.handle(), &identity, None, Inside::Pass(plain));
+        let terminator = TlsServer::start(runtime.handle(), &identity, Clients::Anybody, Inside::Pass(plain));
         let proxy = Proxy::start(runtime.handle(), rules(terminator.address));
         file(stage.home.path(), "corp.pem", &authority.pem());
         Self {
@@ -281,6 +281,13 @@ fn a_login_goes_unencrypted_only_where_that_is_permitted() {
     let login = [&login[..], &["http://localhost:0/b", "--proxy", &proxy]].concat();
     let words = site.run(&login, &[]).fails(1);
     assert!(words.contains("--allow-plain-http"), "{words}");
+    let asked = site.proxy.heads().len();
+    let words = site
+        .run(&[&login[..], &["--allow-plain-http"]].concat(), &[])
+        .fails(1);
+    // The embedded server knows itself by its address alone.
+    assert!(words.contains("names an endpoint on this machine"), "{words}");
+    assert!(site.proxy.heads()[asked].starts_with("GET http://ims.example.test/.well-known/"));
 }
 
 #[test]
