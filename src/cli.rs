@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub mod browse;
 pub mod demo;
 pub mod failure;
 pub mod login;
 pub mod mount;
+pub mod network;
 pub mod output;
 pub mod session;
 pub mod simulate;
@@ -68,6 +69,9 @@ pub struct GlobalArgs {
     /// Log more; repeat for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How servers are reached.
+    #[command(flatten)]
+    pub network: network::NetworkArgs,
 }
 
 /// How much is logged, from least to most.
@@ -112,6 +116,16 @@ pub enum Command {
     Mounts,
 }
 
+impl Cli {
+    /// Parses the arguments, and notes which settings stand there and which in the environment.
+    fn parse_noting_sources(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        cli.global.network.note_sources(&matches);
+        Ok(cli)
+    }
+}
+
 impl GlobalArgs {
     fn log_level(&self) -> LogLevel {
         let by_count = match self.verbose {
@@ -131,7 +145,7 @@ impl GlobalArgs {
 
 /// Runs the command of these arguments, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::parse_noting_sources(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; anything else is a usage error. A closed pipe has nobody to tell.
@@ -264,7 +278,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 

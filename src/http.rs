@@ -22,17 +22,23 @@ use url::Url;
 use zeroize::Zeroizing;
 
 mod answer;
+pub mod certificate;
 mod failure;
 pub mod network;
+mod obstacle;
 mod pool;
+pub mod probe;
+mod proxy;
 mod redirect;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use answer::{Answer, Body};
 use failure::Failure;
 pub use network::Network;
+pub use obstacle::Obstacle;
 use pool::Pool;
 pub use pool::is_loopback;
 
@@ -169,6 +175,16 @@ pub enum HttpError {
     /// This machine cannot make secure connections at all: it has no CA certificates, above all.
     #[error("{0}")]
     Tls(String),
+    /// A certificate that one side refuses: the server's, with who issued it, or this client's. [`Obstacle`] tells
+    /// them apart.
+    #[error("{0}")]
+    Certificate(String),
+    /// The proxy: it cannot be reached, wants a login, or does not connect. [`Obstacle`] tells them apart.
+    #[error("{0}")]
+    Proxy(String),
+    /// What the network's settings say cannot be used; names the setting.
+    #[error("{0}")]
+    Settings(String),
     /// Nothing arrived in time.
     #[error("{0}")]
     TimedOut(String),
@@ -270,6 +286,12 @@ impl HttpClient {
         Ok(Self {
             inner: Arc::new(Inner { pool, options }),
         })
+    }
+
+    /// Reads the files that the network's settings name now, and not with the first request: what is wrong with them
+    /// is [`HttpError::Settings`]. Once read they stay as they are for this client.
+    pub fn ready(&self) -> Result<(), HttpError> {
+        self.inner.pool.ready()
     }
 
     /// How this client reaches the servers.

@@ -20,7 +20,9 @@ use url::Url;
 
 use super::AuthError;
 use super::credentials::Tokens;
-use crate::http::{HttpClient, HttpError, Lane, Method, Request, Response, SafeUrl, Secret, is_loopback};
+use crate::http::{
+    HttpClient, HttpError, Lane, Method, Obstacle, Request, Response, SafeUrl, Secret, is_loopback,
+};
 
 /// An app as registered in the iTwin portal.
 #[derive(Debug, Clone)]
@@ -100,7 +102,7 @@ struct Discovery {
 impl Endpoints {
     /// Asks `issuer`. May take as long as one call of the client, 120 s: hold nothing meanwhile.
     pub async fn find(http: &HttpClient, issuer: &Url) -> Result<Self, AuthError> {
-        safe(issuer)?;
+        safe(http, issuer, issuer)?;
         // The path is appended, not joined: an issuer may have a path of its own.
         let text = format!(
             "{}/.well-known/openid-configuration",
@@ -126,7 +128,7 @@ impl Endpoints {
             .map_err(|error| AuthError::Protocol(format!("{shown} is not a discovery document: {error}")))?;
         let endpoints = [&found.authorization_endpoint, &found.token_endpoint];
         for endpoint in endpoints.into_iter().chain(&found.revocation_endpoint) {
-            safe(endpoint)?;
+            safe(http, issuer, endpoint)?;
             if is_loopback(endpoint) && !is_loopback(issuer) {
                 let text = format!("{shown} names an endpoint on this machine");
                 return Err(AuthError::Protocol(text));
@@ -355,7 +357,7 @@ async fn fetch(http: &HttpClient, mut url: Url) -> Result<Response, AuthError> {
             _ => None,
         };
         let Some(next) = next else { return Ok(response) };
-        safe(&next)?;
+        safe(http, &url, &next)?;
         if is_loopback(&next) && !is_loopback(&url) {
             let text = format!("{} redirects to this machine", SafeUrl(&url));
             return Err(AuthError::Protocol(text));
@@ -373,14 +375,22 @@ fn short(text: &str) -> String {
         .collect()
 }
 
-/// Refuses addresses that would carry secrets in the open.
-fn safe(url: &Url) -> Result<(), AuthError> {
-    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
-        Ok(())
-    } else {
-        let text = format!("{} is not a secure (https) address", SafeUrl(url));
-        Err(AuthError::Protocol(text))
+/// Refuses addresses that would carry secrets in the open. What the user permits is to speak plainly to a provider that
+/// was named so; one that was named by https cannot send us anywhere plain.
+fn safe(http: &HttpClient, named: &Url, url: &Url) -> Result<(), AuthError> {
+    let step_down = named.scheme() == "https" && url.scheme() == "http" && !is_loopback(url);
+    if http.network().permits(url) && !step_down {
+        return Ok(());
     }
+    let shown = SafeUrl(url);
+    let text = match url.scheme() {
+        "http" if !step_down => format!(
+            "{shown} is not a secure (https) address, and {}",
+            Obstacle::PlainHttp.phrase()
+        ),
+        _ => format!("{shown} is not a secure (https) address"),
+    };
+    Err(AuthError::Protocol(text))
 }
 
 /// A provider that fails says nothing about the login.
@@ -495,5 +505,42 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
                 .body(answer.body.to_vec())
                 .map_err(|error| HttpError::Protocol(format!("{shown}: {error}")))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Network, Options};
+
+    #[test]
+    fn a_provider_is_spoken_to_plainly_only_where_it_was_named_so_and_that_is_permitted() {
+        let client = |allow_plain_http| {
+            let network = Network {
+                allow_plain_http,
+                ..Network::default()
+            };
+            HttpClient::with_options(Options {
+                network,
+                ..Options::default()
+            })
+            .unwrap()
+        };
+        let (strict, plain) = (client(false), client(true));
+        for (named, url, strictly, permitted) in [
+            ("https://ims.example", "https://ims.example/token", true, true),
+            ("http://127.0.0.1:1", "http://localhost:2/token", true, true),
+            ("http://ims.example", "http://ims.example/token", false, true),
+            ("http://ims.example", "https://ims.example/token", true, true),
+            ("https://ims.example", "http://ims.example/token", false, false),
+            ("https://ims.example", "ftp://ims.example/token", false, false),
+        ] {
+            let (named, url) = (Url::parse(named).unwrap(), Url::parse(url).unwrap());
+            assert_eq!(safe(&strict, &named, &url).is_ok(), strictly, "{named} {url}");
+            assert_eq!(safe(&plain, &named, &url).is_ok(), permitted, "{named} {url}");
+        }
+        let http = Url::parse("http://ims.example").unwrap();
+        let words = safe(&strict, &http, &http).unwrap_err().to_string();
+        assert_eq!(Obstacle::told_by(&words), Some(Obstacle::PlainHttp), "{words}");
     }
 }

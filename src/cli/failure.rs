@@ -17,7 +17,7 @@ use crate::daemon::DaemonError;
 use crate::daemon::choose::ChooseError;
 use crate::daemon::connect::ConnectionError;
 use crate::fuse::mountpoint::MountpointError;
-use crate::http::HttpError;
+use crate::http::{HttpError, Obstacle};
 use crate::model::Datasource;
 use crate::remote::RemoteError;
 use crate::remote::link::LinkError;
@@ -240,6 +240,44 @@ const CERTIFICATES: &str = "if the system has no certificates, install them (pac
 const PORTAL_ACCESS: &str = "if the account does not have developer portal access: the portal is free and needs no \
                              Bentley subscription; register a personal account and create the app there";
 
+/// What to do about what stands in the way, where an error's text tells what that is.
+fn hint_on_the_way(text: &str) -> Option<&'static str> {
+    Obstacle::told_by(text).map(|obstacle| match obstacle {
+        Obstacle::UnknownIssuer => {
+            "if the issuer is your company or a security product, a proxy of your network opens secure connections; if \
+             the server is your own, it may have its certificate from a private authority. Ask IT for the authority's \
+             certificate (PEM) and give it with --ca-bundle FILE"
+        }
+        Obstacle::Expired | Obstacle::NotYetValid => {
+            "check this machine's clock (`date`); if it is right, the certificate must be renewed by whoever runs the \
+             server"
+        }
+        Obstacle::WrongHost => {
+            "check the address; a sign-in page of the network (hotel, guest Wi-Fi) may answer in the server's place: \
+             open any page in a browser first"
+        }
+        Obstacle::ClientCertificate => {
+            "give the certificate and key (PEM) this server knows with --client-cert FILE and --client-key FILE"
+        }
+        Obstacle::ProxyLogin => {
+            "set PWFS_PROXY=http://USER:PASSWORD@HOST:PORT in the environment; neither config.toml nor the command line \
+             holds secrets"
+        }
+        Obstacle::ProxyRefusal => {
+            "the proxy may have a list of servers it reaches: ask IT to add this one, or go past the proxy with \
+             --no-proxy HOST"
+        }
+        Obstacle::Proxy => {
+            "check --proxy, PWFS_PROXY and the environment's HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; --proxy none goes \
+             without any"
+        }
+        Obstacle::PlainHttp => {
+            "use the https address; --allow-plain-http lets the login go unencrypted, and everyone on the way read and \
+             use it"
+        }
+    })
+}
+
 impl From<RemoteError> for CliError {
     fn from(error: RemoteError) -> Self {
         match &error {
@@ -260,9 +298,10 @@ impl From<RemoteError> for CliError {
                 };
                 Self::of(ErrorKind::TryAgain, &error).hint(wait)
             }
-            RemoteError::Unreachable(_) => {
-                Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE).hint(CERTIFICATES)
-            }
+            RemoteError::Unreachable(text) => match hint_on_the_way(text) {
+                Some(hint) => Self::of(ErrorKind::Unreachable, &error).hint(hint),
+                None => Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE).hint(CERTIFICATES),
+            },
             RemoteError::TimedOut(_) => {
                 Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER).hint(NOT_REACHABLE)
             }
@@ -325,6 +364,14 @@ impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         match &error {
             HttpError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE),
+            HttpError::Certificate(text) | HttpError::Proxy(text) => {
+                let failure = Self::of(ErrorKind::Unreachable, &error);
+                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
+            }
+            HttpError::Settings(text) => {
+                let failure = Self::of(ErrorKind::Config, &error);
+                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
+            }
             HttpError::Tls(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
             HttpError::TimedOut(_) => Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER),
             HttpError::TooLarge(_) | HttpError::Redirect(_) | HttpError::Protocol(_) => {
@@ -346,9 +393,18 @@ impl From<AuthError> for CliError {
             AuthError::Unreachable(HttpError::Tls(_)) => {
                 Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES)
             }
+            // No provider was asked where the settings are at fault.
+            AuthError::Unreachable(found @ HttpError::Settings(_)) => found.clone().into(),
+            AuthError::Unreachable(HttpError::Certificate(text) | HttpError::Proxy(text)) => {
+                let failure = Self::of(ErrorKind::Unreachable, &error);
+                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
+            }
             AuthError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error)
                 .hint("check the network, the proxy and the issuer's address"),
-            AuthError::Protocol(_) => Self::of(ErrorKind::Failure, &error).hint("check the issuer's address"),
+            AuthError::Protocol(text) => {
+                let failure = Self::of(ErrorKind::Failure, &error).hint("check the issuer's address");
+                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
+            }
             AuthError::Store(_) => Self::of(ErrorKind::Failure, &error)
                 .hint("unlock the keyring, or run `pwfs login --credentials file`"),
         }
@@ -441,7 +497,7 @@ impl From<ConnectionError> for CliError {
                 Self::of(ErrorKind::Failure, &error).hint("give the link of its folder")
             }
             ConnectionError::Platform(error) => error.into(),
-            ConnectionError::Http(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
+            ConnectionError::Http(error) => error.into(),
             ConnectionError::Connect(error) => error.into(),
             ConnectionError::Remote(error) => error.into(),
         }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile, is_profile_name};
-use crate::daemon::connect::Account;
+use crate::daemon::connect::{self, Account};
+use crate::http::{HttpClient, Network};
 use crate::model::FolderId;
 use crate::remote::Remote;
 
 use super::GlobalArgs;
 use super::failure::{CliError, ErrorKind};
 use super::login::system::SUDO;
+use super::network;
 
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,10 +29,12 @@ pub struct Session {
     pub config: ConfigFile,
     /// The profile's name.
     pub profile_name: String,
-    /// The profile; as new where it is not in the file.
+    /// The profile; as new where it is not in the file. Its network is the one to use, with flags and environment in it:
+    /// to be written, it is [`Session::profile_to_keep`].
     pub profile: Profile,
     /// Whether it works for the whole system (`--system`).
     pub system: bool,
+    network_to_keep: Network,
     missing: Option<ConfigError>,
 }
 
@@ -64,19 +68,39 @@ impl Session {
                 format!("{profile_name:?} cannot name a profile; use letters, digits, '-', '_' and '.'"),
             ));
         }
-        let (profile, missing) = match config.profile(&profile_name) {
+        let (mut profile, missing) = match config.profile(&profile_name) {
             Ok(profile) => (profile, None),
             Err(missing @ ConfigError::NoProfile { .. }) => (Profile::default(), Some(missing)),
             Err(error) => return Err(error.into()),
         };
+        global.network.check()?;
+        let network_to_keep = global.network.to_keep(&profile.network);
+        profile.network = global
+            .network
+            .over(&network::of_profile(&profile.network, config.path())?);
         Ok(Self {
             dirs,
             config,
             profile_name,
             profile,
             system: global.system,
+            network_to_keep,
             missing,
         })
+    }
+
+    /// The profile as it may be written: of how servers are reached, what the file and the command line say. What the
+    /// environment says may be a secret, and holds for one run.
+    pub fn profile_to_keep(&self) -> Profile {
+        Profile {
+            network: self.network_to_keep.clone(),
+            ..self.profile.clone()
+        }
+    }
+
+    /// A client that reaches the servers as profile, flags and environment say.
+    pub fn http(&self) -> Result<HttpClient, CliError> {
+        Ok(connect::client(&self.profile)?)
     }
 
     /// True if the profile is in the file.

@@ -94,13 +94,21 @@ pub struct Opened {
     pub start: Option<FolderId>,
 }
 
+/// A client that reaches the servers as `profile` says; what its network's settings name is read with the first request.
+pub fn client(profile: &Profile) -> Result<HttpClient, HttpError> {
+    HttpClient::with_options(Options {
+        network: profile.network.clone(),
+        ..Options::default()
+    })
+}
+
 impl Account {
-    /// A client that reaches the servers as the profile says.
+    /// A client that reaches the servers as the profile says. Settings that cannot be used are told now, where they are
+    /// still known as such.
     pub fn http(&self) -> Result<HttpClient, HttpError> {
-        HttpClient::with_options(Options {
-            network: self.profile.network.clone(),
-            ..Options::default()
-        })
+        let http = client(&self.profile)?;
+        http.ready()?;
+        Ok(http)
     }
 
     /// What hands out the profile's tokens; the one of this process and mount.
@@ -130,7 +138,11 @@ impl Account {
         let text = source
             .or(self.profile.datasource.as_deref())
             .ok_or_else(|| ConnectionError::NoDatasource(self.name.clone()))?;
-        Ok(DatasourceLink::parse(text)?)
+        Ok(match DatasourceLink::parse(text)? {
+            DatasourceLink::Wsg(address) => DatasourceLink::Wsg(address.permitted(&self.profile.network)?),
+            // Its gateway's address is made, and always https.
+            link @ DatasourceLink::Pw(_) => link,
+        })
     }
 
     /// Connects to the datasource of `source`, or of the profile, whatever place in it is meant.
@@ -185,7 +197,7 @@ impl Account {
     fn servers(&self, http: HttpClient, tokens: TokenSource) -> Servers {
         // A profile that names a link says nothing of gateways.
         let own = match self.profile.datasource.as_deref().map(DatasourceLink::parse) {
-            Some(Ok(DatasourceLink::Wsg(address))) => Some(address),
+            Some(Ok(DatasourceLink::Wsg(address))) => address.permitted(&self.profile.network).ok(),
             Some(Ok(DatasourceLink::Pw(_)) | Err(_)) | None => None,
         };
         Servers {

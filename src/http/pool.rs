@@ -1,13 +1,18 @@
 //! The connections: one reqwest client for each lane and each way out.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use url::{Host, Url};
 
-use super::failure::{self, Failure, Stage};
-use super::{HttpError, Lane, Method, Options, Request, authority};
+use super::failure::{self, Failure, Path, Stage};
+use super::proxy::{Environment, Proxies};
+use super::tls::Tls;
+use super::{HttpError, Lane, Method, Network, Obstacle, Options, Request, authority};
+
+/// What this program calls itself.
+pub(super) const AGENT: &str = concat!("pwfs/", env!("CARGO_PKG_VERSION"));
 
 /// Sent bytes that nobody acknowledges for so long mean a dead connection, such as one from before a suspend: asking
 /// again on a new one heals it within the deadline of a metadata call, which the kernel's own 15 minutes would not.
@@ -16,12 +21,18 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How often a quiet HTTP/2 connection is asked for a sign of life while a request waits on it.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Clients are made when first used: each reads the system's certificates, which takes milliseconds that a command
-/// against one server should not pay six times.
+/// Clients, and what they are made with, are made when first used: reading the system's certificates takes milliseconds.
 pub(super) struct Pool {
     options: Options,
+    means: OnceLock<Result<Arc<Means>, HttpError>>,
     network: Clients,
     loopback: Clients,
+}
+
+/// What all clients are made with.
+struct Means {
+    tls: Tls,
+    proxies: Proxies,
 }
 
 type Slot = OnceLock<Result<reqwest::Client, HttpError>>;
@@ -36,19 +47,41 @@ struct Clients {
 /// The way to a host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Through the proxy of the environment, if there is one.
+    /// Through a proxy, if there is one.
     Network,
     /// Straight: no proxy can know what listens on this machine.
     Loopback,
+}
+
+impl Means {
+    fn of(network: &Network) -> Result<Self, HttpError> {
+        Ok(Self {
+            tls: Tls::read(network)?,
+            proxies: Proxies::of(network, &Environment::of_this_process())?,
+        })
+    }
 }
 
 impl Pool {
     pub(super) fn new(options: Options) -> Self {
         Self {
             options,
+            means: OnceLock::new(),
             network: Clients::default(),
             loopback: Clients::default(),
         }
+    }
+
+    /// Reads the files that the network's settings name, once.
+    pub(super) fn ready(&self) -> Result<(), HttpError> {
+        self.means().map(drop)
+    }
+
+    fn means(&self) -> Result<&Arc<Means>, HttpError> {
+        let made = self
+            .means
+            .get_or_init(|| Means::of(&self.options.network).map(Arc::new));
+        made.as_ref().map_err(Clone::clone)
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -68,16 +101,35 @@ impl Pool {
                 "{host}: the header {name} cannot be sent"
             )))
         })?;
-        let client = self.client(request.lane, url).map_err(last)?;
+        let secret = hop == Hop::First && (request.authorization.is_some() || request.body.is_some());
+        if secret && !self.options.network.permits(url) {
+            // Whoever made the address should have looked; this is the last place that can.
+            let text = format!("{host}: {} ({})", Obstacle::PlainHttp.phrase(), url.scheme());
+            return Err(last(HttpError::Settings(text)));
+        }
+        let means = self.means().map_err(last)?;
+        let through = means.proxies.through(url).map_err(last)?;
+        let proxy = through.map(|proxy| proxy.shown());
+        let client = self.client(means, request.lane, url).map_err(last)?;
         let idle = self.options.idle_timeout;
         match tokio::time::timeout(idle, client.execute(built)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failure::before_answer(&host, &error)),
+            Ok(Ok(response)) => match foreign(&host, &response, proxy.as_deref(), &means.tls) {
+                Some(error) => Err(last(error)),
+                None => Ok(response),
+            },
+            Ok(Err(error)) => {
+                let path = Path {
+                    host: &host,
+                    proxy: proxy.as_deref(),
+                    lacks_identity: means.tls.lacks_identity(),
+                };
+                Err(failure::before_answer(&path, &error))
+            }
             Err(_) => Err(last(failure::idle(&host, idle))),
         }
     }
 
-    fn client(&self, lane: Lane, url: &Url) -> Result<&reqwest::Client, HttpError> {
+    fn client(&self, means: &Means, lane: Lane, url: &Url) -> Result<&reqwest::Client, HttpError> {
         let (way, clients) = if is_loopback(url) {
             (Way::Loopback, &self.loopback)
         } else {
@@ -88,40 +140,65 @@ impl Pool {
             Lane::Content => &clients.content,
             Lane::Login => &clients.login,
         };
-        slot.get_or_init(|| make(lane, way, &self.options))
+        slot.get_or_init(|| make(lane, way, &self.options, means))
             .as_ref()
             .map_err(Clone::clone)
     }
 }
 
-fn make(lane: Lane, way: Way, options: &Options) -> Result<reqwest::Client, HttpError> {
-    let plain = || {
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("pwfs/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // Only http::retry retries.
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(options.connect_timeout)
-            .tcp_user_timeout(DEAD_AFTER);
-        match lane {
-            Lane::Metadata => builder
+/// The error in an answer that is not the server's, or not to the request.
+fn foreign(host: &str, response: &reqwest::Response, proxy: Option<&str>, tls: &Tls) -> Option<HttpError> {
+    let status = response.status().as_u16();
+    match proxy {
+        // Of a request that is not encrypted the proxy reads, and answers, the head.
+        Some(proxy) if status == 407 => {
+            return Some(HttpError::Proxy(format!(
+                "{host}: {}",
+                failure::wants_login(proxy)
+            )));
+        }
+        Some(_) | None => {}
+    }
+    let kind = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    if tls.lacks_identity() {
+        return failure::page_for_strangers(host, status, kind.unwrap_or_default());
+    }
+    None
+}
+
+fn make(lane: Lane, way: Way, options: &Options, means: &Means) -> Result<reqwest::Client, HttpError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        // Only http::retry retries.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(options.connect_timeout)
+        .tcp_user_timeout(DEAD_AFTER)
+        // The environment's are among ours.
+        .no_proxy();
+    let (builder, protocols): (_, &[&str]) = match lane {
+        Lane::Metadata => (
+            builder
                 .gzip(true)
                 .http2_keep_alive_interval(PING_INTERVAL)
                 .http2_keep_alive_timeout(DEAD_AFTER),
-            // Over HTTP/2 all ranges of a file would share one connection.
-            Lane::Content | Lane::Login => builder.no_gzip().http1_only(),
-        }
+            &["h2", "http/1.1"],
+        ),
+        // Over HTTP/2 all ranges of a file would share one connection.
+        Lane::Content | Lane::Login => (builder.no_gzip().http1_only(), &["http/1.1"]),
     };
-    let built = match way {
-        Way::Network => plain().build(),
-        // A machine without any CA certificate still talks to its own simulator.
-        Way::Loopback => plain()
-            .no_proxy()
-            .build()
-            .or_else(|_| plain().no_proxy().tls_certs_only([]).build()),
+    let proxies = match way {
+        Way::Network => means.proxies.for_reqwest(),
+        Way::Loopback => Vec::new(),
     };
-    built.map_err(|error| {
+    let builder = proxies.into_iter().fold(builder, reqwest::ClientBuilder::proxy);
+    // A machine without any CA certificate still talks to its own simulator.
+    let tls = means.tls.config(protocols, way == Way::Loopback)?;
+    builder.tls_backend_preconfigured(tls).build().map_err(|error| {
         let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         HttpError::Tls(format!("TLS cannot be set up on this machine: {cause}"))
     })

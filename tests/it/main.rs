@@ -25,6 +25,8 @@ mod layers;
 mod login;
 mod manual;
 mod mount;
+mod network;
 mod program;
+mod secure;
 mod semantics;
 mod versions;

@@ -148,6 +148,44 @@ fn logins_and_configuration_have_their_statuses() {
 }
 
 #[test]
+fn what_stands_in_the_way_has_a_hint_of_its_own_wherever_it_is_met() {
+    for (obstacle, word) in [
+        (Obstacle::UnknownIssuer, "--ca-bundle FILE"),
+        (Obstacle::Expired, "clock"),
+        (Obstacle::NotYetValid, "clock"),
+        (Obstacle::WrongHost, "open any page in a browser"),
+        (Obstacle::ClientCertificate, "--client-cert FILE"),
+        (Obstacle::ProxyLogin, "PWFS_PROXY="),
+        (Obstacle::ProxyRefusal, "--no-proxy"),
+        (Obstacle::Proxy, "--proxy none"),
+    ] {
+        let text = || format!("h: {}", obstacle.phrase());
+        let hint = [&text()[..], "Hint: ", word];
+        check(HttpError::Certificate(text()), 69, &hint);
+        check(HttpError::Proxy(text()), 69, &hint);
+        check(AuthError::Unreachable(HttpError::Certificate(text())), 69, &hint);
+        check(AuthError::Unreachable(HttpError::Proxy(text())), 69, &hint);
+        check(RemoteError::Unreachable(text()), 69, &hint);
+        let words = CliError::from(RemoteError::Unreachable(text())).to_text();
+        assert!(!words.contains("firewall"), "{words}");
+    }
+    let plain = || format!("h: {}", Obstacle::PlainHttp.phrase());
+    check(
+        AuthError::Protocol(plain()),
+        1,
+        &["--allow-plain-http", "everyone on the way"],
+    );
+    for error in [
+        HttpError::Settings("ca_bundle: x".into()),
+        HttpError::Settings(plain()),
+    ] {
+        check(ConnectionError::Http(error.clone()), 78, &[&error.to_string()]);
+        check(AuthError::Unreachable(error.clone()), 78, &[&error.to_string()]);
+        check(error.clone(), 78, &[&error.to_string()]);
+    }
+}
+
+#[test]
 fn an_error_prints_as_three_kinds_of_lines_or_as_json() {
     let error = CliError::new(ErrorKind::Failure, "it broke\u{1b}[2J")
         .hint("mend it")

@@ -12,12 +12,11 @@ use super::{
     Context, Hooks, LoginArgs, LoginReport, LogoutArgs, LogoutReport, Question, SavedLogin, WhoamiArgs,
     WhoamiReport, stdin, system,
 };
-use crate::auth::AuthError;
 use crate::auth::login::LoginNotice;
 use crate::cli::failure::{CliError, ErrorKind};
 use crate::cli::output::{Format, Printer, escape};
 use crate::cli::session::Session;
-use crate::http::{HttpClient, Options};
+use crate::http::HttpClient;
 
 /// Signs in and keeps what worked in the profile.
 pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer>) -> Result<(), CliError> {
@@ -26,7 +25,9 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
     } else {
         args.clone()
     };
-    let http = client(&session)?;
+    let http = session.http()?;
+    // Before anything is asked that would be typed in vain.
+    http.ready()?;
     let saved = saved(&session)?;
     let report = {
         let context = context(&session, &http, &saved);
@@ -55,7 +56,7 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
 
 /// Ends the login. The profile stays: its app and datasource are as good as before.
 pub async fn logout(args: &LogoutArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
-    let http = client(&session)?;
+    let http = session.http()?;
     let saved = saved(&session)?;
     let report: LogoutReport = super::logout(args, &context(&session, &http, &saved)).await?;
     for note in &report.notes {
@@ -75,21 +76,13 @@ pub async fn logout(args: &LogoutArgs, session: Session, printer: &Printer) -> R
 
 /// Tells who is signed in.
 pub async fn whoami(args: &WhoamiArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
-    let http = client(&session)?;
+    let http = session.http()?;
     let saved = saved(&session)?;
     let report = super::whoami(args, &context(&session, &http, &saved)).await?;
     match printer.format() {
         Format::Json => printer.json(&report),
         Format::Text => lines(&report, printer),
     }
-}
-
-fn client(session: &Session) -> Result<HttpClient, CliError> {
-    let options = Options {
-        network: session.profile.network.clone(),
-        ..Options::default()
-    };
-    HttpClient::with_options(options).map_err(|error| CliError::from(AuthError::Unreachable(error)))
 }
 
 fn lines(report: &WhoamiReport, printer: &Printer) -> Result<(), CliError> {
@@ -120,7 +113,7 @@ fn context<'a>(session: &'a Session, http: &'a HttpClient, saved: &'a SavedLogin
 
 /// Keeps in the profile what worked. Mounts that run find the new login through the credential store.
 fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
-    let mut profile = session.profile.clone();
+    let mut profile = session.profile_to_keep();
     report.keep_in(&mut profile)?;
     let (name, config) = (session.profile_name.clone(), &mut session.config);
     config.set_profile(&name, &profile)?;

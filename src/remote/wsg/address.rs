@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::http::Network;
 use crate::model::{DocumentId, FolderId, Guid, ObjectId};
 
 /// A parsed datasource URL.
@@ -65,8 +66,11 @@ pub enum AddressError {
     /// It is neither https nor http.
     #[error("{0:?} is not an https URL")]
     Scheme(String),
-    /// It would carry the login in the clear.
-    #[error("{0:?} would send the login unencrypted; use https (http is accepted for this machine only)")]
+    /// It would carry the login in the clear, and the network's settings do not permit that.
+    #[error(
+        "{0:?} would send the login unencrypted, for everyone on the way to read and use; use https, or permit it with \
+             --allow-plain-http"
+    )]
     Insecure(String),
     /// It holds a user name or password.
     #[error("the URL holds a user name or password; remove it, the login is kept elsewhere")]
@@ -80,7 +84,8 @@ pub enum AddressError {
 }
 
 impl WsgAddress {
-    /// Reads a URL in any of the forms above; `https://` is implied where no scheme is given.
+    /// Reads a URL in any of the forms above; `https://` is implied where no scheme is given. Whether a login may be sent
+    /// there is [`WsgAddress::permitted`]'s to say.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         let with_scheme = if text.contains("://") {
@@ -95,11 +100,8 @@ impl WsgAddress {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(AddressError::Credentials);
         }
-        match url.scheme() {
-            "https" => {}
-            "http" if crate::http::is_loopback(&url) => {}
-            "http" => return Err(AddressError::Insecure(shown(text))),
-            _ => return Err(AddressError::Scheme(shown(text))),
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(AddressError::Scheme(shown(text)));
         }
 
         let segments: Vec<&str> = url
@@ -148,6 +150,14 @@ impl WsgAddress {
             repository,
             object: object_of(deeper)?,
         })
+    }
+
+    /// The address, if a login may be sent to it over `network`.
+    pub fn permitted(self, network: &Network) -> Result<Self, AddressError> {
+        match Url::parse(&self.server) {
+            Ok(url) if network.permits(&url) => Ok(self),
+            Ok(_) | Err(_) => Err(AddressError::Insecure(self.server)),
+        }
     }
 
     /// The address of the same server with this repository, and nothing deeper.
@@ -530,7 +540,6 @@ mod tests {
         for (text, reason) in [
             ("", "is not a URL"),
             ("ftp://h/ws", "is not an https URL"),
-            ("http://server.example/ws", "unencrypted"),
             ("https://user:pw@h/ws", "user name or password"),
             (
                 "https://h/ws/v2.8/Repositories/nonsense",
@@ -540,6 +549,27 @@ mod tests {
         ] {
             let error = WsgAddress::parse(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_login_goes_unencrypted_to_this_machine_only_unless_that_is_permitted() {
+        let permitted = |text: &str, allow_plain_http| {
+            let network = Network {
+                allow_plain_http,
+                ..Network::default()
+            };
+            WsgAddress::parse(text).unwrap().permitted(&network)
+        };
+        let error = permitted("http://server.example/ws/v2.8", false)
+            .unwrap_err()
+            .to_string();
+        for words in ["unencrypted", "--allow-plain-http", "http://server.example/ws"] {
+            assert!(error.contains(words), "{error}");
+        }
+        permitted("http://server.example/ws", true).unwrap();
+        for text in ["https://server.example/ws", "http://127.0.0.1:80/ws"] {
+            assert_eq!(permitted(text, false), WsgAddress::parse(text));
         }
     }
 
@@ -556,14 +586,16 @@ mod tests {
         for text in [
             "https://me:s3cret@ho st/ws",
             "https://me:s3/cr@s3cret@host:port/ws",
-            "http://example.com/ws?token=s3cret",
+            "gopher://example.com/ws?token=s3cret",
             "ftp://example.com/ws#s3cret",
             "me:s3cret@ho st",
         ] {
             let error = WsgAddress::parse(text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
-        let error = WsgAddress::parse("http://example.com/ws").unwrap_err();
+        let address = WsgAddress::parse("http://example.com/ws?token=s3cret").unwrap();
+        let error = address.permitted(&Network::default()).unwrap_err();
         assert!(error.to_string().contains("example.com/ws"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }
 }

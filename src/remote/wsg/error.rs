@@ -220,7 +220,11 @@ impl From<Failure> for RemoteError {
 impl From<HttpError> for Failure {
     fn from(error: HttpError) -> Self {
         Self::new(match error {
-            HttpError::Unreachable(detail) | HttpError::Tls(detail) => RemoteError::Unreachable(detail),
+            HttpError::Unreachable(detail)
+            | HttpError::Tls(detail)
+            | HttpError::Certificate(detail)
+            | HttpError::Proxy(detail)
+            | HttpError::Settings(detail) => RemoteError::Unreachable(detail),
             HttpError::TimedOut(detail) => RemoteError::TimedOut(detail),
             HttpError::TooLarge(detail) | HttpError::Redirect(detail) | HttpError::Protocol(detail) => {
                 RemoteError::Protocol(detail)
