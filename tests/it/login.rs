@@ -9,6 +9,19 @@ use url::Url;
 
 use crate::program::{Finished, Running, Stage, fetch, mode, parameter, visit};
 
+mod accounts;
+mod elsewhere;
+mod stories;
+
+/// Says that a test only root can do does nothing.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can do this");
+    }
+    root
+}
+
 /// Asks the identity service for new tokens, as a thief of the refresh token would; the status.
 fn redeem(stage: &Stage, refresh: &str) -> u16 {
     let url: Url = format!("{}/connect/token", stage.server.issuer())
@@ -217,6 +230,8 @@ fn a_port_in_use_is_named() {
         "{words}"
     );
     assert!(words.contains("--redirect-uri"), "{words}");
+    let us = format!("(process {})", std::process::id());
+    assert!(words.contains(&us), "who listens is named: {words}");
 }
 
 #[test]

@@ -218,19 +218,24 @@ pub struct Finished {
 
 impl Running {
     pub fn spawn(command: Command) -> Self {
-        Self::begin(command, Stdio::piped())
+        Self::begin(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Runs the program with a standard input of the test's own: a terminal.
+    pub fn spawn_at(command: Command, stdin: Stdio) -> Self {
+        Self::begin(command, stdin, Stdio::piped())
     }
 
     /// Runs the program with a standard output that nobody reads any more.
     pub fn spawn_unread(command: Command) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        Self::begin(command, writer.into())
+        Self::begin(command, Stdio::piped(), writer.into())
     }
 
-    fn begin(mut command: Command, stdout: Stdio) -> Self {
+    fn begin(mut command: Command, stdin: Stdio, stdout: Stdio) -> Self {
         command
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -43,6 +43,8 @@ pub(super) fn way(args: &LoginArgs, saved: &SavedLogin) -> Result<AuthKind, Logi
     .flatten()
     .collect();
     let kind = match asked.as_slice() {
+        // Who names an app means it, whatever the profile did before.
+        [] if args.client_id.is_some() && saved.auth.is_some_and(|auth| !auth.has_app()) => AuthKind::Web,
         [] => saved.auth.unwrap_or_default(),
         [(_, kind)] => *kind,
         [(one, _), (other, _), ..] => {
@@ -117,6 +119,8 @@ mod tests {
             ("", None, AuthKind::Web),
             ("--client-id x", None, AuthKind::Web),
             ("", Some(AuthKind::Service), AuthKind::Service),
+            ("--client-id x", Some(AuthKind::Service), AuthKind::Service),
+            ("--client-id x", Some(AuthKind::Basic), AuthKind::Web),
             ("--app-type native", None, AuthKind::Native),
             ("--app-type spa", Some(AuthKind::Basic), AuthKind::Spa),
             ("--service", None, AuthKind::Service),
@@ -157,9 +161,9 @@ mod tests {
             ),
             ("--service --redirect-uri x:y", None, ["--redirect-uri", "Service"]),
             (
-                "--client-id x",
+                "--issuer https://x",
                 Some(AuthKind::Saml),
-                ["--client-id", "the profile"],
+                ["--issuer", "the profile"],
             ),
         ] {
             let saved = profile.map(saved).unwrap_or_default();
