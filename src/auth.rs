@@ -141,6 +141,7 @@ impl TokenSource {
     }
 
     /// Hands out `token` until a server refuses it.
+    #[expect(clippy::needless_pass_by_value, reason = "a secret is given away, not lent")]
     pub fn fixed(token: Secret) -> Self {
         let identity = credentials::identity(&token);
         Self::given(Authorization::bearer(&token), identity)

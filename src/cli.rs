@@ -92,7 +92,11 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Run the embedded ProjectWise by itself
     Simulate(simulate::SimulateArgs),
-    /// Sign in with your own iTwin app
+    /// Sign in with your own iTwin app, or with an account of your own server
+    ///
+    /// Without a flag it signs in as the profile says (key `auth`), at first with a browser. What worked is kept in the
+    /// profile; secrets are kept in the keyring, or in a file that only you can read. A secret is never an argument: it
+    /// is asked for, or read from a file, an environment variable or a systemd credential.
     Login(login::LoginArgs),
     /// End the login and forget it
     Logout(login::LogoutArgs),

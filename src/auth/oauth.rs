@@ -254,8 +254,9 @@ impl Provider {
                 BasicErrorResponseType::UnauthorizedClient if of_scope => {
                     return Err(TokenRefusal::Scope(detail));
                 }
-                BasicErrorResponseType::UnauthorizedClient
-                | BasicErrorResponseType::UnsupportedGrantType => return Err(TokenRefusal::App(detail)),
+                BasicErrorResponseType::UnauthorizedClient | BasicErrorResponseType::UnsupportedGrantType => {
+                    return Err(TokenRefusal::App(detail));
+                }
                 BasicErrorResponseType::InvalidClient
                 | BasicErrorResponseType::InvalidGrant
                 | BasicErrorResponseType::InvalidRequest

@@ -319,8 +319,7 @@ impl Session {
             && now < held.record.expires
         {
             let bearer = held.bearer.clone();
-            let settled =
-                state.unsaved.is_none() && (now < held.record.due() || !self.renews(&held.record));
+            let settled = state.unsaved.is_none() && (now < held.record.due() || !self.renews(&held.record));
             return if settled || resting {
                 AtHand::Answer(Ok(bearer))
             } else {

@@ -239,6 +239,11 @@ impl CredentialStore {
         Stamp::of(fs::metadata(path).ok().as_ref())
     }
 
+    /// What to compare to notice that another process was refused.
+    pub(super) fn refusal_stamp(&self) -> Stamp {
+        Stamp::of(fs::metadata(self.file(REFUSED)).ok().as_ref())
+    }
+
     /// The file that every write replaces; maybe there is none yet.
     pub(super) fn stamped(&self) -> PathBuf {
         match self.place {

@@ -337,7 +337,10 @@ impl From<LoginError> for CliError {
                 Self::of(ErrorKind::Failure, &error)
             }
             LoginError::RedirectUri(_) => Self::of(ErrorKind::Usage, &error),
-            LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error),
+            LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error).hint(format!(
+                "if the browser showed an error in place of a sign-in page, compare the app's Client ID, type and \
+                 redirect URI at {PORTAL}"
+            )),
             LoginError::Denied(_) => Self::of(ErrorKind::Login, &error).hint(insufficient_permissions()),
             LoginError::InvalidScope { .. } | LoginError::UnauthorizedClient(_) => {
                 Self::of(ErrorKind::Login, &error).hint(PORTAL_ACCESS)

@@ -234,10 +234,7 @@ impl Running {
     }
 
     fn begin(mut command: Command, stdin: Stdio, stdout: Stdio) -> Self {
-        command
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(Stdio::piped());
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // It holds the writing end of an unread pipe.
         drop(command);

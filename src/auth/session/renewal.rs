@@ -219,10 +219,7 @@ impl Session {
             issuer: self.issuer()?,
             client_id: record.app.client_id.clone(),
             // One of a type without a secret is refused for sending any.
-            client_secret: record
-                .client_secret
-                .clone()
-                .filter(|_| self.kind.has_secret()),
+            client_secret: record.client_secret.clone().filter(|_| self.kind.has_secret()),
             redirect_uri: record.redirect_uri.clone(),
         })
     }

@@ -103,7 +103,8 @@ pub(super) async fn with_file(
     };
     let Some(path) = flag.or(context.saved.token_file.as_ref()) else {
         return Err(LoginCommandError::Usage(
-            "a login with a token needs the file it is in: give it with --token-file, or --saml-file".to_owned(),
+            "a login with a token needs the file it is in: give it with --token-file, or --saml-file"
+                .to_owned(),
         ));
     };
     // A mount may run elsewhere. A link in the path stays one: it may be how the token is replaced.
@@ -178,7 +179,9 @@ async fn try_once(
         profile: saved.profile.clone(),
         state_dir: PathBuf::from(context.state_dir),
     };
-    let outcome = account.connect_as(context.http.clone(), tokens, Some(source)).await;
+    let outcome = account
+        .connect_as(context.http.clone(), tokens, Some(source))
+        .await;
     match outcome {
         Ok(_) => Ok(()),
         Err(ConnectionError::Connect(ConnectError::Remote(RemoteError::LoginRequired(words)))) => {

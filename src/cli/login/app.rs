@@ -59,7 +59,9 @@ pub(super) async fn login(
         DEFAULT_SCOPES
     };
     // The scopes of another kind of app are not this one's.
-    let same_kind = saved.auth.is_some_and(|before| before.has_browser() == kind.has_browser());
+    let same_kind = saved
+        .auth
+        .is_some_and(|before| before.has_browser() == kind.has_browser());
     let saved_scopes = saved.scopes.clone().filter(|_| same_kind);
     let scopes = choose(&args.scope, &saved_scopes, default_scopes);
     let redirect_uri = choose(&args.redirect_uri, &saved.redirect_uri, DEFAULT_REDIRECT_URI);

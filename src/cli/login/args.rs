@@ -5,11 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use url::Url;
 
-/// Sign in: with your own iTwin app, or with an account of your own server
-///
-/// Without a flag it signs in as the profile says (key `auth`), at first with a browser. What worked is kept in the
-/// profile; secrets are kept in the keyring, or in a file that only you can read. A secret is never an argument: it is
-/// asked for, or read from a file, an environment variable or a systemd credential.
+/// What may be said to `login`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LoginArgs {
     /// Client ID of your app, from the iTwin Developer Portal
@@ -53,7 +49,7 @@ pub struct LoginArgs {
     /// The app is a Service: Client ID and Secret sign in by themselves, without a browser
     #[arg(long, env = "PWFS_SERVICE", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub service: bool,
-    /// Sign in with a `ProjectWise` account of this name and its password, on a server of your own
+    /// Sign in with a ProjectWise account of this name and its password, on a server of your own
     #[arg(long, value_name = "NAME", env = "PWFS_USERNAME")]
     pub username: Option<String>,
     /// The name is that of a Windows account, DOMAIN\name
@@ -76,11 +72,11 @@ pub struct LoginArgs {
     pub credentials: Option<CredentialsChoice>,
 }
 
-/// End the login and forget it
+/// What may be said to `logout`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogoutArgs {}
 
-/// Show who is signed in
+/// What may be said to `whoami`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct WhoamiArgs {}
 

@@ -105,7 +105,8 @@ fn saved(session: &Session) -> Result<SavedLogin, CliError> {
         return Ok(SavedLogin::default());
     }
     SavedLogin::of(&session.profile).map_err(|error| {
-        CliError::of(ErrorKind::Config, &error).while_doing(format!("the issuer {:?}", session.profile.issuer))
+        CliError::of(ErrorKind::Config, &error)
+            .while_doing(format!("the issuer {:?}", session.profile.issuer))
     })
 }
 
@@ -132,14 +133,14 @@ fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
 fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
     match notice {
         LoginNotice::Open(url) => {
-            let port = loopback_port(&url);
+            let back = loopback(&url);
             let surroundings = Surroundings::look(|name| std::env::var_os(name));
             printer.note(&format!("To sign in, open\n\n  {}\n", escape(url.as_str())));
             if !no_browser && surroundings.has_browser {
                 // Not waited for: the address is there to be opened by hand.
                 drop(tokio::task::spawn_blocking(move || open_browser(&url)));
             }
-            if let Some(port) = port {
+            if let Some((back, port)) = back {
                 if let Some(tunnel) = surroundings.tunnel(port) {
                     printer.note(&format!(
                         "in a browser on your own machine. It comes back to port {port} there: lead that here, in a \
@@ -147,7 +148,12 @@ fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
                         escape(&tunnel)
                     ));
                 }
-                printer.note("Waiting for the browser to come back; Ctrl-C gives up.");
+                // Where it is not, the provider shows an error and nobody comes back (projectwise-api 3).
+                printer.note(&format!(
+                    "Waiting for the browser to come back to {}, which must be registered for the app exactly like \
+                     this; Ctrl-C gives up.",
+                    escape(&back)
+                ));
             }
         }
         LoginNotice::WithoutOfflineAccess => {
@@ -156,14 +162,13 @@ fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
     }
 }
 
-/// The port of this machine that a sign-in page leads back to.
-fn loopback_port(page: &Url) -> Option<u16> {
+/// Where on this machine a sign-in page leads back to: the redirect URI, and its port.
+fn loopback(page: &Url) -> Option<(String, u16)> {
     let (_, redirect) = page.query_pairs().find(|(name, _)| name == "redirect_uri")?;
-    let redirect = Url::parse(&redirect).ok()?;
+    let url = Url::parse(&redirect).ok()?;
     // As the login decides it: only http leads back to this machine.
-    (redirect.scheme() == "http")
-        .then(|| redirect.port_or_known_default())
-        .flatten()
+    let port = url.port_or_known_default().filter(|_| url.scheme() == "http")?;
+    Some((redirect.into_owned(), port))
 }
 
 /// Where the person sits, as far as the environment tells.
@@ -255,10 +260,9 @@ fn asked(
             });
             stdin::line()
         }
-        Question::ClientId
-        | Question::ClientSecret
-        | Question::Password
-        | Question::AddressFromElsewhere => ready(Ok(None)).boxed(),
+        Question::ClientId | Question::ClientSecret | Question::Password | Question::AddressFromElsewhere => {
+            ready(Ok(None)).boxed()
+        }
         Question::PastedAddress => {
             printer.note("Paste the whole address of the page the browser ended at. It holds a one-time code: keep it to yourself.");
             answer(read_line)
@@ -322,7 +326,7 @@ mod tests {
         let page = |redirect: &str| {
             let mut page = Url::parse("https://ims.example/connect/authorize").unwrap();
             page.query_pairs_mut().append_pair("redirect_uri", redirect);
-            loopback_port(&page)
+            loopback(&page).map(|(_, port)| port)
         };
         assert_eq!(page("http://localhost:3301/signin-callback"), Some(3301));
         assert_eq!(page("http://127.0.0.1/x"), Some(80));

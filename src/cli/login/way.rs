@@ -34,7 +34,9 @@ pub(super) fn way(args: &LoginArgs, saved: &SavedLogin) -> Result<AuthKind, Logi
             },
             password,
         )),
-        args.saml_file.is_some().then_some(("--saml-file", AuthKind::Saml)),
+        args.saml_file
+            .is_some()
+            .then_some(("--saml-file", AuthKind::Saml)),
         args.token_file
             .is_some()
             .then_some(("--token-file", AuthKind::Bearer)),
@@ -154,12 +156,12 @@ mod tests {
                 None,
                 ["--client-secret-file", "no secret"],
             ),
+            ("--username a --client-id x", None, ["--client-id", "password"]),
             (
-                "--username a --client-id x",
+                "--service --redirect-uri x:y",
                 None,
-                ["--client-id", "password"],
+                ["--redirect-uri", "Service"],
             ),
-            ("--service --redirect-uri x:y", None, ["--redirect-uri", "Service"]),
             (
                 "--issuer https://x",
                 Some(AuthKind::Saml),

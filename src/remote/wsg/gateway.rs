@@ -248,12 +248,7 @@ impl Gateway {
     }
 
     /// Tells the login's source what the server made of it.
-    fn told<T>(
-        &self,
-        door: Door,
-        bearer: &Authorization,
-        outcome: Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    fn told<T>(&self, door: Door, bearer: &Authorization, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match &outcome {
             Err(Failure {
                 error: RemoteError::LockedOut(words),

@@ -101,10 +101,7 @@ fn a_service_signs_in_by_itself_and_its_profile_says_so() {
     // Told nothing, it signs in as the profile says, with the secret that is stored.
     stage.run(&["login"]).succeeds();
     assert_eq!(config(&stage), expected);
-    assert_eq!(
-        stage.run(&["logout"]).succeeds(),
-        "signed out on this machine\n"
-    );
+    assert_eq!(stage.run(&["logout"]).succeeds(), "signed out on this machine\n");
     stage.run(&["folders"]).fails(77);
 }
 
@@ -119,10 +116,16 @@ fn a_service_that_may_not_sign_in_is_told_why() {
     };
     let words = with(&["--scope", "projectwise:read imaginary:write"]).fails(77);
     assert!(words.contains("imaginary:write"), "{words}");
-    assert!(words.contains("https://developer.bentley.com/my-apps/"), "{words}");
+    assert!(
+        words.contains("https://developer.bentley.com/my-apps/"),
+        "{words}"
+    );
     fs::write(stage.home.path().join("secret"), "not-the-secret").unwrap();
     let words = with(&[]).fails(77);
-    assert!(words.contains("Client Secret") && !words.contains("not-the-secret"), "{words}");
+    assert!(
+        words.contains("Client Secret") && !words.contains("not-the-secret"),
+        "{words}"
+    );
     // A Web App is no service.
     let (web, secret) = stage.server.web_client();
     fs::write(stage.home.path().join("secret"), secret).unwrap();
@@ -173,25 +176,35 @@ fn a_password_is_tried_once_and_kept_if_the_server_takes_it() {
     stage.run(&["folders"]).succeeds();
     assert_eq!(stage.run(&["whoami"]).succeeds(), said);
     let who = json(&stage.run(&["whoami", "--json"]).succeeds());
-    assert_eq!((&who["auth"], &who["username"]), (&"basic".into(), &"demo.engineer".into()));
-    assert!(who.get("issuer").is_none() && !who.to_string().contains(PASSWORD), "{who}");
+    assert_eq!(
+        (&who["auth"], &who["username"]),
+        (&"basic".into(), &"demo.engineer".into())
+    );
+    assert!(
+        who.get("issuer").is_none() && !who.to_string().contains(PASSWORD),
+        "{who}"
+    );
 
     // A wrong one: sent once, and the right one stays.
     let kept = fs::read(stage.login_file()).unwrap();
     stage.server.reset_counters();
     let words = stage.run(&basic(&stage, "not-the-password")).fails(77);
-    assert!(words.contains("the password of demo.engineer is not taken"), "{words}");
+    assert!(
+        words.contains("the password of demo.engineer is not taken"),
+        "{words}"
+    );
     assert!(!words.contains("not-the-password"), "{words}");
     let requests = stage.server.requests();
-    assert_eq!(requests.total - requests.of(RequestKind::Plugins), 1, "{requests:?}");
+    assert_eq!(
+        requests.total - requests.of(RequestKind::Plugins),
+        1,
+        "{requests:?}"
+    );
     assert_eq!(fs::read(stage.login_file()).unwrap(), kept);
 
     // A person who says nothing means the one that is stored.
     stage.run(&["login"]).succeeds();
-    assert_eq!(
-        stage.run(&["logout"]).succeeds(),
-        "signed out on this machine\n"
-    );
+    assert_eq!(stage.run(&["logout"]).succeeds(), "signed out on this machine\n");
     assert!(!stage.login_file().exists());
     stage.run(&["whoami"]).fails(77);
     let words = stage.run(&["login"]).fails(2);
@@ -230,7 +243,10 @@ fn a_login_that_cannot_be_tried_is_kept_where_no_datasource_is_known_and_only_th
     assert_eq!(stage.stored("password"), "anything");
     let before = config(&stage);
     let mut flags = basic(&stage, PASSWORD);
-    flags.extend(["--datasource".to_owned(), format!("{}/ws", crate::program::nowhere())]);
+    flags.extend([
+        "--datasource".to_owned(),
+        format!("{}/ws", crate::program::nowhere()),
+    ]);
     stage.run(&flags).fails(69);
     let mut flags = basic(&stage, PASSWORD);
     flags.extend(["--datasource", "ftp://x"].map(str::to_owned));
@@ -251,7 +267,11 @@ fn a_windows_account_signs_in_with_its_header() {
     stage.run(&flags).fails(77);
     flags.push("--windows".to_owned());
     stage.run(&flags).succeeds();
-    assert!(config(&stage).contains("auth = \"windows\""), "{}", config(&stage));
+    assert!(
+        config(&stage).contains("auth = \"windows\""),
+        "{}",
+        config(&stage)
+    );
     stage.run(&["folders"]).succeeds();
 }
 
@@ -270,7 +290,11 @@ fn a_token_from_a_file_is_read_where_it_is() {
     assert!(done.stderr.contains("others can read"), "{done:?}");
     let said = done.succeeds();
     assert!(said.contains(file.to_str().unwrap()), "{said}");
-    assert!(config(&stage).contains(&format!("token_file = {file:?}")), "{}", config(&stage));
+    assert!(
+        config(&stage).contains(&format!("token_file = {file:?}")),
+        "{}",
+        config(&stage)
+    );
     stage.run(&["folders", "--profile", "t"]).succeeds();
     let said = stage.run(&["logout", "--profile", "t"]).succeeds();
     assert!(said.contains("the token stays in"), "{said}");
@@ -281,14 +305,21 @@ fn a_token_from_a_file_is_read_where_it_is() {
     let words = stage.run(&flags("--token-file", "token")).fails(77);
     assert!(words.contains(file.to_str().unwrap()), "{words}");
     let requests = stage.server.requests();
-    assert_eq!(requests.total - requests.of(RequestKind::Plugins), 1, "{requests:?}");
+    assert_eq!(
+        requests.total - requests.of(RequestKind::Plugins),
+        1,
+        "{requests:?}"
+    );
     fs::write(&file, "").unwrap();
     let words = stage.run(&flags("--token-file", "token")).fails(2);
     assert!(words.contains("is empty"), "{words}");
 
     fs::write(&file, assertion("2999-01-01T00:00:00Z")).unwrap();
     let said = stage.run(&flags("--saml-file", "token")).succeeds();
-    assert!(said.starts_with("Signed in as demo.engineer@example.com\n"), "{said}");
+    assert!(
+        said.starts_with("Signed in as demo.engineer@example.com\n"),
+        "{said}"
+    );
     stage.run(&["folders", "--profile", "t"]).succeeds();
     assert!(config(&stage).contains("auth = \"saml\""), "{}", config(&stage));
 }
@@ -310,6 +341,58 @@ fn a_login_of_another_kind_takes_the_place_of_the_last() {
     stage.run(&["folders"]).succeeds();
     stage.login(&stage.native_app()[..]).succeeds();
     stage.run(&["folders"]).succeeds();
+}
+
+#[test]
+fn no_password_or_token_is_printed_logged_or_kept_beside_the_login() {
+    let stage = Stage::new();
+    let trace = |mut flags: Vec<String>| {
+        flags.extend(["--log-level", "trace"].map(str::to_owned));
+        stage.run(&flags)
+    };
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut said = vec![
+        trace(at_the_datasource(&stage, basic(&stage, PASSWORD))),
+        trace(words("folders")),
+        trace(words("whoami")),
+        trace(basic(&stage, "not-the-password")),
+    ];
+    // printf 'demo.engineer:leven-bridge' | base64
+    let mut secrets = vec![
+        PASSWORD.to_owned(),
+        "ZGVtby5lbmdpbmVlcjpsZXZlbi1icmlkZ2U=".to_owned(),
+        "not-the-password".to_owned(),
+    ];
+    said.extend([
+        trace(words("logout")),
+        trace(service(&stage)),
+        trace(words("folders")),
+    ]);
+    let (_, secret) = stage.server.service_client();
+    let encoded = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    secrets.extend([secret, encoded, stage.stored("access_token")]);
+    fs::write(stage.home.path().join("token"), stage.stored("access_token")).unwrap();
+    said.extend([trace(words("login --token-file token")), trace(words("folders"))]);
+    for file in ["password", "secret", "token"] {
+        fs::remove_file(stage.home.path().join(file)).unwrap();
+    }
+    said.push(trace(words("folders")));
+    assert_eq!(
+        said.iter().map(|done| done.code).collect::<Vec<_>>(),
+        [0, 0, 0, 77, 0, 0, 0, 0, 0, 77].map(Some)
+    );
+    assert!(said[1].stderr.contains("TRACE"), "it logs: {}", said[1].stderr);
+    let files = stage.files();
+    assert!(!files.is_empty());
+    for secret in &secrets {
+        for done in &said {
+            assert!(!done.all().contains(secret), "{secret} in {}", done.all());
+        }
+        for (path, bytes) in &files {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{secret} in {}", path.display());
+        }
+    }
 }
 
 #[test]

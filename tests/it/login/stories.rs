@@ -18,6 +18,9 @@ use crate::harness::small;
 use crate::mount::fuse_is_here;
 use crate::program::{Running, Stage, until};
 
+/// As many refreshes as two mounts and a command quarrel about.
+const REFRESHES: u64 = 5;
+
 /// A mount by the real program, with nothing answered from an old listing.
 struct Mount {
     running: Running,
@@ -100,7 +103,9 @@ fn assert_lost<T: std::fmt::Debug>(outcome: io::Result<T>) {
 /// Waits until the mount has noticed that its login is over, and proves that it asks for no more tokens.
 fn is_lost(stage: &Stage, mount: &Mount, refreshes: u64) {
     until("the login is lost", || {
-        mount.read_dir().is_err_and(|error| error.raw_os_error() == Some(libc::EKEYEXPIRED))
+        mount
+            .read_dir()
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EKEYEXPIRED))
     });
     mount.readers_fail(stage, 8);
     let requests = stage.server.requests();
@@ -112,8 +117,6 @@ fn two_mounts_and_a_command_that_refresh_at_once_end_with_one_refresh_token() {
     if !fuse_is_here() {
         return;
     }
-    /// As many refreshes as there are quarrels to be had.
-    const REFRESHES: u64 = 5;
     let stage = Stage::signed_in(with_knobs(Knobs {
         token_lifetime: Duration::from_secs(6),
         ..Knobs::default()
@@ -197,9 +200,7 @@ fn a_rotated_secret_of_a_web_app_heals_a_mount_without_a_browser() {
     let words = stage.run(&["folders"]).fails(77);
     assert!(words.contains("--client-secret-file"), "{words}");
     fs::write(stage.home.path().join("secret"), "rotated/secret+").unwrap();
-    stage
-        .run(&["login", "--client-secret-file", "secret"])
-        .succeeds();
+    stage.run(&["login", "--client-secret-file", "secret"]).succeeds();
     mount.heals(&stage);
     assert_eq!(stage.server.requests().of(RequestKind::Authorize), 0);
     mount.ends();
@@ -258,14 +259,22 @@ fn a_wrong_password_is_sent_once_by_a_mount_and_all_its_readers() {
     fs::rename(fresh, stage.login_file()).unwrap();
     stage.server.reset_counters();
     mount.readers_fail(&stage, 20);
-    assert_eq!(stage.server.requests().total, 1, "{:?}", stage.server.request_log());
+    assert_eq!(
+        stage.server.requests().total,
+        1,
+        "{:?}",
+        stage.server.request_log()
+    );
     // Nor by anybody else: a unit that is started again and again, say.
     for _ in 0..3 {
         let words = stage.run(&["folders"]).fails(77);
         assert!(words.contains("password of demo.engineer"), "{words}");
         assert!(words.contains("--password-file"), "{words}");
     }
-    assert_eq!(stage.server.requests().total, stage.server.requests().of(RequestKind::Plugins) + 1);
+    assert_eq!(
+        stage.server.requests().total,
+        stage.server.requests().of(RequestKind::Plugins) + 1
+    );
     let said = stage.run(&["whoami"]).succeeds();
     assert!(said.contains("refused"), "{said}");
     until("the mount says so", || mount.read_dir().is_err());
@@ -329,7 +338,11 @@ fn a_token_file_that_is_replaced_heals_the_mount_over_it() {
     until("the token is refused", || mount.read_dir().is_err());
     stage.server.reset_counters();
     mount.readers_fail(&stage, 8);
-    assert_eq!(stage.server.requests().total, 0, "a refused token is not sent again");
+    assert_eq!(
+        stage.server.requests().total,
+        0,
+        "a refused token is not sent again"
+    );
     stage.run(&["folders"]).succeeds();
     replace(&token, &stage.stored("access_token"));
     mount.heals(&stage);
