@@ -14,6 +14,7 @@ pub mod failure;
 pub mod login;
 pub mod mount;
 pub mod output;
+pub mod picker;
 pub mod session;
 pub mod simulate;
 
@@ -250,7 +251,7 @@ fn start_log(level: LogLevel) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::log::LogWriter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .finish();

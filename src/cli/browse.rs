@@ -13,7 +13,7 @@ use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
 use super::session::{Session, SourceArgs};
 
-mod walk;
+pub(super) mod walk;
 
 use walk::{Node, Outcome, Walk};
 

@@ -11,6 +11,8 @@ use serde::Serialize;
 
 use super::failure::CliError;
 
+pub mod log;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -67,6 +69,11 @@ impl Printer {
     /// How results are written.
     pub const fn format(&self) -> Format {
         self.format
+    }
+
+    /// True where [`Printer::paint`] paints.
+    pub const fn has_colour(&self) -> bool {
+        self.colour
     }
 
     /// Writes a line of text. What came from a server is escaped by the caller.

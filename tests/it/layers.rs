@@ -41,6 +41,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reqwest::", &["http.rs", "http/"]),
     ("libc::E", &["fs/error.rs"]),
     ("println!", &["cli/output.rs", "cli/output/"]),
+    // A full-screen view owns the terminal while it is open: its driver writes too, and nothing else of it does.
+    (
+        "stdout()",
+        &["cli/output.rs", "cli/output/", "cli/picker/terminal.rs"],
+    ),
+    ("crossterm::", &["cli/picker/terminal.rs"]),
     ("use clap", &["cli.rs", "cli/"]),
     ("axum::", &["demo.rs", "demo/"]),
 ];

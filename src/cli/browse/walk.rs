@@ -172,7 +172,7 @@ pub(super) async fn walk(
 }
 
 /// True where asking for the next folder would fail the same way, or make things worse.
-const fn ends_everything(error: &RemoteError) -> bool {
+pub(in crate::cli) const fn ends_everything(error: &RemoteError) -> bool {
     match error {
         RemoteError::LoginRequired(_) | RemoteError::SecretRequired(_) | RemoteError::LockedOut(_) => true,
         RemoteError::NotFound { .. }
