@@ -54,8 +54,10 @@ impl Listing {
     }
 }
 
+/// Letter by letter, so that what is typed finds what it found before one more letter followed: as a whole word, Greek
+/// would have another letter at its end.
 fn fold(text: &str) -> String {
-    text.to_lowercase()
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// What is searched for: every word must be in the name, in any order, in upper or lower case.
@@ -285,18 +287,20 @@ mod tests {
 
     #[test]
     fn what_is_typed_letter_by_letter_finds_what_the_whole_text_finds() {
-        let listing = listing(&["ab", "b a", "ba", "abc d", "dab", "cab"]);
-        for text in ["ab", "a b", "b a", "ab d", "bc"] {
+        let listing = listing(&["ab", "b a", "ba", "abc d", "dab", "cab", "ΟΔΟΣ ΑΒ", "ΟΔΟΣΑ"]);
+        for text in ["ab", "a b", "b a", "ab d", "bc", "ΟΔΟΣΑ"] {
             let mut typed: Option<Filter> = None;
-            for end in 1..=text.len() {
+            let ends = text.char_indices().map(|(at, letter)| at + letter.len_utf8());
+            for end in ends.clone() {
                 typed = Some(Filter::new(&text[..end], &listing.rows, typed.as_ref()));
             }
             let whole = Filter::new(text, &listing.rows, None);
             assert_eq!(typed.unwrap().matches, whole.matches, "{text}");
-            let shorter = Filter::new(&text[..1], &listing.rows, Some(&whole));
+            let first = &text[..ends.clone().next().unwrap()];
+            let shorter = Filter::new(first, &listing.rows, Some(&whole));
             assert_eq!(
                 shorter.matches,
-                Filter::new(&text[..1], &listing.rows, None).matches,
+                Filter::new(first, &listing.rows, None).matches,
                 "a letter taken back brings rows back"
             );
         }

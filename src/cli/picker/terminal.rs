@@ -3,6 +3,7 @@
 //! The one place of the picker that writes. Lines are drawn only where they changed, each piece at its own column, with
 //! the terminal's line wrap off: whatever width a terminal gives a name, it cannot shift or break another line.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,18 +64,11 @@ impl Terminal {
     /// # Errors
     /// Where stdin or stdout is no terminal, or one that cannot place its cursor (`TERM=dumb`).
     pub fn open(printer: &Printer) -> Result<Self, CliError> {
-        let dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
-        if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-            let why = if dumb {
-                "this terminal (TERM) cannot show the folder picker"
-            } else {
-                "the folder picker needs a terminal"
-            };
-            return Err(CliError::new(ErrorKind::Usage, why).hint(
-                "name the folders instead, each with --folder PATH|GUID[=ALIAS]; `pwfs folders` and `pwfs tree` list \
-                 them",
-            ));
-        }
+        let name = std::env::var_os("TERM");
+        refuse(
+            name.as_deref(),
+            io::stdin().is_terminal() && io::stdout().is_terminal(),
+        )?;
         let failed = |error: io::Error| {
             CliError::of(ErrorKind::Failure, &error).while_doing("the terminal cannot be used")
         };
@@ -294,6 +288,19 @@ fn write_end(out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
+/// Says what to do instead where there is no terminal, or one (by its name) that only prints.
+fn refuse(name: Option<&OsStr>, is_terminal: bool) -> Result<(), CliError> {
+    let dumb = name.is_none_or(|name| name.is_empty() || name == "dumb");
+    let why = match (is_terminal, dumb) {
+        (true, false) => return Ok(()),
+        (true, true) => "this terminal (TERM) cannot show the folder picker",
+        (false, _) => "the folder picker needs a terminal",
+    };
+    Err(CliError::new(ErrorKind::Usage, why).hint(
+        "name the folders instead, each with --folder PATH|GUID[=ALIAS]; `pwfs folders` and `pwfs tree` list them",
+    ))
+}
+
 /// Makes every panic give the terminal back before it says what happened: on the other screen nobody would read it.
 fn give_back_in_a_panic() {
     static ONCE: Once = Once::new();
@@ -374,5 +381,128 @@ fn input(event: Event) -> Option<Input> {
             Some(Input::Resized(Size { columns, rows }))
         }
         Event::Key(_) | Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crossterm::event::{KeyEvent, KeyEventState};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn where_nothing_can_be_drawn_the_flag_is_named() {
+        for (name, is_terminal, message) in [
+            (
+                Some("dumb"),
+                true,
+                "this terminal (TERM) cannot show the folder picker",
+            ),
+            (
+                Some(""),
+                true,
+                "this terminal (TERM) cannot show the folder picker",
+            ),
+            (None, true, "this terminal (TERM) cannot show the folder picker"),
+            (Some("xterm"), false, "the folder picker needs a terminal"),
+            (None, false, "the folder picker needs a terminal"),
+        ] {
+            let refusal = refuse(name.map(OsStr::new), is_terminal).unwrap_err();
+            assert_eq!((refusal.message(), refusal.kind()), (message, ErrorKind::Usage));
+            assert!(refusal.to_text().contains("--folder"));
+        }
+        assert_eq!(refuse(Some(OsStr::new("linux")), true), Ok(()));
+    }
+
+    #[test]
+    fn keys_are_told_apart_as_terminals_send_them() {
+        let key = |code, modifiers| {
+            input(Event::Key(KeyEvent {
+                code,
+                modifiers,
+                kind: KeyEventKind::Press,
+                state: KeyEventState::NONE,
+            }))
+        };
+        let none = KeyModifiers::NONE;
+        for (code, modifiers, expected) in [
+            (KeyCode::Char('G'), KeyModifiers::SHIFT, Some(Key::Char('G'))),
+            (KeyCode::Char('C'), KeyModifiers::CONTROL, Some(Key::Ctrl('c'))),
+            (KeyCode::Char('h'), KeyModifiers::CONTROL, Some(Key::Backspace)),
+            (KeyCode::Char('x'), KeyModifiers::ALT, None),
+            (KeyCode::Char('図'), none, Some(Key::Char('図'))),
+            (KeyCode::PageDown, none, Some(Key::PageDown)),
+            (KeyCode::F(1), none, None),
+        ] {
+            assert_eq!(key(code, modifiers), expected.map(Input::Key), "{code:?}");
+        }
+        assert_eq!(
+            input(Event::Paste("a\nb".to_owned())),
+            Some(Input::Pasted("a\nb".to_owned()))
+        );
+        assert_eq!(
+            input(Event::Resize(0, 24)),
+            None,
+            "a terminal of no size says nothing"
+        );
+        assert_eq!(input(Event::FocusLost), None);
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn frame(texts: &[&str]) -> Frame {
+        Frame {
+            lines: texts
+                .iter()
+                .map(|text| Line::of(text, Style::Problem, 40))
+                .collect(),
+            caret: None,
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_drawn_until_everything_is_forgotten() {
+        let written = Written::default();
+        let (_keys, input) = mpsc::channel(1);
+        let size = Size {
+            columns: 40,
+            rows: 10,
+        };
+        let mut terminal = Terminal::on(input, Box::new(written.clone()), size, false).unwrap();
+        let mut draw = |texts: &[&str], forget: bool| {
+            if forget {
+                terminal.forget();
+            }
+            written.0.lock().clear();
+            terminal.draw(&frame(texts)).unwrap();
+            String::from_utf8(written.0.lock().clone()).unwrap()
+        };
+        let first = draw(&["one", "two"], false);
+        assert!(first.contains("one") && first.contains("two"));
+        assert!(
+            !first.contains("\u{1b}[38"),
+            "without colours none is sent: {first:?}"
+        );
+        let second = draw(&["one", "three"], false);
+        assert!(!second.contains("one") && second.contains("three"));
+        assert!(draw(&["one", "three"], true).contains("one"));
+        drop(terminal);
+        let end = String::from_utf8(written.0.lock().clone()).unwrap();
+        assert!(end.ends_with("\u{1b}[?1049l"), "{end:?}");
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::picker::input::Input;
 use crate::cli::picker::marks::Picked;
 use crate::cli::picker::model::Event;
 use crate::cli::picker::search::{Finding, Hit, Reach};
+use crate::model::DirId;
 
 const LARGE: Size = Size {
     columns: 80,
