@@ -16,6 +16,7 @@ pub mod mount;
 pub mod output;
 pub mod session;
 pub mod simulate;
+pub mod status;
 
 use crate::auth::renewals;
 
@@ -110,6 +111,10 @@ pub enum Command {
     Unmount(mount::UnmountArgs),
     /// List the mounts of this machine
     Mounts,
+    /// Show whether mounts work, and what to do where they do not
+    ///
+    /// Exits with 77 where a login does not work, and with 1 where a mount is dead or does not answer.
+    Status(status::StatusArgs),
 }
 
 impl GlobalArgs {
@@ -174,7 +179,8 @@ impl Command {
             | Self::Folders(_)
             | Self::Mount(_)
             | Self::Unmount(_)
-            | Self::Mounts => false,
+            | Self::Mounts
+            | Self::Status(_) => false,
         }
     }
 }
@@ -199,10 +205,11 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         }
         Command::Mount(args) => {
             let (account, dirs) = session()?.account()?;
-            mount::mount(args, &account, &dirs, printer).await
+            mount::mount(args, &cli.global, &account, &dirs, printer).await
         }
         Command::Unmount(args) => mount::unmount(args, printer).await,
         Command::Mounts => mount::mounts(printer).await,
+        Command::Status(args) => status::status(args, printer).await,
     }
 }
 

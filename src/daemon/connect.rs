@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::auth::{AppId, CredentialStore, TokenSource};
 use crate::config::Profile;
+use crate::daemon::health::remedy::remedies;
+use crate::daemon::health::{Kept, LoginWatch, Waking};
+use crate::fs::login::Login;
 use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, FolderId};
 use crate::remote::RemoteError;
@@ -56,17 +59,46 @@ impl Account {
             client_id: self.profile.client_id.clone(),
             scopes: self.profile.scopes.join(" "),
         };
-        let store = CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name);
-        TokenSource::new(http.clone(), store, app)
+        TokenSource::new(http.clone(), self.store(), app)
     }
 
     /// Connects to `source`, or to the profile's datasource.
     pub async fn connect(&self, source: Option<&str>) -> Result<Arc<WsgRemote>, ConnectionError> {
+        Ok(self.connect_to_stay(source).await?.0)
+    }
+
+    /// Connects as [`Account::connect`] does; also returns the tokens, for who looks after the login while it lasts.
+    pub async fn connect_to_stay(
+        &self,
+        source: Option<&str>,
+    ) -> Result<(Arc<WsgRemote>, TokenSource), ConnectionError> {
         let http = self.http()?;
         let (address, tokens) = (self.address(source)?, self.tokens(&http));
-        Ok(Arc::new(
-            WsgRemote::connect(http, tokens, address, self.profile.wsg.clone()).await?,
-        ))
+        let remote = WsgRemote::connect(http, tokens.clone(), address, self.profile.wsg.clone()).await?;
+        Ok((Arc::new(remote), tokens))
+    }
+
+    /// How the login behind `tokens` is looked after; `sign_in` is the command that makes a new one.
+    pub fn login_watch(&self, tokens: &TokenSource, sign_in: &str, notify: bool) -> LoginWatch {
+        let profile = &self.profile;
+        let kept = match (profile.auth.has_token_file(), &profile.token_file) {
+            (true, Some(file)) => Kept::File(file.clone()),
+            (true, None) => Kept::Nowhere,
+            (false, _) => Kept::Store(self.store(), self.state_dir.clone()),
+        };
+        LoginWatch {
+            login: Login {
+                profile: self.name.clone(),
+                health: tokens.health(),
+                remedies: remedies(profile.auth, sign_in, profile.token_file.as_deref()),
+            },
+            waking: Waking::new(tokens, kept),
+            notify,
+        }
+    }
+
+    fn store(&self) -> CredentialStore {
+        CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name)
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource, each with the URL that names it.

@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "names"]),
     ("content", &["clock", "model", "remote"]),
     ("tree", &["clock", "model", "names", "remote", "store"]),
-    ("fs", &["content", "model", "remote", "store", "tree"]),
+    ("fs", &["auth", "content", "model", "remote", "store", "tree"]),
     ("fuse", &["fs", "model", "names", "store", "tree"]),
     ("config", &["auth", "http", "model", "remote"]),
     (

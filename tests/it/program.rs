@@ -156,6 +156,11 @@ impl Stage {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
+            // Where nobody listens: the keyring and the notifications of who runs the tests are none of a test's business.
+            .env(
+                "DBUS_SESSION_BUS_ADDRESS",
+                format!("unix:path={}", self.home.path().join("no-bus").display()),
+            )
             .current_dir(self.home.path());
         command
     }
