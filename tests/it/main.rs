@@ -25,6 +25,7 @@ mod layers;
 mod login;
 mod manual;
 mod mount;
+mod packaging;
 mod program;
 mod semantics;
 mod versions;
