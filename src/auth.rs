@@ -22,6 +22,7 @@ use url::Url;
 use crate::http::{HttpClient, HttpError, Secret};
 
 pub mod callback;
+pub mod claims;
 pub mod credentials;
 pub mod health;
 mod keyring;
@@ -33,6 +34,7 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use claims::TokenClaims;
 pub use credentials::{AppId, Credentials, Identity};
 pub use health::{LoginHealth, LoginState};
 pub use kind::AuthKind;

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod browse;
 pub mod demo;
+pub mod doctor;
 pub mod failure;
 pub mod login;
 pub mod mount;
@@ -110,6 +111,8 @@ pub enum Command {
     Unmount(mount::UnmountArgs),
     /// List the mounts of this machine
     Mounts,
+    /// Find out what is missing or broken, and what mends it
+    Doctor(doctor::DoctorArgs),
 }
 
 impl GlobalArgs {
@@ -174,7 +177,8 @@ impl Command {
             | Self::Folders(_)
             | Self::Mount(_)
             | Self::Unmount(_)
-            | Self::Mounts => false,
+            | Self::Mounts
+            | Self::Doctor(_) => false,
         }
     }
 }
@@ -203,6 +207,7 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         }
         Command::Unmount(args) => mount::unmount(args, printer).await,
         Command::Mounts => mount::mounts(printer).await,
+        Command::Doctor(args) => doctor::doctor(args, &cli.global, printer).await,
     }
 }
 

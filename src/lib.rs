@@ -19,6 +19,7 @@ pub mod config;
 pub mod content;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod fs;
 pub mod fuse;
 pub mod http;

@@ -70,6 +70,7 @@ pub enum Reply {
 }
 
 /// Where the endpoints of an identity provider are.
+#[derive(Clone)]
 pub struct Endpoints {
     authorization: Url,
     token: Url,

@@ -210,6 +210,14 @@ impl CredentialStore {
         }
     }
 
+    /// The file the login is in; `None` where it is in the keyring.
+    pub fn record_file(&self) -> Option<PathBuf> {
+        match self.place {
+            Place::Keyring(_) => None,
+            Place::File => Some(self.record()),
+        }
+    }
+
     fn record(&self) -> PathBuf {
         self.file("json")
     }

@@ -25,6 +25,10 @@ pub enum Format {
 pub enum Paint {
     /// A folder.
     Folder,
+    /// As it should be.
+    Good,
+    /// Something to know of.
+    Notice,
     /// Something that went wrong.
     Problem,
     /// Less important.
@@ -144,6 +148,8 @@ impl Printer {
         }
         let code = match paint {
             Paint::Folder => "1;34",
+            Paint::Good => "32",
+            Paint::Notice => "33",
             Paint::Problem => "31",
             Paint::Faint => "2",
         };

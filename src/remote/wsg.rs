@@ -19,6 +19,7 @@ mod file;
 mod gateway;
 mod listing;
 mod paging;
+pub mod probe;
 mod query;
 mod support;
 mod wire;

@@ -25,12 +25,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tree",
         ],
     ),
+    (
+        "doctor",
+        &[
+            "auth", "clock", "config", "daemon", "fuse", "http", "model", "names", "remote", "tree",
+        ],
+    ),
     ("demo", &["model"]),
     (
         "cli",
         &[
-            "auth", "config", "content", "daemon", "demo", "fs", "fuse", "http", "model", "names", "remote",
-            "store", "tree",
+            "auth", "config", "content", "daemon", "demo", "doctor", "fs", "fuse", "http", "model", "names",
+            "remote", "store", "tree",
         ],
     ),
 ];

@@ -17,6 +17,7 @@ mod browse;
 mod budget;
 mod cli;
 mod conformance;
+mod doctor;
 mod faults;
 mod freshness;
 mod harness;

@@ -232,7 +232,7 @@ fn beyond_the_end(
 }
 
 /// Fails with the words of an error answer.
-async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
+pub(super) async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
     let body = match read_head(&mut streaming.stream, FAILURE_BODY).await {
         Ok(read) => read,
         // The status alone tells most of it.

@@ -20,7 +20,7 @@ use super::error::{Answer, Failure, Refusal, request_id};
 /// The newest Web API Bentley's own client was tested with (projectwise-api 1.1).
 const NEWEST: ApiVersion = ApiVersion { major: 2, minor: 8 };
 /// The oldest this client speaks; also what a server of any version answers a probe on.
-const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
+pub(super) const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
 
 /// A server of one WSG deployment.
 pub(super) struct Gateway {
@@ -56,7 +56,7 @@ pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
     /// The segment in URLs.
-    path: VersionPath,
+    pub(super) path: VersionPath,
     /// The Web API behind it: decides on features.
     pub(super) api: ApiVersion,
 }
@@ -320,7 +320,7 @@ impl Gateway {
 }
 
 /// The headers of a request, and what the gateway must know of the account.
-fn with_connection(
+pub(super) fn with_connection(
     headers: &[(&'static str, String)],
     authorization: &Authorization,
 ) -> Vec<(&'static str, String)> {
@@ -330,7 +330,7 @@ fn with_connection(
     headers.iter().cloned().chain(info).collect()
 }
 
-fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
+pub(super) fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
     if api < OLDEST {
         return Err(Failure::protocol(format!(
             "the server speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported"
@@ -351,7 +351,7 @@ fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
 }
 
 /// `Bentley-WebAPI/2.8` in the first of the headers that has it.
-fn server_version(response: &Response) -> Option<ApiVersion> {
+pub(super) fn server_version(response: &Response) -> Option<ApiVersion> {
     ["Mas-Server", "WsgServer", "Server"]
         .iter()
         .find_map(|name| response.header(name).and_then(api_version))
@@ -369,7 +369,7 @@ fn api_version(products: &str) -> Option<ApiVersion> {
 }
 
 /// A success that is no JSON: a login page, most often.
-fn looks_like_a_page(response: &Response) -> bool {
+pub(super) fn looks_like_a_page(response: &Response) -> bool {
     let typed_html = response
         .header("Content-Type")
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
