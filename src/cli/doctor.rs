@@ -14,10 +14,8 @@ use crate::daemon::choose::FolderChoice;
 use crate::doctor::{self, Check, Kind, Outcome, Patient, Report, fuse, settings};
 
 /// Find out what is missing or broken, and what mends it
-///
-/// Changes nothing, sends at most 20 requests, and ends within a minute. The exit status is that of the first check that
-/// failed. docs/doctor.md lists the checks.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct DoctorArgs {
     /// Folder to look at, by path or GUID; may be given several times [default: the profile's]
     #[arg(long = "folder", value_name = "PATH|GUID")]
@@ -32,6 +30,10 @@ pub struct DoctorArgs {
     #[command(flatten)]
     server: SourceArgs,
 }
+
+const AFTER_HELP: &str = "\
+Changes nothing, sends at most 20 requests, and ends within a minute. Exits with 0 where nothing failed, else with the
+status of the first failure. docs/doctor.md lists the checks.";
 
 /// Looks at everything, and tells what was found.
 pub async fn doctor(args: &DoctorArgs, global: &GlobalArgs, printer: &Printer) -> Result<(), CliError> {

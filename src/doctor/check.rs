@@ -11,7 +11,7 @@ macro_rules! catalogue {
         /// The name of a check. In the order in which they are told.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Id {
-            $(#[doc = $title] $name,)+
+            $(#[doc = concat!("`", $id, "`: ", $title)] $name,)+
         }
 
         impl Id {

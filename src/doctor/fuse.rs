@@ -18,7 +18,7 @@ pub struct Places {
     pub conf: PathBuf,
     /// Where fusermount3 is looked for.
     pub helpers: Vec<PathBuf>,
-    /// The kernel's list of AppArmor profiles; often for root only.
+    /// The kernel's list of `AppArmor` profiles; often for root only.
     pub apparmor: PathBuf,
     /// The file that brings fusermount3's profile.
     pub apparmor_rules: PathBuf,
@@ -59,7 +59,7 @@ pub(super) fn checks(places: &Places, wanted: &Wanted) -> Vec<Check> {
         helper(find_helper(&places.helpers).as_ref(), is_root),
         allow_other(fs::read_to_string(&places.conf), is_root, wanted.allow_other),
         apparmor(
-            &Confinement::look(places),
+            Confinement::look(places),
             dir.map(|dir| mountpoint::absolute(dir).unwrap_or_else(|_| dir.to_owned()))
                 .as_deref(),
             wanted.home.as_deref(),
@@ -228,7 +228,7 @@ impl Confinement {
 /// Where the usual profile lets fusermount3 mount, below these and below home directories.
 const OPEN_TO_MOUNTS: [&str; 5] = ["/mnt", "/media", "/tmp", "/cvmfs", "/run/user"];
 
-fn apparmor(confinement: &Confinement, dir: Option<&Path>, home: Option<&Path>, is_root: bool) -> Check {
+fn apparmor(confinement: Confinement, dir: Option<&Path>, home: Option<&Path>, is_root: bool) -> Check {
     const WHERE: &str = "below your home, /mnt, /media or /tmp";
     let id = Id::FuseApparmor;
     let said = match confinement {
@@ -495,29 +495,29 @@ mod tests {
         let home = Some(Path::new("/home/ann"));
         let at = |dir: &'static str| Some(Path::new(dir));
         let enforced = Confinement::Enforced;
-        is(&apparmor(&enforced, None, home, false), Outcome::Pass, "/media");
+        is(&apparmor(enforced, None, home, false), Outcome::Pass, "/media");
         is(
-            &apparmor(&enforced, at("/home/ann/pw"), home, false),
+            &apparmor(enforced, at("/home/ann/pw"), home, false),
             Outcome::Pass,
             "lets one mount",
         );
         is(
-            &apparmor(&enforced, at("/mnt/pw"), home, false),
+            &apparmor(enforced, at("/mnt/pw"), home, false),
             Outcome::Pass,
             "lets one mount",
         );
         is(
-            &apparmor(&enforced, at("/srv/pw"), home, false),
+            &apparmor(enforced, at("/srv/pw"), home, false),
             Outcome::Warn,
             "choose a directory",
         );
         is(
-            &apparmor(&enforced, at("/srv/pw"), home, true),
+            &apparmor(enforced, at("/srv/pw"), home, true),
             Outcome::Pass,
             "root",
         );
         is(
-            &apparmor(&Confinement::None, at("/srv/pw"), home, false),
+            &apparmor(Confinement::None, at("/srv/pw"), home, false),
             Outcome::Pass,
             "no profile",
         );

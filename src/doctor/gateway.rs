@@ -54,6 +54,9 @@ const ACCESS: [Id; 4] = [
 /// As long as `signin` waits for one.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(15);
 
+/// A renewal is a discovery and a question to the token endpoint.
+const RENEWAL: u32 = 2;
+
 /// Makes the checks of access.
 pub(super) async fn examine(door: &Door<'_>, chart: &mut Chart, signed_in: &SignedIn) -> Entered {
     let mut entered = Entered::default();
@@ -75,7 +78,7 @@ pub(super) async fn examine(door: &Door<'_>, chart: &mut Chart, signed_in: &Sign
         },
         door.probe.repositories(None)
     );
-    let check = gateway(&seen, door.address);
+    let check = gateway(&seen, door);
     let is_one = check.kind.is_none();
     chart.add(check);
     entered.gateway = Some(seen);
@@ -167,7 +170,7 @@ pub(super) async fn examine(door: &Door<'_>, chart: &mut Chart, signed_in: &Sign
     let user = visit.user(&evidence).await;
     let verdict = access::judge(&evidence);
     chart.extend(verdict::checks(
-        &verdict,
+        verdict,
         &evidence,
         &verdict::About {
             profile: &account.name,
@@ -194,8 +197,8 @@ fn has_password(door: &Door<'_>) -> bool {
         .is_some_and(|(account, _)| account.profile.auth.has_password())
 }
 
-fn gateway(found: &GatewaySeen, address: &WsgAddress) -> Check {
-    let id = Id::AccessGateway;
+fn gateway(found: &GatewaySeen, door: &Door<'_>) -> Check {
+    let (id, address) = (Id::AccessGateway, door.address);
     if let Some(api) = &found.api {
         return Check::pass(id, format!("{} answers, spoken to by {api}", address.server()))
             .detail("api", api.as_str());
@@ -209,8 +212,18 @@ fn gateway(found: &GatewaySeen, address: &WsgAddress) -> Check {
         Sort::Unreached => Check::fail(id, Kind::Unreachable, format!("the gateway does not answer ({words})"))
             .remedy(remedy::NOT_REACHABLE),
         Sort::LoginRefused | Sort::RightsRefused | Sort::LockedOut | Sort::NoLicence => {
-            Check::fail(id, Kind::Login, format!("the gateway does not even tell its version ({words})"))
-                .remedy("sign in first; if somebody has, the app may not be whitelisted: see access.app in docs/doctor.md")
+            let check = Check::fail(
+                id,
+                Kind::Login,
+                format!("the gateway does not even tell its version to this login ({words})"),
+            );
+            let with_app = door.account.filter(|(account, _)| account.profile.auth.has_app());
+            match with_app {
+                Some((account, _)) => check
+                    .remedy(remedy::sign_in_again(&account.name))
+                    .remedy(remedy::whitelist(&account.profile.client_id)),
+                None => check.remedy("sign in first, or ask the ProjectWise administrator which login it takes"),
+            }
         }
         Sort::Answered | Sort::UnknownQuery | Sort::NoDatasource | Sort::NoObject | Sort::Strange => Check::fail(
             id,
@@ -439,8 +452,6 @@ impl Visit<'_> {
         if self.platform == PlatformSeen::Accepted || !can_renew {
             return None;
         }
-        /// A discovery, and a question to the token endpoint.
-        const RENEWAL: u32 = 2;
         self.requests += RENEWAL;
         self.tokens.reject(&self.authorization);
         match tokio::time::timeout(TOKEN_PATIENCE, self.tokens.authorization()).await {

@@ -451,6 +451,8 @@ fn http(ids: &Ids, whose: Whose, reached: &Reached) -> Check {
     }
 }
 
+const SET_CLOCK: &str = "set the clock, and keep it right: sudo timedatectl set-ntp true";
+
 fn clock(ids: &Ids, whose: Whose, reached: &Reached) -> Check {
     let id = ids.clock;
     let Step::Done(answered) = &reached.http else {
@@ -466,13 +468,12 @@ fn clock(ids: &Ids, whose: Whose, reached: &Reached) -> Check {
     // Positive is the server ahead, so this machine is behind.
     let way = if skew > 0 { "behind" } else { "ahead of" };
     let found = format!("this machine's clock is {away} s {way} that of {}", whose.words());
-    const SET: &str = "set the clock, and keep it right: sudo timedatectl set-ntp true";
     if away > SKEW_TO_MEND {
         Check::fail(id, Kind::Failure, found)
-            .remedy(SET)
+            .remedy(SET_CLOCK)
             .remedy("until then logins are refused as ended, or not begun yet")
     } else if away > SKEW_TO_KNOW {
-        Check::warn(id, found).remedy(SET)
+        Check::warn(id, found).remedy(SET_CLOCK)
     } else {
         Check::pass(id, format!("within {} s", away.max(1)))
     }
@@ -643,7 +644,7 @@ mod tests {
     #[test]
     fn a_page_in_place_of_data_is_a_portal_unless_a_gateway_asks_for_a_login() {
         let foreign = answered(|answered| {
-            answered.page = Page::Foreign("it redirects to wifi.hotel.example".to_owned())
+            answered.page = Page::Foreign("it redirects to wifi.hotel.example".to_owned());
         });
         let checks = fails(&foreign, Whose::Wsg, Id::WsgHttp, "wifi.hotel.example");
         assert_eq!(

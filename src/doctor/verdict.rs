@@ -19,7 +19,7 @@ pub(super) struct About<'a> {
 }
 
 /// `access.account`, `access.scope`, `access.app` and `access.permission`.
-pub(super) fn checks(verdict: &Verdict, evidence: &Evidence, about: &About<'_>) -> Vec<Check> {
+pub(super) fn checks(verdict: Verdict, evidence: &Evidence, about: &About<'_>) -> Vec<Check> {
     let mut checks = vec![account(verdict, evidence, about)];
     let mut first = checks[0].kind.map(|_| Id::AccessAccount);
     let rows = [
@@ -50,7 +50,7 @@ const fn word(standing: Standing) -> &'static str {
     }
 }
 
-fn account(verdict: &Verdict, evidence: &Evidence, about: &About<'_>) -> Check {
+fn account(verdict: Verdict, evidence: &Evidence, about: &About<'_>) -> Check {
     let id = Id::AccessAccount;
     let failed = |words: String| Check::fail(id, Kind::Login, words);
     let said = said(refusal(evidence));

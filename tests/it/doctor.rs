@@ -24,6 +24,7 @@ impl Told {
     #[track_caller]
     fn of(finished: Finished) -> Self {
         let all = finished.all();
+        assert!(!all.contains("the time was up"), "{all}");
         Self {
             code: finished.code.unwrap(),
             report: serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("no report: {all}")),

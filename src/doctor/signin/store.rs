@@ -131,7 +131,8 @@ fn token_file(path: &Path) -> Check {
         return Check::waits(id, Id::ConfigKeys);
     };
     let octal = format!("{mode:04o}");
-    if mode & 0o077 == 0 {
+    let is_open = mode & 0o077 != 0;
+    if !is_open {
         return Check::pass(id, format!("{shown} (its mode is {octal})")).detail("mode", octal);
     }
     Check::warn(

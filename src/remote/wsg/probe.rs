@@ -583,7 +583,7 @@ fn properties_of(body: &[u8]) -> BTreeSet<String> {
     let rows = serde_json::from_slice::<Rows>(body).map_or_else(|_| Vec::new(), |rows| rows.instances);
     rows.into_iter()
         .filter_map(|row| row.properties)
-        .flat_map(|properties| properties.into_iter())
+        .flatten()
         .filter(|(_, value)| !value.is_null())
         .map(|(name, _)| bounded(&name))
         .collect()
