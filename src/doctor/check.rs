@@ -59,7 +59,7 @@ catalogue! {
     LoginRedirect = "login.redirect", "The browser can come back to this machine";
     LoginStore = "login.store", "The credential store works and is private";
     LoginRecord = "login.record", "Somebody has signed in";
-    LoginSecret = "login.secret", "The Client Secret is accepted";
+    LoginSecret = "login.secret", "The secret is accepted";
     LoginToken = "login.token", "The login is good";
     LoginScopes = "login.scopes", "The scopes asked for are granted";
     AccessGateway = "access.gateway", "A Web Services Gateway answers";

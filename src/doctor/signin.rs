@@ -79,15 +79,18 @@ pub(super) async fn examine(subject: &Subject<'_>, chart: &mut Chart) -> SignedI
     let mut signed_in = SignedIn::default();
     let (provider, stored) = tokio::join!(provider::ask(subject, chart), store::look(subject));
     signed_in.requests += provider.requests;
-    let Stored { check, record } = stored;
-    // One that others could read is as good as any other, until it is ended.
-    let cannot_be_read = check.kind.is_some() && record.is_none();
+    let Stored {
+        check,
+        is_readable,
+        record,
+    } = stored;
     chart.extend(provider.checks);
     chart.add(check);
     chart.add(provider::redirect(subject, provider.redirect).await);
     chart.add(match chart.trouble(Id::ConfigKeys) {
         Some(trouble) => Check::waits(Id::LoginRecord, trouble),
-        None if cannot_be_read => Check::waits(Id::LoginRecord, Id::LoginStore),
+        None if !is_readable => Check::waits(Id::LoginRecord, Id::LoginStore),
+        // One that others could read is as good as any other, until it is ended.
         None => store::login(subject, record.as_ref()),
     });
     take_token(subject, chart, record.as_ref(), &mut signed_in).await;

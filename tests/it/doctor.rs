@@ -47,13 +47,14 @@ impl Told {
         self.check(id)["outcome"].as_str().unwrap()
     }
 
-    /// Those with this outcome. What other tests do to this machine meanwhile, and whether it has FUSE, is left out.
+    /// Those with this outcome. What other tests do to this machine meanwhile, whether it has FUSE, and how full its disk is
+    /// are left out.
     fn with(&self, outcome: &str) -> Vec<&str> {
         let checks = self.checks().iter();
         checks
             .filter(|check| check["outcome"] == outcome)
             .map(|check| check["id"].as_str().unwrap())
-            .filter(|id| !id.starts_with("fuse.") && !id.starts_with("mounts."))
+            .filter(|id| !id.starts_with("fuse.") && !id.starts_with("mounts.") && *id != "cache.space")
             .collect()
     }
 
@@ -171,7 +172,10 @@ fn a_working_set_up_passes_with_few_requests_and_nothing_is_used_up() {
     stage.server.reset_counters();
     let told = doctor(&stage, &[]);
     told.is_well();
-    assert_eq!(told.with("warn"), [""; 0], "{}", told.all);
+    let mut noted = told.with("warn");
+    // The port of the login was free once, and may be anybody's now.
+    noted.retain(|id| *id != "login.redirect");
+    assert_eq!(noted, [""; 0], "{}", told.all);
     let asked = stage.server.requests();
     assert!(asked.total <= u64::from(MOST_REQUESTS), "{asked:?}");
     assert_eq!(

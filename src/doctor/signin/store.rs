@@ -13,6 +13,8 @@ use super::Subject;
 /// What the credential store holds.
 pub(super) struct Stored {
     pub(super) check: Check,
+    /// False where nothing could be read: then nothing is known of the login.
+    pub(super) is_readable: bool,
     /// The login of an app.
     pub(super) record: Option<Credentials>,
 }
@@ -24,6 +26,7 @@ pub(super) async fn look(subject: &Subject<'_>) -> Stored {
         let path = subject.account.profile.token_file.clone().unwrap_or_default();
         return Stored {
             check: blocking(move || token_file(&path)).await,
+            is_readable: true,
             record: None,
         };
     }
@@ -40,7 +43,7 @@ pub(super) async fn look(subject: &Subject<'_>) -> Stored {
     } else {
         store.reach().await.map(|()| None)
     };
-    let place = store.describe();
+    let (place, is_readable) = (store.describe(), loaded.is_ok());
     let (check, record) = match loaded {
         Err(error) => {
             let check = Check::fail(id, Kind::Failure, error.to_string());
@@ -62,6 +65,7 @@ pub(super) async fn look(subject: &Subject<'_>) -> Stored {
     };
     Stored {
         check: check.detail("store", store.kind().to_string()),
+        is_readable,
         record,
     }
 }
