@@ -39,6 +39,7 @@ pub use kind::AuthKind;
 pub use store::{CredentialStore, StoreKind};
 
 use health::HealthBoard;
+pub use oauth::OauthError;
 use oauth::{App, Endpoints, Provider};
 use renewals::UnderWay;
 use store::{Stamp, StoreLock};
@@ -79,6 +80,14 @@ pub enum AuthError {
     /// The identity provider answered something that cannot be used.
     #[error("the identity provider's answer cannot be used: {0}")]
     Protocol(String),
+    /// The identity provider refuses the request, whoever makes it: for the app's sake, or for its own.
+    #[error("the identity provider {}: {words}", .error.verb())]
+    Refused {
+        /// Which refusal it is.
+        error: OauthError,
+        /// The provider's words, its code first.
+        words: String,
+    },
     /// The credential store failed.
     #[error("{0}")]
     Store(String),
@@ -548,10 +557,16 @@ impl Failed {
     /// True if somebody logged in or out since: what failed may not fail any more.
     fn is_past(&self, store: &CredentialStore) -> bool {
         match &self.error {
-            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) | AuthError::Protocol(_) => {
-                self.stamp != store.stamp()
+            AuthError::Refused {
+                error: OauthError::Unavailable,
+                ..
             }
-            AuthError::Unreachable(_) | AuthError::Store(_) => false,
+            | AuthError::Unreachable(_)
+            | AuthError::Store(_) => false,
+            AuthError::LoginRequired(_)
+            | AuthError::SecretRequired(_)
+            | AuthError::Protocol(_)
+            | AuthError::Refused { .. } => self.stamp != store.stamp(),
         }
     }
 
@@ -560,9 +575,16 @@ impl Failed {
         match &self.error {
             // Only a person mends these, and they do it by writing to the store.
             AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
+            AuthError::Refused {
+                error: OauthError::Unavailable,
+                ..
+            }
+            | AuthError::Unreachable(_)
+            | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
             // A new login may be one of another app, which the provider does not refuse.
-            AuthError::Protocol(_) => self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp(),
-            AuthError::Unreachable(_) | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
+            AuthError::Protocol(_) | AuthError::Refused { .. } => {
+                self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp()
+            }
         }
     }
 }

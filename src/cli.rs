@@ -81,7 +81,7 @@ pub enum LogLevel {
     Info,
     /// Why it happens.
     Debug,
-    /// Everything.
+    /// Everything that pwfs does; never what other libraries write of headers and messages.
     Trace,
 }
 
@@ -131,14 +131,10 @@ impl GlobalArgs {
 
 /// Runs the command of these arguments, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are asked for; anything else is a usage error. A closed pipe has nobody to tell.
-            let _ = error.print();
-            let asked_for = !error.use_stderr();
-            return ExitCode::from(if asked_for { exit::OK } else { exit::USAGE });
-        }
+        Err(error) => return refuse(&error, &arguments),
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
     let format = if cli.global.json || cli.command.wants_json() {
@@ -148,7 +144,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = Arc::new(Printer::new(format, no_color));
     start_log(cli.global.log_level());
-    let result = wait_for(dispatch(&cli, &printer)).and_then(|()| printer.flush());
+    let result = wait_for(dispatch(&cli, &printer))
+        .map_err(|error| complete(error, &cli))
+        .and_then(|()| printer.flush());
     match result {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
@@ -177,6 +175,39 @@ impl Command {
             | Self::Mounts => false,
         }
     }
+}
+
+/// Tells what is wrong with the command line; or shows help and version, which come this way, too.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe has nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(exit::OK);
+    }
+    // A script that asks for JSON gets it, although nothing else of its command line is understood.
+    if arguments.iter().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        Printer::new(Format::Json, true).error(&CliError::new(ErrorKind::Usage, text));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(exit::USAGE)
+}
+
+/// Completes the hints of a failed command with what its profile knows.
+fn complete(error: CliError, cli: &Cli) -> CliError {
+    // A configuration that cannot be read is told by the failure itself, if by anything.
+    let Ok(session) = Session::open(&cli.global) else {
+        return error;
+    };
+    let mut account = session.hint_account(&cli.global);
+    if let Command::Login(args) = &cli.command
+        && let Some(id) = &args.client_id
+    {
+        account.client_id = Some(id.trim().to_owned());
+    }
+    error.for_account(account)
 }
 
 /// Runs the command.
@@ -242,12 +273,9 @@ fn start_log(level: LogLevel) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    // Other crates speak of their own affairs; they are heard where everything is wanted.
-    let filter = if level == "trace" {
-        level.to_owned()
-    } else {
-        format!("error,pwfs={level}")
-    };
+    // Other crates are heard when they fail, and at no level beyond: h2 writes the headers of answers there, cookies
+    // included, and zbus whole messages, which hold what goes into the keyring. Nothing they add is worth a secret.
+    let filter = format!("error,pwfs={level}");
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

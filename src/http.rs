@@ -169,6 +169,16 @@ pub enum HttpError {
     /// This machine cannot make secure connections at all: it has no CA certificates, above all.
     #[error("{0}")]
     Tls(String),
+    /// A certificate that one side refuses: the server's, with who issued it, or this client's. [`Obstacle`] tells
+    /// them apart.
+    #[error("{0}")]
+    Certificate(String),
+    /// The proxy: it cannot be reached, wants a login, or does not connect. [`Obstacle`] tells them apart.
+    #[error("{0}")]
+    Proxy(String),
+    /// What the network's settings say cannot be used; names the setting.
+    #[error("{0}")]
+    Settings(String),
     /// Nothing arrived in time.
     #[error("{0}")]
     TimedOut(String),

@@ -46,7 +46,12 @@ impl HealthBoard {
             Ok(()) => (LoginState::Good, String::new()),
             Err(error @ AuthError::LoginRequired(_)) => (LoginState::LoginNeeded, error.to_string()),
             Err(error @ AuthError::SecretRequired(_)) => (LoginState::SecretNeeded, error.to_string()),
-            Err(AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_)) => return,
+            Err(
+                AuthError::Unreachable(_)
+                | AuthError::Protocol(_)
+                | AuthError::Refused { .. }
+                | AuthError::Store(_),
+            ) => return,
         };
         self.enter(state, detail);
     }

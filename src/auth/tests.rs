@@ -430,15 +430,13 @@ async fn a_refused_scope_is_tried_once_without_offline_access() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_told_with_its_remedy() {
+async fn a_port_in_use_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let Err(error) = Callback::bind(&format!("http://localhost:{port}/signin-callback")).await else {
         panic!("the port is taken");
     };
-    assert!(
-        error.to_string().contains(&format!("port {port}")) && error.to_string().contains("--redirect-uri")
-    );
+    assert!(error.to_string().contains(&format!("port {port}")), "{error}");
     assert!(Callback::bind("https://app.example.com/callback").await.is_err());
 }
 
@@ -760,7 +758,13 @@ async fn an_outage_is_never_the_end_of_a_login() {
     for _ in 0..10 {
         let error = tokens.authorization().await.unwrap_err();
         assert!(
-            matches!(error, AuthError::Unreachable(_)) && !error.to_string().contains("s3cret"),
+            matches!(
+                error,
+                AuthError::Refused {
+                    error: OauthError::Unavailable,
+                    ..
+                }
+            ) && !error.to_string().contains("s3cret"),
             "{error}"
         );
     }
@@ -899,7 +903,7 @@ async fn a_refused_refresh_rests_for_a_minute_or_until_a_login() {
     let tokens = source(&idp, &store);
     for _ in 0..3 {
         let error = tokens.authorization().await.unwrap_err();
-        assert!(matches!(error, AuthError::Protocol(_)), "{error}");
+        assert!(matches!(error, AuthError::Refused { .. }), "{error}");
         a_while().await;
     }
     assert_eq!(idp.posts("/token"), 1);

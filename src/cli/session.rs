@@ -8,7 +8,7 @@ use crate::model::{Datasource, FolderId};
 use crate::remote::Remote;
 
 use super::GlobalArgs;
-use super::failure::{CliError, ErrorKind};
+use super::failure::{self, CliError, ErrorKind};
 
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,6 +70,29 @@ impl Session {
         self.missing.is_none()
     }
 
+    /// What hints need to know of the profile.
+    pub fn hint_account(&self, global: &GlobalArgs) -> failure::Account {
+        let profile = &self.profile;
+        let mut flags = String::new();
+        if global.system {
+            flags.push_str(" --system");
+        }
+        if let Some(config) = &global.config {
+            flags.push_str(&format!(" --config {}", quoted(&config.to_string_lossy())));
+        }
+        if let Some(name) = &global.profile {
+            flags.push_str(&format!(" --profile {}", quoted(name)));
+        }
+        failure::Account {
+            flags,
+            auth: profile.auth,
+            client_id: Some(profile.client_id.clone()).filter(|id| !id.is_empty()),
+            token_file: profile.token_file.clone(),
+            // A profile that is not there yet has not decided.
+            store: self.exists().then_some(profile.credentials),
+        }
+    }
+
     /// The profile's account, for commands that need a login.
     pub fn account(self) -> Result<(Account, AppDirs), CliError> {
         if let Some(missing) = self.missing {
@@ -96,4 +119,13 @@ impl Session {
         let (account, _) = self.account()?;
         Ok(account.datasources(source.datasource.as_deref()).await?)
     }
+}
+
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

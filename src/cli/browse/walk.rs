@@ -164,7 +164,9 @@ pub(super) async fn walk(
                 progress(nodes.len() - 1, documents);
             }
             Err(error) if index == 0 || ends_everything(&error) => return Err(error.into()),
-            Err(RemoteError::Denied { detail, .. }) => nodes[index].outcome = Outcome::Denied(detail),
+            Err(RemoteError::Denied { detail, .. }) => {
+                nodes[index].outcome = Outcome::Denied(detail.to_string())
+            }
             Err(error) => nodes[index].outcome = Outcome::Failed(error.into()),
         }
     }

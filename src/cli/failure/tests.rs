@@ -2,80 +2,175 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::auth::login::LoginError;
+use crate::auth::{AuthError, AuthKind, OauthError, StoreKind};
+use crate::cli::login::LoginCommandError;
+use crate::config::ConfigError;
+use crate::http::HttpError;
 use crate::model::Datasource;
+use crate::remote::wsg::{AddressError, ConnectError, ErrorId, Problem};
+use crate::remote::{Detail, Origin, RemoteError};
 
 #[track_caller]
-fn check(error: impl Into<CliError>, code: u8, words: &[&str]) {
+fn check(error: impl Into<CliError>, status: u8, code: &str, words: &[&str]) {
     let error = error.into();
     let text = error.to_text();
-    assert_eq!(error.exit_code(), code, "{text}");
+    assert_eq!((error.exit_code(), error.name().text()), (status, code), "{text}");
     for word in words {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
 }
 
 #[test]
-fn every_remote_error_has_its_status_and_the_words_of_the_guide() {
-    let detail = || "status 403, request id r-1".to_owned();
+fn a_failure_without_an_answer_is_sorted_by_what_can_be_done() {
     let what = || "folder X".to_owned();
     check(
         RemoteError::Denied {
             what: what(),
-            detail: detail(),
+            detail: "no".into(),
         },
         77,
-        &[
-            "folder X",
-            "r-1",
-            "Hint: insufficient permissions",
-            "projectwise:read",
-            "Client ID",
-            "whitelisted",
-        ],
+        "login",
+        &["folder X", "projectwise:read", "Client ID", "whitelisted"],
     );
     check(
         RemoteError::NotFound {
             what: what(),
-            detail: detail(),
+            detail: "no".into(),
         },
         1,
+        "failure",
         &["folder X", "pwfs tree"],
     );
     check(
         RemoteError::LoginRequired("over".into()),
         77,
+        "login.required",
         &["over", "pwfs login"],
     );
     check(
         RemoteError::SecretRequired("x".into()),
         77,
+        "oauth.invalid-client",
         &["--client-secret-file"],
     );
-    check(RemoteError::LockedOut("x".into()), 77, &["unlock"]);
     check(
-        RemoteError::Throttled {
-            retry_after: Some(Duration::from_secs(90)),
-        },
-        75,
-        &["in 90 s"],
+        RemoteError::LockedOut("x".into()),
+        77,
+        "wsg.too-many-bad-login-attempts",
+        &["unlock"],
     );
-    check(
-        RemoteError::Throttled { retry_after: None },
-        75,
-        &["a few minutes"],
-    );
+    for (retry_after, words) in [
+        (Some(Duration::from_secs(90)), "in 90 s"),
+        (None, "a few minutes"),
+    ] {
+        let error = RemoteError::Throttled {
+            retry_after,
+            detail: "x".into(),
+        };
+        check(error, 75, "wsg.throttled", &[words]);
+    }
     check(
         RemoteError::Unreachable("refused".into()),
         69,
+        "network.unreachable",
         &["firewall", "contact IT"],
     );
-    check(RemoteError::TimedOut("x".into()), 75, &["firewall"]);
+    check(
+        RemoteError::TimedOut("x".into()),
+        75,
+        "wsg.timeout",
+        &["a few minutes"],
+    );
     check(
         RemoteError::Server("x".into()),
         75,
-        &["request id", "unlock the keyring"],
+        "wsg.server-error",
+        &["request id"],
     );
-    check(RemoteError::Protocol("x".into()), 1, &["datasource URL"]);
+    check(
+        RemoteError::Protocol("x".into()),
+        1,
+        "wsg.malformed",
+        &["compatibility.md"],
+    );
+}
+
+#[test]
+fn a_failure_below_the_server_is_told_as_a_login_would_tell_it() {
+    for error in [
+        AuthError::LoginRequired("the login has ended (invalid_grant)".into()),
+        AuthError::SecretRequired("no".into()),
+        AuthError::Unreachable(HttpError::Unreachable("h: refused".into())),
+        AuthError::Protocol("x".into()),
+        AuthError::Store("locked".into()),
+        AuthError::Refused {
+            error: OauthError::Unavailable,
+            words: "server_error".into(),
+        },
+    ] {
+        let through = RemoteError::Server(Detail::new("other words", Origin::Auth(error.clone())));
+        assert_eq!(CliError::from(through), CliError::from(error));
+    }
+    let lost = HttpError::TimedOut("h: silence".into());
+    let through = RemoteError::TimedOut(Detail::new("other words", Origin::Http(lost.clone())));
+    assert_eq!(CliError::from(through), CliError::from(lost));
+}
+
+#[test]
+fn the_request_id_is_told_apart_for_scripts() {
+    let origin = Origin::Wsg(Problem::Said(ErrorId::DatasourceNotFound));
+    let detail = Detail::new("h answers status 404, request id r-1", origin);
+    let error = CliError::from(RemoteError::Server(detail.with_request_id(Some("r-1".into()))));
+    let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
+    assert_eq!(json["error"]["request_id"], "r-1");
+    assert_eq!(json["error"]["code"], "wsg.datasource-not-found");
+}
+
+#[test]
+fn a_hint_is_completed_with_what_the_profile_knows() {
+    let account = |auth| Account {
+        flags: " --profile work".to_owned(),
+        auth,
+        client_id: Some("webapp-1".to_owned()),
+        token_file: Some(PathBuf::from("/run/token")),
+        store: Some(StoreKind::Keyring),
+    };
+    let hints = |hint: Hint, auth| {
+        let error = CliError::new(ErrorKind::Login, "no").hint(hint);
+        error.for_account(account(auth)).hints().join("\n")
+    };
+    let whitelist = hints(Hint::Whitelist, AuthKind::Web);
+    assert!(
+        whitelist.ends_with("ProjectWise administrator: webapp-1"),
+        "{whitelist}"
+    );
+    assert_eq!(
+        hints(Hint::Whitelist, AuthKind::Basic),
+        "",
+        "a password is no app's"
+    );
+    assert!(!hints(Hint::InsufficientPermissions, AuthKind::Windows).contains("scope"));
+    assert_eq!(
+        hints(Hint::SignIn, AuthKind::Native),
+        "run `pwfs login --profile work`"
+    );
+    assert_eq!(
+        hints(Hint::SignIn, AuthKind::Saml),
+        "put a fresh token into /run/token"
+    );
+    assert!(hints(Hint::NewSecret, AuthKind::Basic).contains("new password"));
+    assert!(hints(Hint::NewSecret, AuthKind::Service).contains("--client-secret-file"));
+    assert!(hints(Hint::NotAccepted, AuthKind::Basic).contains("user name"));
+    assert!(hints(Hint::NotAccepted, AuthKind::Web).contains("webapp-1"));
+    assert!(hints(Hint::CompareApp, AuthKind::Web).contains("webapp-1"));
+    assert!(hints(Hint::Store, AuthKind::Web).contains("unlock the keyring"));
+    // Nothing is known of the profile: still a sentence.
+    let plain = CliError::new(ErrorKind::Login, "no").hint(Hint::Whitelist);
+    assert!(
+        plain.hints()[0].ends_with("ProjectWise administrator"),
+        "{plain:?}"
+    );
 }
 
 #[test]
@@ -90,35 +185,38 @@ fn a_choice_of_datasources_is_listed() {
     check(
         ConnectError::SeveralDatasources(vec![datasource("PW--a"), datasource("PW--b")]),
         2,
+        "wsg.several-datasources",
         &["PW--a (label of PW--a)", "PW--b (label of PW--b)"],
     );
     check(
         ConnectError::NoDatasource("https://h".to_owned()),
         1,
+        "wsg.no-datasource",
         &["https://h"],
     );
 }
 
 #[test]
 fn logins_and_configuration_have_their_statuses() {
-    check(AuthError::LoginRequired("x".into()), 77, &["pwfs login"]);
     check(
         AuthError::Unreachable(HttpError::Tls("no certificates".into())),
-        1,
+        69,
+        "network.no-certificates",
         &["ca-certificates"],
     );
-    check(AuthError::Store("locked".into()), 1, &["--credentials file"]);
     check(
         LoginError::InvalidScope {
             scopes: "a b".into(),
             detail: "d".into(),
         },
         77,
-        &["developer portal access", "free"],
+        "oauth.invalid-scope",
+        &["a b", "developer portal access", "free", "--scope"],
     );
     check(
         LoginCommandError::Usage("no client id".into()),
         2,
+        "login.incomplete",
         &["no client id"],
     );
     let path = || PathBuf::from("/x/config.toml");
@@ -129,6 +227,7 @@ fn logins_and_configuration_have_their_statuses() {
             path: path(),
         },
         78,
+        "config.no-profile",
         &["there are: b"],
     );
     check(
@@ -137,11 +236,13 @@ fn logins_and_configuration_have_their_statuses() {
             source: io::Error::other("full"),
         },
         73,
+        "config.unwritable",
         &["/x/config.toml", "Cause: full"],
     );
     check(
         AddressError::Scheme("ftp://x".into()),
         2,
+        "address.invalid",
         &["looks like https://"],
     );
 }
@@ -157,5 +258,6 @@ fn an_error_prints_as_three_kinds_of_lines_or_as_json() {
     );
     let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
     assert_eq!(json["error"]["exit_code"], 1);
+    assert_eq!(json["error"]["code"], "failure");
     assert_eq!(json["error"]["causes"][0], "it broke\u{1b}[2J");
 }

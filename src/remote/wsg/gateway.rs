@@ -16,6 +16,7 @@ use crate::remote::RemoteError;
 
 use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
 use super::error::{Answer, Failure, Refusal, request_id};
+use super::problem::Problem;
 
 /// The newest Web API Bentley's own client was tested with (projectwise-api 1.1).
 const NEWEST: ApiVersion = ApiVersion { major: 2, minor: 8 };
@@ -262,7 +263,7 @@ impl Gateway {
             tracing::error!(
                 "the server has locked the account after too many bad logins; nothing more is sent"
             );
-            *self.locked.lock() = Some(words.clone());
+            *self.locked.lock() = Some(words.to_string());
         }
         outcome
     }
@@ -309,13 +310,11 @@ impl Gateway {
             }
         }
         let detail = match last {
-            Some(failure) => format!("; {}", failure.error),
+            Some(failure) => format!(" ({})", failure.error.detail()),
             None => String::new(),
         };
-        Err(Failure::protocol(format!(
-            "{} does not answer like a ProjectWise Web Services Gateway{detail}",
-            self.server
-        )))
+        let words = format!("{}{detail}", self.server);
+        Err(Failure::no_gateway(Problem::NotAGateway, words))
     }
 }
 
@@ -332,9 +331,9 @@ fn with_connection(
 
 fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
     if api < OLDEST {
-        return Err(Failure::protocol(format!(
-            "the server speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported"
-        )));
+        let words =
+            format!("it speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported");
+        return Err(Failure::no_gateway(Problem::TooOld, words));
     }
     let path = match path.scheme {
         VersionScheme::Api => VersionPath {
