@@ -71,9 +71,12 @@ pub enum AuthError {
     /// Only a person can mend it: never logged in, or the refresh token is dead.
     #[error("{0}")]
     LoginRequired(String),
-    /// The client secret is refused (`invalid_client`); a new one heals it without a browser.
+    /// The client secret (`invalid_client`) or the password is refused; a new one heals it without a browser.
     #[error("{0}")]
     SecretRequired(String),
+    /// A server has locked the account after too many bad logins. Nothing is sent until there is another login.
+    #[error("{0}")]
+    LockedOut(String),
     /// The identity provider could not be asked. Never means that the login is over.
     #[error("the identity provider cannot be reached: {0}")]
     Unreachable(#[from] HttpError),
@@ -562,6 +565,7 @@ impl Failed {
                 ..
             }
             | AuthError::Unreachable(_)
+            | AuthError::LockedOut(_)
             | AuthError::Store(_) => false,
             AuthError::LoginRequired(_)
             | AuthError::SecretRequired(_)
@@ -580,6 +584,7 @@ impl Failed {
                 ..
             }
             | AuthError::Unreachable(_)
+            | AuthError::LockedOut(_)
             | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
             // A new login may be one of another app, which the provider does not refuse.
             AuthError::Protocol(_) | AuthError::Refused { .. } => {

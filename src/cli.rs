@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod browse;
+pub mod core_dump;
 pub mod demo;
 pub mod failure;
 pub mod login;
@@ -62,6 +63,9 @@ pub struct GlobalArgs {
     /// Write results and errors as JSON
     #[arg(long, global = true, env = "PWFS_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
+    /// Let a crash leave a core dump, although it would hold the login's tokens
+    #[arg(long, global = true, env = "PWFS_ALLOW_CORE_DUMP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_core_dump: bool,
     /// Least important messages to log to stderr
     #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "PWFS_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
@@ -81,7 +85,7 @@ pub enum LogLevel {
     Info,
     /// Why it happens.
     Debug,
-    /// Everything that pwfs does; never what other libraries write of headers and messages.
+    /// Everything.
     Trace,
 }
 

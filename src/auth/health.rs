@@ -46,6 +46,7 @@ impl HealthBoard {
             Ok(()) => (LoginState::Good, String::new()),
             Err(error @ AuthError::LoginRequired(_)) => (LoginState::LoginNeeded, error.to_string()),
             Err(error @ AuthError::SecretRequired(_)) => (LoginState::SecretNeeded, error.to_string()),
+            Err(error @ AuthError::LockedOut(_)) => (LoginState::LockedOut, error.to_string()),
             Err(
                 AuthError::Unreachable(_)
                 | AuthError::Protocol(_)

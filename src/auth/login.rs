@@ -182,6 +182,7 @@ async fn conclude(
             AuthError::LoginRequired(words) => LoginError::CodeRefused(words),
             AuthError::SecretRequired(_)
             | AuthError::Unreachable(_)
+            | AuthError::LockedOut(_)
             | AuthError::Protocol(_)
             | AuthError::Refused { .. }
             | AuthError::Store(_) => LoginError::Auth(error),

@@ -114,8 +114,9 @@ pub struct CliError {
     message: String,
     causes: Vec<String>,
     hints: Vec<Hint>,
-    request_id: Option<String>,
-    account: Account,
+    request_id: Option<Box<str>>,
+    /// What completes the hints.
+    account: Option<Box<Account>>,
 }
 
 impl CliError {
@@ -128,7 +129,7 @@ impl CliError {
             causes: Vec::new(),
             hints: Vec::new(),
             request_id: None,
-            account: Account::default(),
+            account: None,
         }
     }
 
@@ -171,7 +172,7 @@ impl CliError {
     /// Adds the id by which the server's own log knows the request.
     #[must_use]
     pub fn request_id(mut self, id: Option<&str>) -> Self {
-        self.request_id = id.map(str::to_owned);
+        self.request_id = id.map(Box::from);
         self
     }
 
@@ -188,7 +189,10 @@ impl CliError {
     /// Completes the hints with what the profile knows, its Client ID above all.
     #[must_use]
     pub fn for_account(self, account: Account) -> Self {
-        Self { account, ..self }
+        Self {
+            account: Some(Box::new(account)),
+            ..self
+        }
     }
 
     /// The name of the failure.
@@ -198,8 +202,9 @@ impl CliError {
 
     /// What to do next, line by line.
     pub fn hints(&self) -> Vec<String> {
-        let lines = self.hints.iter().flat_map(|hint| hint.lines(&self.account));
-        lines.collect()
+        let nobody = Account::default();
+        let account = self.account.as_deref().unwrap_or(&nobody);
+        self.hints.iter().flat_map(|hint| hint.lines(account)).collect()
     }
 
     /// The causes, the nearest first.

@@ -1,5 +1,6 @@
 //! What every command starts with: directories, configuration, and the profile it works for.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile, is_profile_name};
@@ -8,6 +9,7 @@ use crate::model::{Datasource, FolderId};
 use crate::remote::Remote;
 
 use super::GlobalArgs;
+use super::core_dump;
 use super::failure::{self, CliError, ErrorKind};
 
 /// Which server to ask.
@@ -36,6 +38,10 @@ impl Session {
     ///
     /// A profile that is not there is no failure yet: `login` makes it.
     pub fn open(global: &GlobalArgs) -> Result<Self, CliError> {
+        // Every command that holds a login begins here.
+        if !global.allow_core_dump {
+            core_dump::forbid();
+        }
         let overrides = DirOverrides::from_environment();
         let dirs = if global.system {
             AppDirs::of_the_system(overrides)
@@ -78,10 +84,11 @@ impl Session {
             flags.push_str(" --system");
         }
         if let Some(config) = &global.config {
-            flags.push_str(&format!(" --config {}", quoted(&config.to_string_lossy())));
+            // Writing to a String cannot fail.
+            let _ = write!(flags, " --config {}", quoted(&config.to_string_lossy()));
         }
         if let Some(name) = &global.profile {
-            flags.push_str(&format!(" --profile {}", quoted(name)));
+            let _ = write!(flags, " --profile {}", quoted(name));
         }
         failure::Account {
             flags,

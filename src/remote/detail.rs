@@ -2,14 +2,20 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::wsg::Problem;
 use crate::auth::AuthError;
 use crate::http::HttpError;
 
 /// What is told of a failure beside its kind. Made of any text; [`Origin`] says more where more is known.
+///
+/// Cheap to clone: one failure may have many waiters.
 #[derive(Debug, Clone)]
-pub struct Detail {
+pub struct Detail(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
     words: String,
     origin: Origin,
     request_id: Option<String>,
@@ -32,30 +38,26 @@ pub enum Origin {
 impl Detail {
     /// The words, with their origin.
     pub fn new(words: impl Into<String>, origin: Origin) -> Self {
-        Self {
-            words: words.into(),
-            origin,
-            request_id: None,
-        }
+        Self::of_request(words, origin, None)
     }
 
-    /// Adds the id by which the server's own log knows the request.
-    #[must_use]
-    pub fn with_request_id(self, id: Option<String>) -> Self {
-        Self {
-            request_id: id,
-            ..self
-        }
+    /// The words, with their origin and the id by which the server's own log knows the request.
+    pub fn of_request(words: impl Into<String>, origin: Origin, request_id: Option<String>) -> Self {
+        Self(Arc::new(Told {
+            words: words.into(),
+            origin,
+            request_id,
+        }))
     }
 
     /// Where the failure comes from.
-    pub const fn origin(&self) -> &Origin {
-        &self.origin
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
     }
 
     /// The id by which the server's own log knows the request. The words hold it, too.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.0.request_id.as_deref()
     }
 }
 
@@ -75,12 +77,12 @@ impl Deref for Detail {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.words
+        &self.0.words
     }
 }
 
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.0.words)
     }
 }

@@ -26,5 +26,7 @@ mod login;
 mod manual;
 mod mount;
 mod program;
+mod secrets;
 mod semantics;
+mod troubleshooting;
 mod versions;

@@ -165,7 +165,7 @@ pub(super) async fn walk(
             }
             Err(error) if index == 0 || ends_everything(&error) => return Err(error.into()),
             Err(RemoteError::Denied { detail, .. }) => {
-                nodes[index].outcome = Outcome::Denied(detail.to_string())
+                nodes[index].outcome = Outcome::Denied(detail.to_string());
             }
             Err(error) => nodes[index].outcome = Outcome::Failed(error.into()),
         }

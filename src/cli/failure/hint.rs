@@ -26,6 +26,10 @@ pub enum Hint {
     Store,
     /// Compare what the portal says of the app.
     CompareApp,
+    /// The same, where the identity provider showed a page of its own and nothing came back (RFC 6749, 4.1.2.1).
+    ErrorPage,
+    /// Have the account unlocked.
+    Unlock,
 }
 
 /// What a profile adds to hints. The default knows nothing: an app of the usual type, without its Client ID.
@@ -60,67 +64,91 @@ pub(super) fn enable_scope() -> String {
     format!("enable the projectwise:read scope on the iTwin app ({PORTAL})")
 }
 
+/// The commands that ask for a profile; each is told with the flags that name it.
+const OF_A_PROFILE: [&str; 5] = ["login", "whoami", "datasources", "folders", "tree"];
+
 impl Hint {
     /// Its lines, for `account`.
     pub(super) fn lines(&self, account: &Account) -> Vec<String> {
+        let mut lines = self.told(account);
+        for line in &mut lines {
+            for command in OF_A_PROFILE {
+                let plain = format!("`pwfs {command}");
+                *line = line.replace(&plain, &format!("{plain}{}", account.flags));
+            }
+        }
+        lines
+    }
+
+    fn told(&self, account: &Account) -> Vec<String> {
         let has_app = account.auth.has_app();
+        let one = |text: &str| vec![text.to_owned()];
         match self {
             Self::Text(text) => vec![text.clone()],
             Self::SignIn => vec![account.sign_in("")],
             Self::SignInAnew => vec![account.sign_in(", for a login keeps the scopes it was given")],
-            Self::NewSecret => account.new_secret(),
+            Self::NewSecret if account.auth.has_password() => one("run `pwfs login` and give the new password"),
+            Self::NewSecret => vec![
+                format!(
+                    "give the Client Secret of the app ({PORTAL}) with `pwfs login --client-secret-file FILE`"
+                ),
+                "an app of type Native or SPA has no secret: sign in without one".to_owned(),
+            ],
             Self::InsufficientPermissions if has_app => vec![format!(
                 "insufficient permissions: {}, and let the server's administrator grant datasource-level permission",
                 enable_scope()
             )],
-            Self::InsufficientPermissions => vec![
-                "insufficient permissions: let the server's administrator grant datasource-level permission"
-                    .to_owned(),
-            ],
+            Self::InsufficientPermissions => {
+                one("insufficient permissions: let the server's administrator grant datasource-level permission")
+            }
             Self::Whitelist if has_app => vec![account.whitelist()],
             Self::Whitelist => Vec::new(),
-            Self::NotAccepted => account.not_accepted(),
-            Self::CompareApp => {
-                let app = account.client_id.as_deref().unwrap_or("you sign in with");
-                vec![format!(
-                    "compare type, redirect URI and scopes of the app {app} with those in the portal ({PORTAL})"
-                )]
+            Self::NotAccepted if has_app => vec![
+                account.whitelist(),
+                "if it is, the account may be unknown there: let the ProjectWise administrator give it a ProjectWise user; \
+                 `pwfs whoami` shows who is signed in"
+                    .to_owned(),
+            ],
+            Self::NotAccepted if account.auth.has_password() => {
+                one("check the user name and the password: `pwfs login` asks for them again")
             }
-            Self::Store => vec![match account.store {
-                Some(StoreKind::Keyring) => format!(
-                    "unlock the keyring, or keep the login in a file: `pwfs login{} --credentials file`",
-                    account.flags
-                ),
-                Some(StoreKind::File) | None => format!(
-                    "replace the login with `pwfs login{} --credentials file`; where permissions or a full disk are \
-                     the cause, mend those first",
-                    account.flags
-                ),
-            }],
+            Self::NotAccepted => vec![account.sign_in("")],
+            Self::CompareApp => vec![format!(
+                "compare type, redirect URI and scopes of the app {} with those in the portal ({PORTAL})",
+                account.app()
+            )],
+            Self::ErrorPage => vec![format!(
+                "if the browser showed an error instead of a sign-in, compare Client ID and redirect URI of the app {} with \
+                 those in the portal ({PORTAL}): they must be the same to the letter",
+                account.app()
+            )],
+            Self::Unlock => {
+                one("ask the ProjectWise administrator to unlock the account, then run `pwfs login`")
+            }
+            Self::Store => one(match account.store {
+                Some(StoreKind::Keyring) => {
+                    "unlock the keyring, or keep the login in a file: `pwfs login --credentials file`"
+                }
+                Some(StoreKind::File) | None => {
+                    "replace the login with `pwfs login --credentials file`; where permissions or a full disk are the \
+                     cause, mend those first"
+                }
+            }),
         }
     }
 }
 
 impl Account {
+    fn app(&self) -> &str {
+        self.client_id.as_deref().unwrap_or("you sign in with")
+    }
+
     fn sign_in(&self, why: &str) -> String {
         match (&self.token_file, self.auth.has_token_file()) {
             (Some(file), true) => format!("put a fresh token into {}", file.display()),
             (None, true) => "put a fresh token into the profile's token_file".to_owned(),
-            (_, false) => format!("run `pwfs login{}`{why}", self.flags),
+            (_, false) => format!("run `pwfs login`{why}"),
         }
-    }
-
-    fn new_secret(&self) -> Vec<String> {
-        let flags = &self.flags;
-        if self.auth.has_password() {
-            return vec![format!("run `pwfs login{flags}` and give the new password")];
-        }
-        vec![
-            format!(
-                "give the Client Secret of the app ({PORTAL}) with `pwfs login{flags} --client-secret-file FILE`"
-            ),
-            "an app of type Native or SPA has no secret: sign in without one".to_owned(),
-        ]
     }
 
     fn whitelist(&self) -> String {
@@ -129,23 +157,5 @@ impl Account {
             Some(id) => format!("{whom}: {id}"),
             None => whom.to_owned(),
         }
-    }
-
-    fn not_accepted(&self) -> Vec<String> {
-        if self.auth.has_app() {
-            return vec![
-                self.whitelist(),
-                "if it is, the account may be unknown there: let the ProjectWise administrator give it a ProjectWise user; \
-                 `pwfs whoami` shows who is signed in"
-                    .to_owned(),
-            ];
-        }
-        if self.auth.has_password() {
-            return vec![format!(
-                "check the user name and the password: `pwfs login{}` asks for them again",
-                self.flags
-            )];
-        }
-        vec![self.sign_in("")]
     }
 }

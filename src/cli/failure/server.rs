@@ -59,9 +59,10 @@ fn of_problem(problem: Problem, error: &RemoteError) -> CliError {
             failure.hint(TRY_LATER).hint(ADMINISTRATOR)
         }
         Problem::Throttled => {
-            let wait = match error {
-                RemoteError::Throttled { retry_after, .. } => *retry_after,
-                _ => None,
+            let wait = if let RemoteError::Throttled { retry_after, .. } = error {
+                *retry_after
+            } else {
+                None
             };
             failure.hint(when(wait))
         }
@@ -95,9 +96,7 @@ fn of_error_id(id: ErrorId, failure: CliError) -> CliError {
         }
         ErrorId::NoClientLicense => failure
             .hint("let the ProjectWise administrator give the account a licence, or wait until one is free"),
-        ErrorId::TooManyBadLoginAttempts => failure.hint(
-            "ask the ProjectWise administrator to unlock the account, and mend the login before the next try",
-        ),
+        ErrorId::TooManyBadLoginAttempts => failure.hint(Hint::Unlock),
     }
 }
 

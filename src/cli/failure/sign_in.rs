@@ -8,6 +8,7 @@ use crate::auth::login::{LoginError, PORTAL};
 use crate::auth::{AuthError, OauthError};
 use crate::cli::login::LoginCommandError;
 
+const LOCKED: &str = "the server has locked the account after too many bad logins";
 const PORTAL_ACCESS: &str = "if the account does not have developer portal access: the portal is free and needs no \
                              Bentley subscription; register a personal account and create the app there";
 
@@ -20,6 +21,10 @@ impl From<AuthError> for CliError {
             AuthError::SecretRequired(_) => Self::of(ErrorKind::Login, &error)
                 .code(Code::OauthInvalidClient)
                 .hint(Hint::NewSecret),
+            // Said by the document server, and remembered since.
+            AuthError::LockedOut(words) => Self::new(ErrorKind::Login, format!("{LOCKED}: {words}"))
+                .code(Code::WsgTooManyBadLoginAttempts)
+                .hint(Hint::Unlock),
             AuthError::Unreachable(cause) => network::failure(Peer::Issuer, cause),
             AuthError::Protocol(_) => Self::of(ErrorKind::Failure, &error)
                 .code(Code::OauthMalformed)
@@ -76,13 +81,14 @@ impl From<LoginError> for CliError {
                 .hint("sign in again, and paste the whole address the browser ends at, at once"),
             LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error)
                 .code(Code::LoginTimedOut)
+                .hint(Hint::ErrorPage)
                 .hint(Hint::SignIn),
             LoginError::Input(_) => Self::of(ErrorKind::Failure, &error)
                 .code(Code::LoginInput)
                 .hint("run the login in a terminal, or hand it the address on standard input"),
             LoginError::Denied(_) => Self::of(ErrorKind::Login, &error)
                 .code(Code::OauthAccessDenied)
-                .hint("sign in again, and allow the app what it asks for")
+                .hint("if you refused it yourself, run `pwfs login` again and allow what the app asks for")
                 .hint(Hint::InsufficientPermissions),
             LoginError::CodeRefused(_) => Self::of(ErrorKind::Login, &error)
                 .code(Code::OauthInvalidGrant)

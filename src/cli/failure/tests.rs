@@ -120,8 +120,9 @@ fn a_failure_below_the_server_is_told_as_a_login_would_tell_it() {
 #[test]
 fn the_request_id_is_told_apart_for_scripts() {
     let origin = Origin::Wsg(Problem::Said(ErrorId::DatasourceNotFound));
-    let detail = Detail::new("h answers status 404, request id r-1", origin);
-    let error = CliError::from(RemoteError::Server(detail.with_request_id(Some("r-1".into()))));
+    let words = "h answers status 404, request id r-1";
+    let detail = Detail::of_request(words, origin, Some("r-1".to_owned()));
+    let error = CliError::from(RemoteError::Server(detail));
     let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
     assert_eq!(json["error"]["request_id"], "r-1");
     assert_eq!(json["error"]["code"], "wsg.datasource-not-found");

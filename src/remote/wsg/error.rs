@@ -206,7 +206,7 @@ impl Told<'_> {
             words.push_str(", request id ");
             words.push_str(id);
         }
-        Detail::new(words, Origin::Wsg(self.problem)).with_request_id(id)
+        Detail::of_request(words, Origin::Wsg(self.problem), id)
     }
 
     fn denied(&self) -> RemoteError {
@@ -321,6 +321,7 @@ impl From<AuthError> for Failure {
                 "nothing was asked, the credential store fails: {words}"
             ))),
             AuthError::SecretRequired(words) => RemoteError::SecretRequired(detail(words.clone())),
+            AuthError::LockedOut(words) => RemoteError::LockedOut(detail(words.clone())),
             AuthError::Unreachable(HttpError::TimedOut(words)) => {
                 RemoteError::TimedOut(detail(format!("identity provider: {words}")))
             }
