@@ -422,7 +422,7 @@ fn the_rows_of_a_login_are_what_the_program_says() {
                 bed.configured(&config.replace("credentials = \"file\"", "credentials = \"keyring\""))
             }
             Code::OauthAccessDenied => bed.refused("access_denied"),
-            Code::OauthInvalidClient => exchange(&status(401, Some("invalid_client"))),
+            Code::LoginSecretRefused => exchange(&status(401, Some("invalid_client"))),
             Code::OauthInvalidGrant => exchange(&oauth("invalid_grant")),
             Code::OauthInvalidRequest => bed.renewal(&oauth("invalid_request")),
             Code::OauthInvalidScope if is("may not ask") => {

@@ -55,13 +55,13 @@ codes! {
     LoginForeignReply = "login.foreign-reply",
     /// Nobody came back from the browser.
     LoginTimedOut = "login.timed-out",
+    /// The Client Secret (`invalid_client`) or the password is refused.
+    LoginSecretRefused = "login.secret-refused",
     /// The credential store fails.
     LoginStore = "login.store",
 
     /// `access_denied`.
     OauthAccessDenied = "oauth.access-denied",
-    /// `invalid_client`.
-    OauthInvalidClient = "oauth.invalid-client",
     /// `invalid_grant`, for the code of a login.
     OauthInvalidGrant = "oauth.invalid-grant",
     /// `invalid_request`.

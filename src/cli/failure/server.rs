@@ -157,7 +157,7 @@ fn of_variant(error: &RemoteError) -> CliError {
             .code(Code::LoginRequired)
             .hint(Hint::SignIn),
         RemoteError::SecretRequired(_) => CliError::of(ErrorKind::Login, error)
-            .code(Code::OauthInvalidClient)
+            .code(Code::LoginSecretRefused)
             .hint(Hint::NewSecret),
         RemoteError::LockedOut(_) => of_problem(Problem::Said(ErrorId::TooManyBadLoginAttempts), error),
         RemoteError::Throttled { .. } => of_problem(Problem::Throttled, error),

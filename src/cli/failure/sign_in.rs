@@ -19,7 +19,7 @@ impl From<AuthError> for CliError {
                 .code(Code::LoginRequired)
                 .hint(Hint::SignIn),
             AuthError::SecretRequired(_) => Self::of(ErrorKind::Login, &error)
-                .code(Code::OauthInvalidClient)
+                .code(Code::LoginSecretRefused)
                 .hint(Hint::NewSecret),
             // Said by the document server, and remembered since.
             AuthError::LockedOut(words) => Self::new(ErrorKind::Login, format!("{LOCKED}: {words}"))

@@ -51,7 +51,7 @@ fn a_failure_without_an_answer_is_sorted_by_what_can_be_done() {
     check(
         RemoteError::SecretRequired("x".into()),
         77,
-        "oauth.invalid-client",
+        "login.secret-refused",
         &["--client-secret-file"],
     );
     check(
