@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::http::{HttpClient, HttpError, Secret};
 
 pub mod callback;
+pub mod claims;
 pub mod credentials;
 pub mod health;
 mod keyring;
@@ -40,12 +41,14 @@ pub mod store;
 pub(crate) mod tests;
 mod token_file;
 
+pub use claims::TokenClaims;
 pub use credentials::{AppId, Credentials, Identity};
 pub use health::{LoginHealth, LoginState};
 pub use kind::AuthKind;
 pub use password::PasswordLogin;
 pub use store::{CredentialStore, StoreKind};
 
+pub use oauth::OauthError;
 use password::StoredPassword;
 use presented::{Origin, Presented, Trial, Verdict};
 use session::Session;
@@ -98,6 +101,14 @@ pub enum AuthError {
     /// The identity provider answered something that cannot be used.
     #[error("the identity provider's answer cannot be used: {0}")]
     Protocol(String),
+    /// The identity provider refuses the request, whoever makes it: for the app's sake, or for its own.
+    #[error("the identity provider {}: {words}", .error.verb())]
+    Refused {
+        /// Which refusal it is.
+        error: OauthError,
+        /// The provider's words, its code first.
+        words: String,
+    },
     /// The credential store failed.
     #[error("{0}")]
     Store(String),
@@ -141,6 +152,7 @@ impl TokenSource {
     }
 
     /// Hands out `token` until a server refuses it.
+    #[expect(clippy::needless_pass_by_value, reason = "a secret is given away, not lent")]
     pub fn fixed(token: Secret) -> Self {
         let identity = credentials::identity(&token);
         Self::given(Authorization::bearer(&token), identity)

@@ -9,14 +9,19 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub mod browse;
+pub mod core_dump;
 pub mod demo;
+pub mod doctor;
 pub mod failure;
 pub mod login;
 pub mod mount;
 pub mod network;
 pub mod output;
+pub mod picker;
 pub mod session;
+pub mod setup;
 pub mod simulate;
+pub mod status;
 
 use crate::auth::renewals;
 
@@ -63,6 +68,9 @@ pub struct GlobalArgs {
     /// Write results and errors as JSON
     #[arg(long, global = true, env = "PWFS_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
+    /// Let a crash leave a core dump, although it would hold the login's tokens
+    #[arg(long, global = true, env = "PWFS_ALLOW_CORE_DUMP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_core_dump: bool,
     /// Least important messages to log to stderr
     #[arg(long, global = true, value_enum, value_name = "LEVEL", env = "PWFS_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
@@ -96,7 +104,13 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Run the embedded ProjectWise by itself
     Simulate(simulate::SimulateArgs),
-    /// Sign in with your own iTwin app
+    /// Set up a profile: app, sign-in, datasource, folders
+    Setup(setup::SetupArgs),
+    /// Sign in with your own iTwin app, or with an account of your own server
+    ///
+    /// Without a flag it signs in as the profile says (key `auth`), at first with a browser. What worked is kept in the
+    /// profile; secrets are kept in the keyring, or in a file that only you can read. A secret is never an argument: it
+    /// is asked for, or read from a file, an environment variable or a systemd credential.
     Login(login::LoginArgs),
     /// End the login and forget it
     Logout(login::LogoutArgs),
@@ -114,6 +128,12 @@ pub enum Command {
     Unmount(mount::UnmountArgs),
     /// List the mounts of this machine
     Mounts,
+    /// Show whether mounts work, and what to do where they do not
+    ///
+    /// Exits with 77 where a login does not work, and with 1 where a mount is dead or does not answer.
+    Status(status::StatusArgs),
+    /// Find out what is missing or broken, and what mends it
+    Doctor(doctor::DoctorArgs),
 }
 
 impl Cli {
@@ -145,14 +165,10 @@ impl GlobalArgs {
 
 /// Runs the command of these arguments, the program's name first, to its end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::parse_noting_sources(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::parse_noting_sources(arguments.clone()) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are asked for; anything else is a usage error. A closed pipe has nobody to tell.
-            let _ = error.print();
-            let asked_for = !error.use_stderr();
-            return ExitCode::from(if asked_for { exit::OK } else { exit::USAGE });
-        }
+        Err(error) => return refuse(&error, &arguments),
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
     let format = if cli.global.json || cli.command.wants_json() {
@@ -162,7 +178,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = Arc::new(Printer::new(format, no_color));
     start_log(cli.global.log_level());
-    let result = wait_for(dispatch(&cli, &printer)).and_then(|()| printer.flush());
+    let result = wait_for(dispatch(&cli, &printer))
+        .map_err(|error| complete(error, &cli))
+        .and_then(|()| printer.flush());
     match result {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
@@ -181,6 +199,7 @@ impl Command {
             Self::Tree(args) => args.format == browse::TreeFormat::Json,
             Self::Demo(_)
             | Self::Simulate(_)
+            | Self::Setup(_)
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Whoami(_)
@@ -188,9 +207,44 @@ impl Command {
             | Self::Folders(_)
             | Self::Mount(_)
             | Self::Unmount(_)
-            | Self::Mounts => false,
+            | Self::Mounts
+            | Self::Status(_)
+            | Self::Doctor(_) => false,
         }
     }
+}
+
+/// Tells what is wrong with the command line; or shows help and version, which come this way, too.
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe has nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(exit::OK);
+    }
+    // A script that asks for JSON gets it, although nothing else of its command line is understood.
+    if arguments.iter().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        Printer::new(Format::Json, true).error(&CliError::new(ErrorKind::Usage, text));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(exit::USAGE)
+}
+
+/// Completes the hints of a failed command with what its profile knows.
+fn complete(error: CliError, cli: &Cli) -> CliError {
+    // A configuration that cannot be read is told by the failure itself, if by anything.
+    let Ok(session) = Session::open(&cli.global) else {
+        return error;
+    };
+    let mut account = session.hint_account(&cli.global);
+    if let Command::Login(args) = &cli.command
+        && let Some(id) = &args.client_id
+    {
+        account.client_id = Some(id.trim().to_owned());
+    }
+    error.for_account(account)
 }
 
 /// Runs the command.
@@ -199,6 +253,7 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
     match &cli.command {
         Command::Demo(args) => demo::demo(args, printer).await,
         Command::Simulate(args) => simulate::simulate(args, printer).await,
+        Command::Setup(args) => Box::pin(setup::setup(args, session()?, printer)).await,
         Command::Login(args) => login::terminal::login(args, session()?, printer).await,
         Command::Logout(args) => login::terminal::logout(args, session()?, printer).await,
         Command::Whoami(args) => login::terminal::whoami(args, session()?, printer).await,
@@ -213,10 +268,12 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         }
         Command::Mount(args) => {
             let (account, dirs) = session()?.account()?;
-            mount::mount(args, &account, &dirs, printer).await
+            mount::mount(args, &cli.global, &account, &dirs, printer).await
         }
         Command::Unmount(args) => mount::unmount(args, printer).await,
         Command::Mounts => mount::mounts(printer).await,
+        Command::Status(args) => status::status(args, printer).await,
+        Command::Doctor(args) => doctor::doctor(args, &cli.global, printer).await,
     }
 }
 
@@ -256,15 +313,12 @@ fn start_log(level: LogLevel) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    // Other crates speak of their own affairs; they are heard where everything is wanted.
-    let filter = if level == "trace" {
-        level.to_owned()
-    } else {
-        format!("error,pwfs={level}")
-    };
+    // Other crates are heard when they fail, and at no level beyond: h2 writes the headers of answers there, cookies
+    // included, and zbus whole messages, which hold what goes into the keyring. Nothing they add is worth a secret.
+    let filter = format!("error,pwfs={level}");
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::log::LogWriter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .finish();

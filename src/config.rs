@@ -398,7 +398,13 @@ impl Field {
                 let mut tables = ArrayOfTables::new();
                 for choice in folders {
                     let mut table = Table::new();
-                    table.insert("folder", value(choice.folder));
+                    let mut folder = Value::from(choice.folder);
+                    if let Some(comment) = choice.comment {
+                        // A line break would end the comment, and what follows would be TOML.
+                        let line: String = comment.chars().filter(|letter| !letter.is_control()).collect();
+                        folder.decor_mut().set_suffix(format!(" # {line}"));
+                    }
+                    table.insert("folder", Item::Value(folder));
                     if let Some(alias) = choice.alias {
                         table.insert("alias", value(alias));
                     }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
+use crate::fs::login::Login;
 use crate::fs::{Appearance, Filesystem};
 use crate::fuse::mountpoint::{self, MountpointError};
 use crate::fuse::session::{Access, FuseSession, SessionOptions, Unmounted};
@@ -21,7 +22,10 @@ use crate::tree::{Tree, TreeConfig, TreeError};
 pub mod choose;
 pub mod connect;
 pub mod discover;
+pub mod health;
 mod resolve;
+
+use health::{Attendance, LoginWatch};
 
 /// Everything a mount needs, decided.
 pub struct MountPlan {
@@ -37,6 +41,8 @@ pub struct MountPlan {
     pub cache_dir: PathBuf,
     /// Who may use the mount.
     pub access: Access,
+    /// The login behind the remote, to be looked after.
+    pub login: Option<LoginWatch>,
 }
 
 /// Why there is no mount.
@@ -74,6 +80,8 @@ pub struct Daemon {
     mountpoint: PathBuf,
     /// How often the end was asked for.
     asked: watch::Receiver<u32>,
+    /// Ends with the mount.
+    _attendance: Option<Attendance>,
 }
 
 impl Daemon {
@@ -86,7 +94,16 @@ impl Daemon {
         })
         .await?;
         let location = plan.appearance.location.clone();
-        let fs = filesystem(plan.remote, plan.tree, plan.appearance, plan.cache_dir, runtime).await?;
+        let login = plan.login.as_ref().map(|watch| watch.login.clone());
+        let fs = filesystem(
+            plan.remote,
+            plan.tree,
+            plan.appearance,
+            plan.cache_dir,
+            login,
+            runtime,
+        )
+        .await?;
         fs.tree().list(ROOT_DIRECTORY).await?;
         let options = SessionOptions {
             mountpoint: mountpoint.clone(),
@@ -103,11 +120,15 @@ impl Daemon {
         let session = blocking(move || FuseSession::mount(mounted, &options, handle))
             .await
             .map_err(failed)?;
+        let attendance = plan
+            .login
+            .map(|watch| Attendance::begin(watch, &fs, &mountpoint, runtime));
         Ok(Self {
             fs,
             session,
             mountpoint,
             asked,
+            _attendance: attendance,
         })
     }
 
@@ -202,6 +223,7 @@ pub async fn filesystem(
     tree: TreeConfig,
     appearance: Appearance,
     cache_dir: PathBuf,
+    login: Option<Login>,
     runtime: &Handle,
 ) -> Result<Filesystem, DaemonError> {
     let account = remote.account().await?;
@@ -217,6 +239,7 @@ pub async fn filesystem(
         appearance,
         &account,
         CALLER_DEADLINE,
+        login,
     ))
 }
 

@@ -17,9 +17,11 @@ use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
 use crate::tree::{Listed, Tree, TreeError};
 
 pub mod error;
+pub mod login;
 mod xattr;
 
 use error::FsError;
+use login::Login;
 
 /// The longest name of an entry, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -123,6 +125,7 @@ struct Inner {
     /// The account part of content keys: no account ever sees bytes another one fetched.
     account: Arc<str>,
     deadline: Duration,
+    login: Option<Login>,
 }
 
 /// The kernel's word for a name it may keep only a moment: attributes that were answered without a fresh listing.
@@ -133,13 +136,15 @@ const UNCERTAIN_TTL: Duration = Duration::from_secs(1);
 const LISTING_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Filesystem {
-    /// The file system over `tree` and `reader`; `deadline` bounds single requests made on a caller's behalf.
+    /// The file system over `tree` and `reader`; `deadline` bounds single requests made on a caller's behalf. Its root
+    /// tells of `login`.
     pub fn new(
         tree: Tree,
         reader: Reader,
         appearance: Appearance,
         account: &str,
         deadline: Duration,
+        login: Option<Login>,
     ) -> Self {
         let server = tree.remote().name().into();
         Self(Arc::new(Inner {
@@ -149,6 +154,7 @@ impl Filesystem {
             server,
             account: account.into(),
             deadline,
+            login,
         }))
     }
 
@@ -273,13 +279,25 @@ impl Filesystem {
     pub fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
         let attribute = xattr::Attribute::parse(name).ok_or(FsError::NoAttribute)?;
         let inode = self.inode(ino)?;
-        xattr::value(&self.0.tree, &self.0.appearance.location, &inode, attribute).ok_or(FsError::NoAttribute)
+        xattr::value(&self.sources(), &inode, attribute).ok_or(FsError::NoAttribute)
     }
 
     /// The names of all extended attributes of an inode, each ended by NUL.
     pub fn listxattr(&self, ino: InodeNo) -> Result<Vec<u8>, FsError> {
         let inode = self.inode(ino)?;
-        Ok(xattr::names(&self.0.tree, &self.0.appearance.location, &inode))
+        Ok(xattr::names(&self.sources(), &inode))
+    }
+
+    /// Forgets what failed a moment ago, so that the next call asks again: what was missing then has come.
+    pub fn forget_failures(&self) {
+        self.0.tree.forget_failures();
+        self.0.reader.forget_failures();
+    }
+
+    /// True for a failure that the state of the login explains: it was told once, and needs no word each time.
+    pub fn is_explained(&self, error: &FsError) -> bool {
+        matches!(error, FsError::LoginRequired(_))
+            && self.0.login.as_ref().is_some_and(|login| !login.is_good())
     }
 
     /// The numbers of `statfs`: what is known to exist, nothing free. Never asks the server.
@@ -290,6 +308,14 @@ impl Filesystem {
             blocks: bytes.div_ceil(BLOCK).max(1),
             files: files.max(1),
             block: 512,
+        }
+    }
+
+    fn sources(&self) -> xattr::Sources<'_> {
+        xattr::Sources {
+            tree: &self.0.tree,
+            location: &self.0.appearance.location,
+            login: self.0.login.as_ref(),
         }
     }
 

@@ -109,7 +109,7 @@ impl fuser::Filesystem for Adaptor {
                 Ok(Lookup::Found(attr, ttl)) => reply.entry(&ttl, &file_attr(&attr), GENERATION),
                 // Inode 0 with a time to live: the kernel remembers the absence. An ENOENT it would not.
                 Ok(Lookup::Absent(ttl)) => reply.entry(&ttl, &absent(), GENERATION),
-                Err(error) => reply.error(errno("lookup", parent, &error)),
+                Err(error) => reply.error(errno(&fs, "lookup", parent, &error)),
             }
         });
     }
@@ -121,7 +121,7 @@ impl fuser::Filesystem for Adaptor {
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         self.at_once("getattr", ino, |fs| match fs.getattr(InodeNo(ino.0)) {
             Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
-            Err(error) => reply.error(errno("getattr", ino, &error)),
+            Err(error) => reply.error(errno(fs, "getattr", ino, &error)),
         });
     }
 
@@ -176,7 +176,7 @@ impl fuser::Filesystem for Adaptor {
         self.run("read", ino, async move {
             match fs.read(InodeNo(ino.0), offset, size).await {
                 Ok(bytes) => reply.data(&bytes),
-                Err(error) => reply.error(errno("read", ino, &error)),
+                Err(error) => reply.error(errno(&fs, "read", ino, &error)),
             }
         });
     }
@@ -208,7 +208,7 @@ impl fuser::Filesystem for Adaptor {
                 .await;
             match given {
                 Ok(()) => reply.ok(),
-                Err(error) => reply.error(errno("readdirplus", ino, &error)),
+                Err(error) => reply.error(errno(&fs, "readdirplus", ino, &error)),
             }
         });
     }
@@ -233,14 +233,14 @@ impl fuser::Filesystem for Adaptor {
     fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         self.at_once("getxattr", ino, |fs| match fs.getxattr(InodeNo(ino.0), name) {
             Ok(value) => answer_xattr(&value, size, reply),
-            Err(error) => reply.error(errno("getxattr", ino, &error)),
+            Err(error) => reply.error(errno(fs, "getxattr", ino, &error)),
         });
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         self.at_once("listxattr", ino, |fs| match fs.listxattr(InodeNo(ino.0)) {
             Ok(names) => answer_xattr(&names, size, reply),
-            Err(error) => reply.error(errno("listxattr", ino, &error)),
+            Err(error) => reply.error(errno(fs, "listxattr", ino, &error)),
         });
     }
 
@@ -419,9 +419,9 @@ impl fuser::Filesystem for Adaptor {
 }
 
 /// Logs a failure once, where it is answered, and turns it into the kernel's number.
-fn errno(operation: &'static str, ino: INodeNo, error: &FsError) -> Errno {
+fn errno(fs: &Filesystem, operation: &'static str, ino: INodeNo, error: &FsError) -> Errno {
     let errno = error.errno();
-    if error.is_ordinary() {
+    if error.is_ordinary() || fs.is_explained(error) {
         tracing::debug!(operation, ino = ino.0, errno, %error);
     } else {
         tracing::warn!(operation, ino = ino.0, errno, %error);
@@ -430,7 +430,9 @@ fn errno(operation: &'static str, ino: INodeNo, error: &FsError) -> Errno {
 }
 
 fn read_only(operation: &'static str, ino: INodeNo) -> Errno {
-    errno(operation, ino, &FsError::ReadOnly)
+    let error = FsError::ReadOnly;
+    tracing::debug!(operation, ino = ino.0, errno = error.errno(), %error);
+    Errno::from_i32(error.errno())
 }
 
 /// Answers the size alone where that is what was asked for (0), and ERANGE where the buffer is too small.

@@ -402,8 +402,11 @@ impl HttpClient {
     /// One attempt, up to the head of the answer; of a failure that may be repeated, the body too.
     async fn head(&self, request: &Request, redirects: Redirects) -> Result<Answer, Failure> {
         let idle = self.inner.options.idle_timeout;
-        let response = redirect::follow(&self.inner.pool, request, redirects).await?;
+        let response = redirect::follow(&self.inner.pool, request, redirects)
+            .await
+            .inspect_err(|failure| tracing::trace!(?request, error = %failure.error, "no answer"))?;
         let answer = Answer::new(response);
+        tracing::trace!(?request, status = answer.status, "answered");
         if retry::is_temporary(answer.status) {
             return answer.read(FAILURE_BODY_LIMIT, idle).await;
         }

@@ -8,7 +8,7 @@
 //!                              └─► content ─► remote ─► auth ─► http
 //! ```
 //!
-//! Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! [`doctor`] stands between `cli` and `daemon` and looks at all of it. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
 //! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
 //! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
 
@@ -19,6 +19,7 @@ pub mod config;
 pub mod content;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod fs;
 pub mod fuse;
 pub mod http;

@@ -13,9 +13,12 @@ use tokio::sync::watch;
 
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
 
+mod detail;
 pub mod link;
 pub mod platform;
 pub mod wsg;
+
+pub use detail::{Detail, Origin};
 
 /// A document server, seen as folders of documents.
 #[async_trait::async_trait]
@@ -84,18 +87,18 @@ pub struct Content {
     pub stream: BoxStream<'static, Result<Bytes, RemoteError>>,
 }
 
-/// Why a request failed, by what the caller can do about it.
+/// Why a request failed, by what the caller can do about it. What a person can do is in [`Detail::origin`].
 ///
 /// `Clone` because one request may have many waiters.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RemoteError {
     /// The server says there is no such object. It may also hide one that may not be seen.
-    #[error("{what} was not found on the server ({detail})")]
+    #[error("the server does not find {what} ({detail})")]
     NotFound {
         /// What was asked for.
         what: String,
         /// The server's own words and request id.
-        detail: String,
+        detail: Detail,
     },
     /// The server refuses this account.
     #[error("the server denies access to {what} ({detail})")]
@@ -103,38 +106,64 @@ pub enum RemoteError {
         /// What was asked for.
         what: String,
         /// The server's own words and request id.
-        detail: String,
+        detail: Detail,
     },
-    /// No valid login, and none can be had without a person.
-    #[error("a new login is needed: {0}")]
-    LoginRequired(String),
+    /// No valid login, and none can be had without a person: it is over, or this server does not take it.
+    #[error("{lead}: {0}", lead = lead(.0, "a new login is needed"))]
+    LoginRequired(Detail),
     /// The Client Secret or the password was refused: a new one heals it, without a browser.
     #[error("a new secret is needed: {0}")]
-    SecretRequired(String),
+    SecretRequired(Detail),
     /// The account is locked by too many bad logins; nothing may be sent any more.
     #[error("the server has locked the account after too many bad logins: {0}")]
-    LockedOut(String),
+    LockedOut(Detail),
     /// The server asks to slow down, longer than one call may wait.
-    #[error("the server limits the request rate")]
+    #[error("the server limits the request rate ({detail})")]
     Throttled {
         /// How long it asked to wait.
         retry_after: Option<Duration>,
+        /// The server's own words and request id.
+        detail: Detail,
     },
-    /// No connection: name, route, refused, reset, TLS.
+    /// No connection: name, route, refused, reset, TLS, proxy.
     #[error("the server cannot be reached: {0}")]
-    Unreachable(String),
+    Unreachable(Detail),
     /// Nothing arrived in time.
     #[error("the server did not answer in time: {0}")]
-    TimedOut(String),
-    /// The server failed (5xx) through all retries.
-    #[error("the server failed: {0}")]
-    Server(String),
+    TimedOut(Detail),
+    /// The server failed (5xx) through all retries, or knows no datasource of that name.
+    #[error("{lead}: {0}", lead = lead(.0, "the server failed"))]
+    Server(Detail),
     /// An answer that cannot be right: malformed, of a wrong length, contradicting itself.
-    #[error("the server's answer cannot be used: {0}")]
-    Protocol(String),
+    #[error("{lead}: {0}", lead = lead(.0, "the server's answer cannot be used"))]
+    Protocol(Detail),
+}
+
+/// What failed: as the answer tells, or else as the variant does.
+fn lead(detail: &Detail, variant: &'static str) -> &'static str {
+    match detail.origin() {
+        Origin::Wsg(problem) => problem.lead(),
+        Origin::Client | Origin::Auth(_) | Origin::Http(_) => variant,
+    }
 }
 
 impl RemoteError {
+    /// What is told of it.
+    pub const fn detail(&self) -> &Detail {
+        match self {
+            Self::NotFound { detail, .. } | Self::Denied { detail, .. } | Self::Throttled { detail, .. } => {
+                detail
+            }
+            Self::LoginRequired(detail)
+            | Self::SecretRequired(detail)
+            | Self::LockedOut(detail)
+            | Self::Unreachable(detail)
+            | Self::TimedOut(detail)
+            | Self::Server(detail)
+            | Self::Protocol(detail) => detail,
+        }
+    }
+
     /// True where the server could not be asked, so that an older answer may stand in for it.
     pub const fn is_outage(&self) -> bool {
         match self {

@@ -285,6 +285,11 @@ impl Tree {
         }
     }
 
+    /// Forgets what failed a moment ago: what was missing then has come.
+    pub fn forget_failures(&self) {
+        self.0.failures.lock().clear();
+    }
+
     /// How old the listing of `directory` is, and when it was fetched.
     pub fn age(&self, directory: Directory) -> Option<(Duration, Timestamp)> {
         let stored = self.0.store.get(directory.id)?;

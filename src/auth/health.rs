@@ -55,7 +55,12 @@ impl HealthBoard {
             Err(error @ AuthError::LoginRequired(_)) => (LoginState::LoginNeeded, error.to_string()),
             Err(error @ AuthError::SecretRequired(_)) => (LoginState::SecretNeeded, error.to_string()),
             Err(error @ AuthError::LockedOut(_)) => (LoginState::LockedOut, error.to_string()),
-            Err(AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_)) => return,
+            Err(
+                AuthError::Unreachable(_)
+                | AuthError::Protocol(_)
+                | AuthError::Refused { .. }
+                | AuthError::Store(_),
+            ) => return,
         };
         self.of_a_server.store(false, Ordering::Relaxed);
         self.enter(state, detail);

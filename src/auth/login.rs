@@ -11,7 +11,7 @@ use url::Url;
 use super::AuthError;
 use super::callback::{Arrival, Callback, Page};
 use super::credentials::{AppId, Credentials};
-use super::oauth::{App, Attempt, Provider, Reply};
+use super::oauth::{App, Attempt, OauthError, Provider, Reply};
 use crate::http::{HttpClient, Secret};
 
 /// The scopes of a desktop or web app (design 9).
@@ -61,10 +61,7 @@ pub type Paste<'a> = &'a mut (dyn FnMut() -> BoxFuture<'static, io::Result<Strin
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Another program listens on the port of the redirect URI.
-    #[error(
-        "port {port} of this machine is in use by {}; end it, or register a redirect URI with another port at {PORTAL} \
-         and give it with --redirect-uri", .by.as_deref().unwrap_or("another program (or another `pwfs login`)")
-    )]
+    #[error("port {port} of this machine is in use by {}", .by.as_deref().unwrap_or("another program (or another `pwfs login`)"))]
     PortInUse {
         /// The port.
         port: u16,
@@ -78,10 +75,7 @@ pub enum LoginError {
     #[error("the login was refused: {0}")]
     Denied(String),
     /// The app may not ask for these scopes.
-    #[error(
-        "the app may not ask for the scopes \"{scopes}\" ({detail}); enable them for the app at {PORTAL}, or give the \
-         ones it has with --scope"
-    )]
+    #[error("the app may not ask for the scopes \"{scopes}\" ({detail})")]
     InvalidScope {
         /// The scopes that were asked for last.
         scopes: String,
@@ -89,15 +83,13 @@ pub enum LoginError {
         detail: String,
     },
     /// The app may not log in like this.
-    #[error(
-        "the identity provider does not allow this app to log in like this: {0}; compare the app's type, redirect URI \
-         and scopes at {PORTAL}"
-    )]
+    #[error("the identity provider does not allow this app to log in like this: {0}")]
     UnauthorizedClient(String),
+    /// The provider does not take its own one-time code.
+    #[error("the one-time code was not accepted, or came too late ({0})")]
+    CodeRefused(String),
     /// What was pasted is no answer to this login.
-    #[error(
-        "the pasted address does not belong to this login: paste the whole address the browser ended at, at once"
-    )]
+    #[error("the pasted address does not belong to this login")]
     ForeignReply,
     /// Nobody came back in five minutes.
     #[error("nobody signed in within {} minutes", LOGIN_PATIENCE.as_secs() / 60)]
@@ -229,13 +221,12 @@ async fn conclude(
         .exchange(&attempt, code)
         .await
         .map_err(|error| match error {
-            AuthError::LoginRequired(_) => LoginError::Auth(AuthError::LoginRequired(
-                "the one-time code was not accepted, or came too late".to_owned(),
-            )),
+            AuthError::LoginRequired(words) => LoginError::CodeRefused(words),
             AuthError::SecretRequired(_)
             | AuthError::Unreachable(_)
             | AuthError::LockedOut(_)
             | AuthError::Protocol(_)
+            | AuthError::Refused { .. }
             | AuthError::Store(_) => LoginError::Auth(error),
         })?;
     let app = provider.app();
@@ -277,10 +268,10 @@ fn refused(error: &str, description: &str, scopes: &str) -> LoginError {
         "unauthorized_client" | "invalid_client" | "unsupported_response_type" => {
             LoginError::UnauthorizedClient(detail)
         }
-        "server_error" | "temporarily_unavailable" => {
-            let text = format!("it answers {detail}");
-            LoginError::Auth(AuthError::Unreachable(crate::http::HttpError::Unreachable(text)))
-        }
+        "server_error" | "temporarily_unavailable" => LoginError::Auth(AuthError::Refused {
+            error: OauthError::Unavailable,
+            words: detail,
+        }),
         // access_denied, and whatever else a provider may say there (RFC 6749, 4.1.2.1).
         _ => LoginError::Denied(detail),
     }

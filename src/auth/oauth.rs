@@ -81,7 +81,58 @@ pub enum Reply {
     },
 }
 
+/// Why an identity provider refuses a request for tokens, where that is neither the login's nor the secret's fault
+/// (RFC 6749, 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OauthError {
+    /// `invalid_request`.
+    InvalidRequest,
+    /// `invalid_scope`, and what older IMS says for it.
+    InvalidScope,
+    /// `unauthorized_client`.
+    UnauthorizedClient,
+    /// `unsupported_grant_type`.
+    UnsupportedGrantType,
+    /// It is out of order: `server_error`, `temporarily_unavailable`, 5xx, 408, 429. Says nothing about the app.
+    Unavailable,
+    /// A code of its own.
+    Other,
+}
+
+impl OauthError {
+    fn of(error: &BasicErrorResponseType, words: &str) -> Self {
+        match error {
+            BasicErrorResponseType::InvalidRequest => Self::InvalidRequest,
+            BasicErrorResponseType::InvalidScope => Self::InvalidScope,
+            // Older IMS: "Invalid scope for client" (projectwise-api 3).
+            BasicErrorResponseType::UnauthorizedClient if words.to_ascii_lowercase().contains("scope") => {
+                Self::InvalidScope
+            }
+            BasicErrorResponseType::UnauthorizedClient => Self::UnauthorizedClient,
+            BasicErrorResponseType::UnsupportedGrantType => Self::UnsupportedGrantType,
+            BasicErrorResponseType::Extension(code) => match code.as_str() {
+                "server_error" | "temporarily_unavailable" | "slow_down" => Self::Unavailable,
+                _ => Self::Other,
+            },
+            BasicErrorResponseType::InvalidClient | BasicErrorResponseType::InvalidGrant => Self::Other,
+        }
+    }
+
+    /// What the provider does, for a message that names it.
+    pub(super) const fn verb(self) -> &'static str {
+        match self {
+            Self::Unavailable => "is out of order",
+            Self::InvalidRequest
+            | Self::InvalidScope
+            | Self::UnauthorizedClient
+            | Self::UnsupportedGrantType
+            | Self::Other => "refuses the app's request",
+        }
+    }
+}
+
 /// Where the endpoints of an identity provider are.
+#[derive(Clone)]
 pub struct Endpoints {
     authorization: Url,
     token: Url,
@@ -115,7 +166,7 @@ impl Endpoints {
         // 3), and the document comes over TLS from the one the person chose.
         let response = fetch(http, url).await?;
         if let Some(error) = outage(&shown, response.status) {
-            return Err(AuthError::Unreachable(error));
+            return Err(error);
         }
         if response.status != 200 {
             let text = format!(
@@ -217,6 +268,12 @@ impl Provider {
             .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.secret().clone()))
             .request_async(&wire)
             .await;
+        if let Err(RequestTokenError::ServerResponse(refusal)) = &answer
+            && matches!(refusal.error(), BasicErrorResponseType::InvalidGrant)
+        {
+            // There is no login yet that could have ended.
+            return Err(AuthError::LoginRequired(words(refusal)));
+        }
         tokens(answer)
     }
 
@@ -259,8 +316,9 @@ impl Provider {
                 BasicErrorResponseType::UnauthorizedClient if of_scope => {
                     return Err(TokenRefusal::Scope(detail));
                 }
-                BasicErrorResponseType::UnauthorizedClient
-                | BasicErrorResponseType::UnsupportedGrantType => return Err(TokenRefusal::App(detail)),
+                BasicErrorResponseType::UnauthorizedClient | BasicErrorResponseType::UnsupportedGrantType => {
+                    return Err(TokenRefusal::App(detail));
+                }
                 BasicErrorResponseType::InvalidClient
                 | BasicErrorResponseType::InvalidGrant
                 | BasicErrorResponseType::InvalidRequest
@@ -282,7 +340,7 @@ impl Provider {
         match answer.status {
             200..300 => Ok(true),
             status => match outage(&shown, status) {
-                Some(error) => Err(AuthError::Unreachable(error)),
+                Some(error) => Err(error),
                 None => Err(AuthError::Protocol(format!(
                     "{shown} refuses to end the login (status {status})"
                 ))),
@@ -394,12 +452,14 @@ fn safe(http: &HttpClient, named: &Url, url: &Url) -> Result<(), AuthError> {
 }
 
 /// A provider that fails says nothing about the login.
-fn outage(shown: &str, status: u16) -> Option<HttpError> {
-    (status >= 500 || status == 429 || status == 408)
-        .then(|| HttpError::Unreachable(format!("{shown} fails with status {status}")))
+fn outage(shown: &str, status: u16) -> Option<AuthError> {
+    (status >= 500 || status == 429 || status == 408).then(|| AuthError::Refused {
+        error: OauthError::Unavailable,
+        words: format!("{shown} answers status {status}"),
+    })
 }
 
-type TokenAnswer = Result<BasicTokenResponse, RequestTokenError<HttpError, BasicErrorResponse>>;
+type TokenAnswer = Result<BasicTokenResponse, RequestTokenError<AuthError, BasicErrorResponse>>;
 
 fn tokens(answer: TokenAnswer) -> Result<Tokens, AuthError> {
     match answer {
@@ -412,7 +472,7 @@ fn tokens(answer: TokenAnswer) -> Result<Tokens, AuthError> {
                 words.join(" ")
             }),
         }),
-        Err(RequestTokenError::Request(error)) => Err(AuthError::Unreachable(error)),
+        Err(RequestTokenError::Request(error)) => Err(error),
         Err(RequestTokenError::ServerResponse(answer)) => Err(refused(&answer)),
         // The body may hold tokens: only its existence is told.
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(AuthError::Protocol(
@@ -438,13 +498,14 @@ fn refused(answer: &BasicErrorResponse) -> AuthError {
         BasicErrorResponseType::InvalidClient => AuthError::SecretRequired(format!(
             "the app's Client Secret is missing, wrong or was renewed in the portal ({words})"
         )),
-        BasicErrorResponseType::InvalidRequest
+        error @ (BasicErrorResponseType::InvalidRequest
         | BasicErrorResponseType::InvalidScope
         | BasicErrorResponseType::UnauthorizedClient
         | BasicErrorResponseType::UnsupportedGrantType
-        | BasicErrorResponseType::Extension(_) => {
-            AuthError::Protocol(format!("the token request is refused ({words})"))
-        }
+        | BasicErrorResponseType::Extension(_)) => AuthError::Refused {
+            error: OauthError::of(error, &words),
+            words,
+        },
     }
 }
 
@@ -463,8 +524,8 @@ struct Wire<'a> {
 }
 
 impl<'c> AsyncHttpClient<'c> for Wire<'_> {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+    type Error = AuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, AuthError>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
@@ -503,7 +564,7 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
             }
             response
                 .body(answer.body.to_vec())
-                .map_err(|error| HttpError::Protocol(format!("{shown}: {error}")))
+                .map_err(|error| HttpError::Protocol(format!("{shown}: {error}")).into())
         })
     }
 }

@@ -33,7 +33,11 @@ pub(super) fn holder(port: u16) -> Option<String> {
         let holds = files.flatten().any(|file| {
             fs::read_link(file.path())
                 .ok()
-                .and_then(|target| target.to_str().map(|target| sockets.iter().any(|one| one == target)))
+                .and_then(|target| {
+                    target
+                        .to_str()
+                        .map(|target| sockets.iter().any(|one| one == target))
+                })
                 .unwrap_or(false)
         });
         if holds {

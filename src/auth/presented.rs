@@ -99,6 +99,8 @@ struct Failed {
 enum Seen {
     Always,
     File(Stamp),
+    /// The login, and what other processes learnt of it.
+    Store(Stamp, Stamp),
 }
 
 /// The right of one request to try a proof; ends with the last copy of its [`Authorization`].
@@ -249,7 +251,9 @@ impl Presented {
     /// A server let this proof in.
     pub(super) fn accepted(&self, authorization: &Authorization) {
         let mut state = self.state.lock();
-        let Some(held) = state.held(authorization) else { return };
+        let Some(held) = state.held(authorization) else {
+            return;
+        };
         // A verdict stands: an answer that was on its way when the account was locked opens nothing.
         if held.loaded.verdict.is_some() {
             return;
@@ -298,11 +302,7 @@ impl Presented {
             Verdict::Refused(words) => (false, words),
             Verdict::LockedOut(words) => (true, words),
         };
-        let refusal = Refusal {
-            login,
-            locked,
-            words,
-        };
+        let refusal = Refusal { login, locked, words };
         let (source, under_way) = (Arc::clone(self), UnderWay::begin());
         // The end of the process waits for it, for a while; its own wait is bounded.
         drop(Handle::current().spawn(async move {
@@ -359,7 +359,10 @@ impl Presented {
         let changed = {
             let state = self.state.lock();
             let failed = state.failure.as_ref().map(|failed| failed.seen);
-            let judged = state.current.as_ref().filter(|held| held.loaded.verdict.is_some());
+            let judged = state
+                .current
+                .as_ref()
+                .filter(|held| held.loaded.verdict.is_some());
             match failed.or(judged.map(|held| held.seen)) {
                 Some(before) => before != seen,
                 None => false,
@@ -414,7 +417,11 @@ impl State {
         if *account == loaded.account {
             return Ok(loaded);
         }
-        let who = loaded.identity.email.as_deref().or(loaded.identity.name.as_deref());
+        let who = loaded
+            .identity
+            .email
+            .as_deref()
+            .or(loaded.identity.name.as_deref());
         Err(AuthError::LoginRequired(format!(
             "the login is now that of another account ({}); mount again to see its files, or log in as before",
             who.or(loaded.account.as_deref()).unwrap_or("unknown")
@@ -427,9 +434,10 @@ impl Failed {
     fn rests(&self) -> bool {
         match &self.error {
             AuthError::LoginRequired(_) | AuthError::SecretRequired(_) | AuthError::LockedOut(_) => true,
-            AuthError::Unreachable(_) | AuthError::Protocol(_) | AuthError::Store(_) => {
-                self.at.elapsed() < FAILURE_REMEMBERED
-            }
+            AuthError::Unreachable(_)
+            | AuthError::Protocol(_)
+            | AuthError::Refused { .. }
+            | AuthError::Store(_) => self.at.elapsed() < FAILURE_REMEMBERED,
         }
     }
 }
@@ -438,7 +446,7 @@ impl Origin {
     async fn seen(&self) -> Seen {
         match self {
             Self::Given(..) => Seen::Always,
-            Self::Password(origin) => Seen::File(origin.store.stamp()),
+            Self::Password(origin) => Seen::Store(origin.store.stamp(), origin.store.refusal_stamp()),
             Self::File(file) => Seen::File(file.stamp().await),
         }
     }

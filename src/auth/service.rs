@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 
-use super::AuthError;
 use super::credentials::{AppId, Credentials, Tokens};
 use super::kind::AuthKind;
-use super::login::{LoginError, PORTAL};
+use super::login::LoginError;
 use super::oauth::{App, Provider, TokenRefusal};
+use super::{AuthError, OauthError};
 use crate::http::HttpClient;
 
 /// Scopes that mean a person, whom a service has none of (projectwise-api 3).
@@ -40,12 +40,14 @@ pub async fn sign_in(http: &HttpClient, app: App, scopes: &str) -> Result<Creden
 pub(super) async fn tokens(provider: &Provider, scopes: &str) -> Result<Tokens, AuthError> {
     let answer = provider.service_tokens(&service_scopes(scopes)).await;
     answer.map_err(|refusal| match refusal {
-        TokenRefusal::Scope(detail) => AuthError::Protocol(format!(
-            "the app may not ask for the scopes \"{scopes}\" any more ({detail}); compare them at {PORTAL}"
-        )),
-        TokenRefusal::App(detail) => AuthError::Protocol(format!(
-            "the app may not sign in as a service ({detail}); compare its type at {PORTAL}"
-        )),
+        TokenRefusal::Scope(words) => AuthError::Refused {
+            error: OauthError::InvalidScope,
+            words,
+        },
+        TokenRefusal::App(words) => AuthError::Refused {
+            error: OauthError::UnauthorizedClient,
+            words,
+        },
         TokenRefusal::Other(error) => error,
     })
 }

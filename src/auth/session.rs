@@ -18,7 +18,7 @@ use super::health::{HealthBoard, LoginHealth, LoginState};
 use super::kind::AuthKind;
 use super::renewals::UnderWay;
 use super::store::{CredentialStore, Stamp, StoreLock};
-use super::{AuthError, Authorization, service};
+use super::{AuthError, Authorization, OauthError, service};
 use crate::http::{HttpClient, Secret};
 
 mod renewal;
@@ -60,6 +60,8 @@ pub(super) struct Held {
     bearer: Authorization,
     pub(super) record: Credentials,
     rejected: bool,
+    /// It was rejected, and could not be replaced: handed out for want of another, and no sign that the login works.
+    doubted: bool,
 }
 
 struct Unsaved {
@@ -186,6 +188,14 @@ impl Session {
     pub(super) fn refused(&self, bearer: &Authorization, words: &str) -> AuthError {
         let error = AuthError::LoginRequired(format!("the server refuses a fresh token ({words})"));
         let mut state = self.state.lock();
+        // A token that ended and cannot be renewed is refused, of course: what stops the renewal is to be mended.
+        if let Some(Failed {
+            error: known @ (AuthError::LoginRequired(_) | AuthError::SecretRequired(_)),
+            ..
+        }) = &state.failure
+        {
+            return known.clone();
+        }
         if state.current.as_ref().is_some_and(|held| held.bearer.is(bearer)) {
             state.turned_away = Some(self.turned_away(&state, words));
             self.health
@@ -319,8 +329,7 @@ impl Session {
             && now < held.record.expires
         {
             let bearer = held.bearer.clone();
-            let settled =
-                state.unsaved.is_none() && (now < held.record.due() || !self.renews(&held.record));
+            let settled = state.unsaved.is_none() && (now < held.record.due() || !self.renews(&held.record));
             return if settled || resting {
                 AtHand::Answer(Ok(bearer))
             } else {
@@ -338,10 +347,17 @@ impl Failed {
     /// True if somebody logged in or out since: what failed may not fail any more.
     fn is_past(&self, store: &CredentialStore) -> bool {
         match &self.error {
-            AuthError::LoginRequired(_) | AuthError::SecretRequired(_) | AuthError::Protocol(_) => {
-                self.stamp != store.stamp()
+            AuthError::Refused {
+                error: OauthError::Unavailable,
+                ..
             }
-            AuthError::Unreachable(_) | AuthError::Store(_) | AuthError::LockedOut(_) => false,
+            | AuthError::Unreachable(_)
+            | AuthError::Store(_)
+            | AuthError::LockedOut(_) => false,
+            AuthError::LoginRequired(_)
+            | AuthError::SecretRequired(_)
+            | AuthError::Protocol(_)
+            | AuthError::Refused { .. } => self.stamp != store.stamp(),
         }
     }
 
@@ -350,10 +366,16 @@ impl Failed {
         match &self.error {
             // Only a person mends these, and they do it by writing to the store.
             AuthError::LoginRequired(_) | AuthError::SecretRequired(_) => self.stamp == store.stamp(),
+            AuthError::Refused {
+                error: OauthError::Unavailable,
+                ..
+            }
+            | AuthError::Unreachable(_)
+            | AuthError::Store(_)
+            | AuthError::LockedOut(_) => self.at.elapsed() < FAILURE_REMEMBERED,
             // A new login may be one of another app, which the provider does not refuse.
-            AuthError::Protocol(_) => self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp(),
-            AuthError::Unreachable(_) | AuthError::Store(_) | AuthError::LockedOut(_) => {
-                self.at.elapsed() < FAILURE_REMEMBERED
+            AuthError::Protocol(_) | AuthError::Refused { .. } => {
+                self.at.elapsed() < REFUSAL_REMEMBERED && self.stamp == store.stamp()
             }
         }
     }

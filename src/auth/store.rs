@@ -239,6 +239,11 @@ impl CredentialStore {
         Stamp::of(fs::metadata(path).ok().as_ref())
     }
 
+    /// What to compare to notice that another process was refused.
+    pub(super) fn refusal_stamp(&self) -> Stamp {
+        Stamp::of(fs::metadata(self.file(REFUSED)).ok().as_ref())
+    }
+
     /// The file that every write replaces; maybe there is none yet.
     pub(super) fn stamped(&self) -> PathBuf {
         match self.place {
@@ -252,6 +257,14 @@ impl CredentialStore {
         match self.place {
             Place::Keyring(_) => format!("the keyring (pwfs, {})", self.profile),
             Place::File => self.record().display().to_string(),
+        }
+    }
+
+    /// The file the login is in; `None` where it is in the keyring.
+    pub fn record_file(&self) -> Option<PathBuf> {
+        match self.place {
+            Place::Keyring(_) => None,
+            Place::File => Some(self.record()),
         }
     }
 

@@ -89,8 +89,7 @@ const fn noun(kind: AuthKind) -> &'static str {
 /// Reads `path` and makes of it what a request carries. Blocks.
 fn read(kind: AuthKind, path: &Path) -> Result<Loaded, AuthError> {
     let what = noun(kind);
-    let unfit =
-        |why: String| AuthError::LoginRequired(format!("the {what} file {} {why}", path.display()));
+    let unfit = |why: String| AuthError::LoginRequired(format!("the {what} file {} {why}", path.display()));
     if !path.is_absolute() {
         return Err(unfit(
             "is not named by its whole path, from the root on".to_owned(),
@@ -111,7 +110,11 @@ fn read(kind: AuthKind, path: &Path) -> Result<Loaded, AuthError> {
     }
     let (header, identity, ends) = match kind {
         AuthKind::Saml => {
-            if !text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).starts_with(b"<") {
+            if !text
+                .strip_prefix(b"\xEF\xBB\xBF")
+                .unwrap_or(text)
+                .starts_with(b"<")
+            {
                 return Err(unfit("holds no XML".to_owned()));
             }
             let encoded = Zeroizing::new(STANDARD.encode(text));

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::model::{Document, DocumentKind, Entry, Folder, FolderId};
 use crate::remote::{Progress, Remote};
 
-use super::failure::{CliError, ErrorKind};
+use super::failure::{CliError, Code, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
 use super::session::SourceArgs;
 
 mod datasources;
-mod walk;
+pub(super) mod walk;
 
 pub use datasources::{DatasourcesArgs, datasources};
 
@@ -86,6 +86,13 @@ pub async fn folders(
         Some(folder) => folders_in(remote, folder.id).await?,
     };
     walk::sort_folders(&mut found);
+    if found.is_empty() && args.path.is_none() {
+        // Some servers hide what may not be seen: nothing at all is worth a word.
+        printer.warn(
+            "the datasource shows this account no folders; if there should be some, let the server's administrator \
+             grant datasource-level permission",
+        );
+    }
     match printer.format() {
         Format::Json => printer.json(&found.iter().map(folder_json).collect::<Vec<_>>()),
         Format::Text => {
@@ -126,7 +133,7 @@ pub async fn tree(remote: &Arc<dyn Remote>, args: &TreeArgs, printer: &Printer) 
     for (path, reason) in &failed {
         error = error.cause(format!("{path}: {}", reason.message()));
     }
-    Err(error)
+    Err(error.as_if(first))
 }
 
 /// The folder a path or GUID leads to; `None` for the root.
@@ -159,11 +166,13 @@ async fn resolve(remote: &Arc<dyn Remote>, path: Option<&str>) -> Result<Option<
                 ErrorKind::Failure,
                 format!("there is no folder {rest:?} in {place}"),
             )
+            .code(Code::FolderNotFound)
             .hint("names are matched exactly, upper and lower case too; `pwfs folders` lists them"));
         };
         if !fitting.is_empty() {
             fitting.push(found);
             let mut error = CliError::new(ErrorKind::Usage, format!("several folders fit {path:?}"))
+                .code(Code::FolderAmbiguous)
                 .hint("give the GUID of one of them instead:");
             for folder in fitting {
                 error = error.hint(format!("{} {}", folder.id, folder.name));

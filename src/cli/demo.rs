@@ -13,9 +13,11 @@ use super::failure::{CliError, ErrorKind};
 use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
 use super::simulate::ServerArgs;
+use crate::daemon::health::{LoginWatch, Waking};
 use crate::daemon::{Daemon, MountPlan, blocking};
 use crate::demo::DemoServer;
 use crate::fs::Appearance;
+use crate::fs::login::{Login, Remedies};
 use crate::fuse::session::Access;
 use crate::http::HttpClient;
 use crate::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
@@ -24,7 +26,7 @@ use crate::tree::TreeConfig;
 pub mod check;
 pub mod visitor;
 
-use visitor::sign_in_to_demo;
+use visitor::{PROFILE, sign_in_to_demo};
 
 /// How many entries of each directory the short tree shows.
 const TREE_WIDTH: usize = 4;
@@ -127,6 +129,21 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
         .unwrap_or_else(|| "the demo account".to_owned());
     let address = WsgAddress::parse(&server.datasource_url())?;
     let location = address.location().unwrap_or_default();
+    let again = "end the demo and start it again";
+    let watch = LoginWatch {
+        login: Login {
+            profile: PROFILE.to_owned(),
+            health: login.tokens.health(),
+            remedies: Remedies {
+                login_needed: again.to_owned(),
+                secret_needed: again.to_owned(),
+                locked_out: again.to_owned(),
+            },
+        },
+        // Nobody logs in to it a second time.
+        waking: Waking::new(&login.tokens, None),
+        notify: false,
+    };
     let remote = WsgRemote::connect(http, login.tokens, address, WsgOptions::default()).await?;
     let plan = MountPlan {
         mountpoint: place.mountpoint.clone(),
@@ -141,6 +158,7 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
         },
         cache_dir: place.private.join("cache"),
         access: Access::Owner,
+        login: Some(watch),
     };
     Ok((Daemon::start(plan, &runtime).await?, who))
 }

@@ -1,7 +1,9 @@
 //! How a command fails: the words a person reads, and the status a program reads.
 //!
-//! Lower layers are typed and without advice; which sentence and which next step belong to an error is decided here,
-//! one `From` for each layer.
+//! Lower layers are typed and without advice; which sentence, which name and which next step belong to an error is decided
+//! here: `server` for the document server, `network` for the way to it, `sign_in` for logins, `machine` for all that is here.
+//! What a hint needs to know of the profile is added by whoever knows it ([`CliError::for_account`]). docs/troubleshooting.md
+//! lists them all, and a test compares.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::error::Error;
@@ -9,24 +11,18 @@ use std::io;
 
 use serde_json::json;
 
-use crate::auth::AuthError;
-use crate::auth::login::{LoginError, PORTAL};
-use crate::cli::login::LoginCommandError;
-use crate::config::ConfigError;
-use crate::daemon::DaemonError;
-use crate::daemon::choose::ChooseError;
-use crate::daemon::connect::ConnectionError;
-use crate::fuse::mountpoint::MountpointError;
-use crate::http::{HttpError, Obstacle};
-use crate::model::Datasource;
-use crate::remote::RemoteError;
-use crate::remote::link::LinkError;
-use crate::remote::wsg::{AddressError, ConnectError};
-use crate::tree::TreeError;
-
 use super::output::escape;
 
+mod code;
+mod hint;
+mod machine;
+mod network;
 mod platform;
+mod server;
+mod sign_in;
+
+pub use code::Code;
+pub use hint::{Account, Hint};
 
 /// Exit statuses, as `--help` lists them (sysexits.h where it has a fitting one).
 pub mod exit {
@@ -95,15 +91,33 @@ impl ErrorKind {
             Self::BrokenPipe => "broken-pipe",
         }
     }
+
+    /// The name of a failure that has none of its own.
+    const fn code(self) -> Code {
+        match self {
+            // Nobody is told of a broken pipe.
+            Self::Failure | Self::BrokenPipe => Code::Failure,
+            Self::Usage => Code::Usage,
+            Self::Unreachable => Code::Unreachable,
+            Self::CannotCreate => Code::CannotCreate,
+            Self::TryAgain => Code::TryAgain,
+            Self::Login => Code::Login,
+            Self::Config => Code::Config,
+        }
+    }
 }
 
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CliError {
     kind: ErrorKind,
+    code: Code,
     message: String,
     causes: Vec<String>,
-    hints: Vec<String>,
+    hints: Vec<Hint>,
+    request_id: Option<Box<str>>,
+    /// What completes the hints.
+    account: Option<Box<Account>>,
 }
 
 impl CliError {
@@ -111,9 +125,12 @@ impl CliError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
+            code: kind.code(),
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            request_id: None,
+            account: None,
         }
     }
 
@@ -132,18 +149,18 @@ impl CliError {
         failure
     }
 
-    /// Adds what to do next.
+    /// Names the failure for scripts. Without it, it is called after its kind.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+    pub const fn code(mut self, code: Code) -> Self {
+        self.code = code;
         self
     }
 
-    /// Adds a choice of datasources, with the URLs ready to copy.
-    fn choice(self, what: &str, choices: &[(Datasource, String)]) -> Self {
-        choices.iter().fold(self.hint(what), |error, (datasource, url)| {
-            error.hint(format!("{url} ({})", datasource.label))
-        })
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Hint>) -> Self {
+        self.hints.push(hint.into());
+        self
     }
 
     /// Adds why it happened.
@@ -151,6 +168,49 @@ impl CliError {
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
+    }
+
+    /// Adds the id by which the server's own log knows the request.
+    #[must_use]
+    pub fn request_id(mut self, id: Option<&str>) -> Self {
+        self.request_id = id.map(Box::from);
+        self
+    }
+
+    /// Takes the name and the hints of `first`, one of several failures this one stands for.
+    #[must_use]
+    pub fn as_if(self, first: &Self) -> Self {
+        Self {
+            code: first.code,
+            hints: first.hints.clone(),
+            ..self
+        }
+    }
+
+    /// Completes the hints with what the profile knows, its Client ID above all.
+    #[must_use]
+    pub fn for_account(self, account: Account) -> Self {
+        Self {
+            account: Some(Box::new(account)),
+            ..self
+        }
+    }
+
+    /// The name of the failure.
+    pub const fn name(&self) -> Code {
+        self.code
+    }
+
+    /// What to do next, line by line.
+    pub fn hints(&self) -> Vec<String> {
+        let nobody = Account::default();
+        let account = self.account.as_deref().unwrap_or(&nobody);
+        self.hints.iter().flat_map(|hint| hint.lines(account)).collect()
+    }
+
+    /// The causes, the nearest first.
+    pub fn causes(&self) -> &[String] {
+        &self.causes
     }
 
     /// The first sentence.
@@ -195,19 +255,21 @@ impl CliError {
         for cause in &self.causes {
             text.push_str(&format_line("Cause", cause));
         }
-        for hint in &self.hints {
-            text.push_str(&format_line("Hint", hint));
+        for hint in self.hints() {
+            text.push_str(&format_line("Hint", &hint));
         }
         text
     }
 
     pub(super) fn to_json(&self) -> String {
         let document = json!({ "error": {
+            "code": self.code.text(),
             "kind": self.kind.word(),
             "exit_code": self.exit_code(),
             "message": self.message,
             "causes": self.causes,
-            "hints": self.hints,
+            "hints": self.hints(),
+            "request_id": self.request_id,
         }});
         format!("{document}\n")
     }
@@ -217,361 +279,11 @@ fn format_line(label: &str, text: &str) -> String {
     format!("{label}: {}\n", escape(text))
 }
 
-const LOG_IN: &str = "run `pwfs login`";
-const NEW_SECRET: &str = "give the new one with `pwfs login`, which asks for it, or reads it from a file: a Client \
-                          Secret with --client-secret-file FILE, a password with --password-file FILE";
-const UNLOCK: &str = "ask the ProjectWise administrator to unlock the account, then run `pwfs login`; pwfs sends nothing \
-                      more until then";
 const TRY_LATER: &str = "try again in a few minutes";
-
-// The guide's own troubleshooting rows, in its words.
-
-fn insufficient_permissions() -> String {
-    format!(
-        "insufficient permissions: enable the projectwise:read scope on the iTwin app ({PORTAL}), and let the server's \
-         administrator grant datasource-level permission"
-    )
-}
-const NOT_WHITELISTED: &str = "if the app is not whitelisted yet, send its Client ID (`pwfs whoami` shows it) to the \
-                               ProjectWise administrator";
+const REPORT: &str = "if it stays, tell us what server it is: docs/compatibility.md says how";
+/// The guide's own row, in its words.
 const NOT_REACHABLE: &str = "on-premises server not reachable: firewall rules must let this machine's outbound \
                              address through; contact IT";
-const CERTIFICATES: &str = "if the system has no certificates, install them (package ca-certificates)";
-const PORTAL_ACCESS: &str = "if the account does not have developer portal access: the portal is free and needs no \
-                             Bentley subscription; register a personal account and create the app there";
-
-/// What to do about what stands in the way, where an error's text tells what that is.
-fn hint_on_the_way(text: &str) -> Option<&'static str> {
-    Obstacle::told_by(text).map(|obstacle| match obstacle {
-        Obstacle::UnknownIssuer => {
-            "if the issuer is your company or a security product, a proxy of your network opens secure connections; if \
-             the server is your own, it may have its certificate from a private authority. Ask IT for the authority's \
-             certificate (PEM) and give it with --ca-bundle FILE"
-        }
-        Obstacle::Expired | Obstacle::NotYetValid => {
-            "check this machine's clock (`date`); if it is right, the certificate must be renewed by whoever runs the \
-             server"
-        }
-        Obstacle::WrongHost => {
-            "check the address; a sign-in page of the network (hotel, guest Wi-Fi) may answer in the server's place: \
-             open any page in a browser first"
-        }
-        Obstacle::ClientCertificate => {
-            "give the certificate and key (PEM) this server knows with --client-cert FILE and --client-key FILE"
-        }
-        Obstacle::ProxyLogin => {
-            "set PWFS_PROXY=http://USER:PASSWORD@HOST:PORT in the environment; neither config.toml nor the command line \
-             holds secrets"
-        }
-        Obstacle::ProxyRefusal => {
-            "the proxy may have a list of servers it reaches: ask IT to add this one, or go past the proxy with \
-             --no-proxy HOST"
-        }
-        Obstacle::Proxy => {
-            "check --proxy, PWFS_PROXY and the environment's HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; --proxy none goes \
-             without any"
-        }
-        Obstacle::PlainHttp => {
-            "use the https address; --allow-plain-http lets the login go unencrypted, and everyone on the way read and \
-             use it"
-        }
-    })
-}
-
-impl From<RemoteError> for CliError {
-    fn from(error: RemoteError) -> Self {
-        match &error {
-            RemoteError::NotFound { .. } => Self::of(ErrorKind::Failure, &error)
-                .hint("it may have been deleted, or this account may not see it; `pwfs tree` shows what it sees"),
-            RemoteError::Denied { .. } => Self::of(ErrorKind::Login, &error)
-                .hint(insufficient_permissions())
-                .hint(NOT_WHITELISTED),
-            RemoteError::LoginRequired(_) => {
-                Self::of(ErrorKind::Login, &error).hint(LOG_IN).hint(NOT_WHITELISTED)
-            }
-            RemoteError::SecretRequired(_) => Self::of(ErrorKind::Login, &error).hint(NEW_SECRET),
-            RemoteError::LockedOut(_) => Self::of(ErrorKind::Login, &error).hint(UNLOCK),
-            RemoteError::Throttled { retry_after } => {
-                let wait = match retry_after {
-                    Some(wait) => format!("try again in {} s", wait.as_secs().max(1)),
-                    None => TRY_LATER.to_owned(),
-                };
-                Self::of(ErrorKind::TryAgain, &error).hint(wait)
-            }
-            RemoteError::Unreachable(text) => match hint_on_the_way(text) {
-                Some(hint) => Self::of(ErrorKind::Unreachable, &error).hint(hint),
-                None => Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE).hint(CERTIFICATES),
-            },
-            RemoteError::TimedOut(_) => {
-                Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER).hint(NOT_REACHABLE)
-            }
-            RemoteError::Server(_) => Self::of(ErrorKind::TryAgain, &error)
-                .hint(TRY_LATER)
-                .hint("if it stays, check the datasource URL, or give the request id to the ProjectWise administrator")
-                .hint("if the credential store fails, unlock the keyring or make room on the disk"),
-            RemoteError::Protocol(_) => Self::of(ErrorKind::Failure, &error)
-                .hint("check the datasource URL; a proxy or a login page may have answered in the server's place"),
-        }
-    }
-}
-
-impl From<ConnectError> for CliError {
-    fn from(error: ConnectError) -> Self {
-        match error {
-            ConnectError::Remote(error) => error.into(),
-            ConnectError::SeveralDatasources(choices) => {
-                let mut failure =
-                    Self::new(ErrorKind::Usage, "the server has several ProjectWise datasources").hint(
-                        "give the URL of one of them, …/Repositories/<id>; `pwfs datasources` shows it:",
-                    );
-                for choice in choices {
-                    failure = failure.hint(format!("{} ({})", choice.id, choice.label));
-                }
-                failure
-            }
-            ConnectError::NoDatasource(_) => Self::of(ErrorKind::Failure, &error)
-                .hint(insufficient_permissions())
-                .hint(NOT_WHITELISTED),
-        }
-    }
-}
-
-const DATASOURCE_FORMS: &str = "a datasource URL looks like https://example-pw-ws.bentley.com/ws/v2.8/Repositories/<id>; the part up to /ws is \
-     enough where the server has one datasource, and a link of ProjectWise (pw://server:datasource/…) will do, too";
-
-impl From<AddressError> for CliError {
-    fn from(error: AddressError) -> Self {
-        Self::of(ErrorKind::Usage, &error).hint(DATASOURCE_FORMS)
-    }
-}
-
-impl From<LinkError> for CliError {
-    fn from(error: LinkError) -> Self {
-        match error {
-            LinkError::Address(error) => error.into(),
-            LinkError::NotDocuments(_) | LinkError::BeyondGuid => {
-                Self::of(ErrorKind::Usage, &error).hint("give the link of a folder or of a document")
-            }
-            LinkError::Empty
-            | LinkError::SeveralLines
-            | LinkError::NoDatasource(_)
-            | LinkError::Server(_) => Self::of(ErrorKind::Usage, &error).hint(DATASOURCE_FORMS),
-        }
-    }
-}
-
-impl From<HttpError> for CliError {
-    fn from(error: HttpError) -> Self {
-        match &error {
-            HttpError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error).hint(NOT_REACHABLE),
-            HttpError::Certificate(text) | HttpError::Proxy(text) => {
-                let failure = Self::of(ErrorKind::Unreachable, &error);
-                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
-            }
-            HttpError::Settings(text) => {
-                let failure = Self::of(ErrorKind::Config, &error);
-                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
-            }
-            HttpError::Tls(_) => Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES),
-            HttpError::TimedOut(_) => Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER),
-            HttpError::TooLarge(_) | HttpError::Redirect(_) | HttpError::Protocol(_) => {
-                Self::of(ErrorKind::Failure, &error)
-            }
-        }
-    }
-}
-
-impl From<AuthError> for CliError {
-    fn from(error: AuthError) -> Self {
-        match &error {
-            AuthError::LoginRequired(_) => Self::of(ErrorKind::Login, &error).hint(LOG_IN),
-            AuthError::SecretRequired(_) => Self::of(ErrorKind::Login, &error).hint(NEW_SECRET),
-            AuthError::LockedOut(_) => Self::of(ErrorKind::Login, &error).hint(UNLOCK),
-            AuthError::Unreachable(HttpError::TimedOut(_)) => {
-                Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER)
-            }
-            AuthError::Unreachable(HttpError::Tls(_)) => {
-                Self::of(ErrorKind::Failure, &error).hint(CERTIFICATES)
-            }
-            // No provider was asked where the settings are at fault.
-            AuthError::Unreachable(found @ HttpError::Settings(_)) => found.clone().into(),
-            AuthError::Unreachable(HttpError::Certificate(text) | HttpError::Proxy(text)) => {
-                let failure = Self::of(ErrorKind::Unreachable, &error);
-                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
-            }
-            AuthError::Unreachable(_) => Self::of(ErrorKind::Unreachable, &error)
-                .hint("check the network, the proxy and the issuer's address"),
-            AuthError::Protocol(text) => {
-                let failure = Self::of(ErrorKind::Failure, &error).hint("check the issuer's address");
-                hint_on_the_way(text).into_iter().fold(failure, Self::hint)
-            }
-            AuthError::Store(_) => Self::of(ErrorKind::Failure, &error)
-                .hint("unlock the keyring, or run `pwfs login --credentials file`"),
-        }
-    }
-}
-
-impl From<LoginError> for CliError {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::Auth(error) => error.into(),
-            LoginError::PortInUse { .. } | LoginError::ForeignReply | LoginError::Input(_) => {
-                Self::of(ErrorKind::Failure, &error)
-            }
-            LoginError::RedirectUri(_) => Self::of(ErrorKind::Usage, &error),
-            LoginError::TimedOut => Self::of(ErrorKind::TryAgain, &error),
-            LoginError::Denied(_) => Self::of(ErrorKind::Login, &error).hint(insufficient_permissions()),
-            LoginError::InvalidScope { .. } | LoginError::UnauthorizedClient(_) => {
-                Self::of(ErrorKind::Login, &error).hint(PORTAL_ACCESS)
-            }
-        }
-    }
-}
-
-impl From<LoginCommandError> for CliError {
-    fn from(error: LoginCommandError) -> Self {
-        match error {
-            LoginCommandError::Usage(_) => Self::of(ErrorKind::Usage, &error),
-            LoginCommandError::Input { .. } => Self::of(ErrorKind::Failure, &error),
-            LoginCommandError::Refused(_) => Self::of(ErrorKind::Login, &error).hint(
-                "it was sent once, and is not sent again by itself: a few wrong passwords lock an account",
-            ),
-            LoginCommandError::Trial(error) => error.into(),
-            LoginCommandError::Login(error) => error.into(),
-        }
-    }
-}
-
-impl From<ConfigError> for CliError {
-    fn from(error: ConfigError) -> Self {
-        match &error {
-            ConfigError::Write { .. } => Self::of(ErrorKind::CannotCreate, &error),
-            ConfigError::ChangedMeanwhile(_) => {
-                Self::of(ErrorKind::TryAgain, &error).hint("run the command again")
-            }
-            ConfigError::NoProfile { known, .. } if known.is_empty() => {
-                Self::of(ErrorKind::Config, &error).hint("run `pwfs login` to make one")
-            }
-            ConfigError::NoProfile { known, .. } => Self::of(ErrorKind::Config, &error).hint(format!(
-                "there are: {}; choose one with --profile",
-                known.join(", ")
-            )),
-            ConfigError::NoHome
-            | ConfigError::Read { .. }
-            | ConfigError::Invalid { .. }
-            | ConfigError::UnknownKey { .. } => Self::of(ErrorKind::Config, &error),
-        }
-    }
-}
-
-impl From<ConnectionError> for CliError {
-    fn from(error: ConnectionError) -> Self {
-        match error {
-            ConnectionError::NoDatasource(_) => Self::of(ErrorKind::Config, &error)
-                .hint("`pwfs datasources` finds those of your iTwins, where an iTwin app signs in")
-                .hint(
-                    "give the datasource URL, or any link to it, on the command line, or keep it in the profile \
-                     (config.toml)",
-                ),
-            ConnectionError::Link(error) => error.into(),
-            ConnectionError::Address(error) => error.into(),
-            ConnectionError::SeveralDatasources { ref choices, .. } => {
-                Self::of(ErrorKind::Usage, &error).choice("give the URL of one of them:", choices)
-            }
-            ConnectionError::NoSuchDatasource { ref choices, .. } if choices.is_empty() => {
-                Self::of(ErrorKind::Failure, &error)
-                    .hint(insufficient_permissions())
-                    .hint(NOT_WHITELISTED)
-            }
-            ConnectionError::NoSuchDatasource { ref choices, .. } => Self::of(ErrorKind::Failure, &error)
-                .choice("if one of these is meant, give its URL:", choices),
-            ConnectionError::NoGateway { error: ref cause, .. } => {
-                let kind = Self::from(cause.clone()).kind();
-                Self::of(kind, &error).hint(NOT_REACHABLE).hint(
-                    "a ProjectWise link does not say where its gateway is: ask the ProjectWise administrator for the \
-                     datasource URL, and give that",
-                )
-            }
-            ConnectionError::Path(error) => error.into(),
-            ConnectionError::Homeless(_) => {
-                Self::of(ErrorKind::Failure, &error).hint("give the link of its folder")
-            }
-            ConnectionError::Platform(error) => error.into(),
-            ConnectionError::Http(error) => error.into(),
-            ConnectionError::Connect(error) => error.into(),
-            ConnectionError::Remote(error) => error.into(),
-        }
-    }
-}
-
-impl From<ChooseError> for CliError {
-    fn from(error: ChooseError) -> Self {
-        match error {
-            ChooseError::Remote(error) => error.into(),
-            ChooseError::NoSuchFolder { .. } => Self::of(ErrorKind::Failure, &error)
-                .hint("`pwfs folders` shows the folders this account sees; names are exact, upper and lower case too"),
-            ChooseError::Ambiguous { .. } | ChooseError::Twice(_) | ChooseError::Empty => {
-                Self::of(ErrorKind::Usage, &error)
-            }
-        }
-    }
-}
-
-impl From<MountpointError> for CliError {
-    fn from(error: MountpointError) -> Self {
-        match &error {
-            MountpointError::Missing(path) => {
-                Self::of(ErrorKind::Usage, &error).hint(format!("make it: mkdir -p '{}'", path.display()))
-            }
-            MountpointError::NotDirectory(_)
-            | MountpointError::NotEmpty(_)
-            | MountpointError::Foreign { .. } => {
-                Self::of(ErrorKind::Usage, &error).hint("choose an empty directory")
-            }
-            MountpointError::AlreadyMounted(path) => Self::of(ErrorKind::Usage, &error)
-                .hint(format!("`pwfs unmount '{}'` ends it", path.display())),
-            MountpointError::NoDevice => Self::of(ErrorKind::Failure, &error)
-                .hint("load the module: sudo modprobe fuse")
-                .hint("in a container: start it with --device /dev/fuse --cap-add SYS_ADMIN"),
-            MountpointError::DeviceClosed { .. } => Self::of(ErrorKind::Failure, &error)
-                .hint("let every user open it, as distributions do: sudo chmod 0666 /dev/fuse"),
-            MountpointError::NoHelper => Self::of(ErrorKind::Failure, &error)
-                .hint("install it: sudo apt install fuse3 (or your distribution's package of that name)"),
-            MountpointError::Io { .. } => Self::of(ErrorKind::Failure, &error),
-        }
-    }
-}
-
-impl From<DaemonError> for CliError {
-    fn from(error: DaemonError) -> Self {
-        match error {
-            DaemonError::Mountpoint(error) => error.into(),
-            DaemonError::Cache(_) => {
-                Self::of(ErrorKind::CannotCreate, &error).hint("choose another directory with --cache-dir")
-            }
-            DaemonError::Tree(TreeError::Remote(error)) | DaemonError::Remote(error) => error.into(),
-            DaemonError::Tree(TreeError::TimedOut) => Self::of(ErrorKind::TryAgain, &error)
-                .hint(TRY_LATER)
-                .hint(NOT_REACHABLE),
-            DaemonError::Tree(TreeError::Unproved(_) | TreeError::Gone) => {
-                Self::of(ErrorKind::TryAgain, &error).hint(TRY_LATER)
-            }
-            DaemonError::Mount { ref source, .. } => {
-                let said = source.to_string();
-                let failure = Self::of(ErrorKind::Failure, &error);
-                if said.contains("user_allow_other") {
-                    failure
-                        .hint("add the line `user_allow_other` to /etc/fuse.conf, or leave out --allow-other")
-                } else {
-                    failure.hint(
-                        "some systems let fusermount3 mount below your home, /mnt, /media or /tmp only (AppArmor): \
-                         choose a directory there",
-                    )
-                }
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

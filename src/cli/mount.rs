@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::GlobalArgs;
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::SourceArgs;
 use crate::config::AppDirs;
 use crate::daemon::choose::{FolderChoice, FolderPlace, choose};
-use crate::daemon::connect::Account;
+use crate::daemon::connect::{Account, Opened};
+use crate::daemon::health::probe::{self, Found};
+use crate::daemon::health::remedy::login_command;
 use crate::daemon::{Daemon, MountPlan, blocking};
 use crate::fs::Appearance;
 use crate::fuse::mountpoint::{self, Mounted};
@@ -64,6 +68,9 @@ pub struct MountArgs {
     /// Permission bits of directories [default: 0555, with --allow-other 0550]
     #[arg(long, value_name = "OCTAL", value_parser = mode, env = "PWFS_DIR_MODE")]
     dir_mode: Option<u16>,
+    /// Do not tell the desktop when the login is lost; mounts of the whole system never do
+    #[arg(long, env = "PWFS_NO_NOTIFY", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_notify: bool,
     /// What `mount` does anyway; taken for habit's sake, and not shown as if there were a choice.
     #[arg(long, short = 'f', hide = true)]
     foreground: bool,
@@ -129,6 +136,7 @@ fn mode(text: &str) -> Result<u16, String> {
 /// Mounts, and waits for the end.
 pub async fn mount(
     args: &MountArgs,
+    global: &GlobalArgs,
     account: &Account,
     dirs: &AppDirs,
     printer: &Printer,
@@ -139,13 +147,12 @@ pub async fn mount(
         let clash = "the datasource URL leads to a folder, and --folder names another";
         return Err(CliError::new(ErrorKind::Usage, clash).hint("leave out one of them"));
     }
-    let (remote, start) = if args.folders.is_empty() {
-        let opened = account.open(source).await?;
-        (opened.remote, opened.start)
-    } else {
-        (account.connect(source).await?, None)
-    };
-    let choices = match start {
+    let Opened {
+        remote,
+        tokens,
+        start,
+    } = account.open(source).await?;
+    let choices = match start.filter(|_| args.folders.is_empty()) {
         Some(id) => vec![FolderChoice {
             place: FolderPlace::Id(id),
             alias: None,
@@ -153,6 +160,7 @@ pub async fn mount(
         None => folder_choices(args, account)?,
     };
     let chosen = choose(&*remote, &choices).await?;
+    let sign_in = login_command(&account.name, global.system, global.config.as_deref());
     let plan = MountPlan {
         mountpoint: args.dir.clone(),
         tree: TreeConfig {
@@ -166,6 +174,8 @@ pub async fn mount(
         } else {
             Access::Owner
         },
+        // Nobody is logged in for a mount of the system.
+        login: Some(account.login_watch(&tokens, &sign_in, !args.no_notify && !global.system)),
         remote,
     };
     let daemon = Daemon::start(plan, &Handle::current()).await?;
@@ -274,6 +284,9 @@ struct MountRow {
     mountpoint: String,
     source: String,
     state: &'static str,
+    /// How its login is, where it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
 }
 
 impl MountRow {
@@ -282,42 +295,67 @@ impl MountRow {
             mountpoint: mountpoint.display().to_string(),
             source: source.to_owned(),
             state,
+            login: None,
         }
     }
 }
 
 /// Lists all mounts of pwfs.
 pub async fn mounts(printer: &Printer) -> Result<(), CliError> {
-    let rows = blocking(|| {
-        mountpoint::ours().map(|mounts| {
-            let state = |mounted: &Mounted| if mounted.is_dead() { "dead" } else { "mounted" };
-            mounts
-                .iter()
-                .map(|m| MountRow::new(&m.path, &m.source, state(m)))
-                .collect::<Vec<_>>()
-        })
-    })
-    .await
-    .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
+    let found = blocking(|| mountpoint::ours().map(with_state))
+        .await
+        .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
     if printer.format() == Format::Json {
+        let rows: Vec<MountRow> = found.iter().map(|(mounted, found)| row(mounted, found)).collect();
         return printer.json(&rows);
     }
-    if rows.is_empty() {
+    if found.is_empty() {
         return printer.line("no ProjectWise mounts");
     }
-    for row in rows {
-        let dead = if row.state == "dead" {
-            "  (its process is gone; `pwfs unmount` clears it)"
-        } else {
-            ""
-        };
+    for (mounted, found) in found {
         printer.line(&format!(
-            "{}  {}{dead}",
-            escape(&row.mountpoint),
-            escape(&row.source)
+            "{}  {}{}",
+            escape_path(&mounted.path),
+            escape(&mounted.source),
+            escape(&aside(&found))
         ))?;
     }
     Ok(())
+}
+
+/// Asks each mount how it is.
+pub(super) fn with_state(mounts: Vec<Mounted>) -> Vec<(Mounted, Found)> {
+    let paths: Vec<PathBuf> = mounts.iter().map(|mounted| mounted.path.clone()).collect();
+    mounts.into_iter().zip(probe::ask(&paths)).collect()
+}
+
+fn row(mounted: &Mounted, found: &Found) -> MountRow {
+    let state = match found {
+        Found::Alive(_) | Found::Closed => "mounted",
+        Found::Dead => "dead",
+        Found::Silent => "silent",
+    };
+    let login = match found {
+        Found::Alive(told) => told.login.clone(),
+        Found::Dead | Found::Silent | Found::Closed => None,
+    };
+    MountRow {
+        login,
+        ..MountRow::new(&mounted.path, &mounted.source, state)
+    }
+}
+
+/// What is worth a word of a mount in a list.
+fn aside(found: &Found) -> String {
+    match found {
+        Found::Dead => "  (its process is gone; `pwfs unmount` clears it)".to_owned(),
+        Found::Silent => "  (its process does not answer)".to_owned(),
+        Found::Closed => String::new(),
+        Found::Alive(told) => match (told.login.as_deref(), &told.remedy) {
+            (Some(login), Some(remedy)) => format!("  ({login}: {remedy})"),
+            (Some(_) | None, _) => String::new(),
+        },
+    }
 }
 
 /// The folders of the command line, or else of the profile.

@@ -11,6 +11,8 @@ use serde::Serialize;
 
 use super::failure::CliError;
 
+pub mod log;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -25,6 +27,10 @@ pub enum Format {
 pub enum Paint {
     /// A folder.
     Folder,
+    /// As it should be.
+    Good,
+    /// Something to know of.
+    Notice,
     /// Something that went wrong.
     Problem,
     /// Less important.
@@ -67,6 +73,11 @@ impl Printer {
     /// How results are written.
     pub const fn format(&self) -> Format {
         self.format
+    }
+
+    /// True where [`Printer::paint`] paints.
+    pub const fn has_colour(&self) -> bool {
+        self.colour
     }
 
     /// Writes a line of text. What came from a server is escaped by the caller.
@@ -144,6 +155,8 @@ impl Printer {
         }
         let code = match paint {
             Paint::Folder => "1;34",
+            Paint::Good => "32",
+            Paint::Notice => "33",
             Paint::Problem => "31",
             Paint::Faint => "2",
         };

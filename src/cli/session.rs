@@ -1,5 +1,6 @@
 //! What every command starts with: directories, configuration, and the profile it works for.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::{AppDirs, ConfigError, ConfigFile, DirOverrides, Profile, is_profile_name};
@@ -9,9 +10,10 @@ use crate::model::FolderId;
 use crate::remote::Remote;
 
 use super::GlobalArgs;
-use super::failure::{CliError, ErrorKind};
+use super::core_dump;
+use super::failure::{self, CliError, ErrorKind};
 use super::login::system::SUDO;
-use super::network;
+use super::network::{self, NetworkArgs};
 
 /// Which server to ask.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,6 +36,10 @@ pub struct Session {
     pub profile: Profile,
     /// Whether it works for the whole system (`--system`).
     pub system: bool,
+    /// Whether the profile was named, and not meant by default.
+    pub is_named: bool,
+    /// How servers are reached, as the command line and the environment say.
+    network: NetworkArgs,
     network_to_keep: Network,
     missing: Option<ConfigError>,
 }
@@ -48,6 +54,10 @@ impl Session {
     ///
     /// A profile that is not there is no failure yet: `login` makes it.
     pub fn open(global: &GlobalArgs) -> Result<Self, CliError> {
+        // Every command that holds a login begins here.
+        if !global.allow_core_dump {
+            core_dump::forbid();
+        }
         let overrides = DirOverrides::from_environment();
         let dirs = if global.system {
             AppDirs::of_the_system(overrides)
@@ -84,6 +94,8 @@ impl Session {
             profile_name,
             profile,
             system: global.system,
+            is_named: global.profile.is_some(),
+            network: global.network.clone(),
             network_to_keep,
             missing,
         })
@@ -98,6 +110,11 @@ impl Session {
         }
     }
 
+    /// How servers are reached, as the command line and the environment say.
+    pub const fn network_flags(&self) -> &NetworkArgs {
+        &self.network
+    }
+
     /// A client that reaches the servers as profile, flags and environment say.
     pub fn http(&self) -> Result<HttpClient, CliError> {
         Ok(connect::client(&self.profile)?)
@@ -108,17 +125,70 @@ impl Session {
         self.missing.is_none()
     }
 
+    /// Works for another profile of the same file from now on; it need not be in the file yet.
+    pub fn turn_to(&mut self, name: &str) -> Result<(), CliError> {
+        (self.profile, self.missing) = match self.config.profile(name) {
+            Ok(profile) => (profile, None),
+            Err(missing @ ConfigError::NoProfile { .. }) => (Profile::default(), Some(missing)),
+            Err(error) => return Err(error.into()),
+        };
+        self.network_to_keep = self.network.to_keep(&self.profile.network);
+        self.profile.network = self
+            .network
+            .over(&network::of_profile(&self.profile.network, self.config.path())?);
+        name.clone_into(&mut self.profile_name);
+        Ok(())
+    }
+
+    /// Writes the profile as it is now. Mounts that run find a new login through the credential store.
+    pub fn keep(&mut self) -> Result<(), CliError> {
+        self.config
+            .set_profile(&self.profile_name, &self.profile_to_keep())?;
+        self.config.save()?;
+        self.missing = None;
+        Ok(())
+    }
+
+    /// What hints need to know of the profile.
+    pub fn hint_account(&self, global: &GlobalArgs) -> failure::Account {
+        let profile = &self.profile;
+        let mut flags = String::new();
+        if global.system {
+            flags.push_str(" --system");
+        }
+        if let Some(config) = &global.config {
+            // Writing to a String cannot fail.
+            let _ = write!(flags, " --config {}", quoted(&config.to_string_lossy()));
+        }
+        if let Some(name) = &global.profile {
+            let _ = write!(flags, " --profile {}", quoted(name));
+        }
+        failure::Account {
+            flags,
+            auth: profile.auth,
+            client_id: Some(profile.client_id.clone()).filter(|id| !id.is_empty()),
+            token_file: profile.token_file.clone(),
+            // A profile that is not there yet has not decided.
+            store: self.exists().then_some(profile.credentials),
+        }
+    }
+
     /// The profile's account, for commands that need a login.
     pub fn account(self) -> Result<(Account, AppDirs), CliError> {
-        if let Some(missing) = self.missing {
-            return Err(missing.into());
-        }
-        let account = Account {
-            name: self.profile_name,
-            profile: self.profile,
-            state_dir: self.dirs.state.clone(),
-        };
+        let account = self.account_now()?;
         Ok((account, self.dirs))
+    }
+
+    /// The same, for as long as the profile stays as it is.
+    pub fn account_now(&self) -> Result<Account, CliError> {
+        if let Err(error @ ConfigError::NoProfile { .. }) = self.config.profile(&self.profile_name) {
+            return Err(error.into());
+        }
+        Ok(Account {
+            name: self.profile_name.clone(),
+            profile: self.profile.clone(),
+            state_dir: self.dirs.state.clone(),
+        })
     }
 
     /// Connects to the datasource; and the folder to begin with, where the link leads to one.
@@ -127,4 +197,13 @@ impl Session {
         let opened = account.open(source.datasource.as_deref()).await?;
         Ok((opened.remote, opened.start))
     }
+}
+
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -24,6 +24,8 @@ pub struct FolderChoice {
     pub folder: String,
     /// The name to show instead of the folder's own.
     pub alias: Option<String>,
+    /// What stands behind it in the file, for people: the path of a folder that is chosen by GUID.
+    pub comment: Option<String>,
 }
 
 /// One profile.
@@ -274,6 +276,13 @@ fn scopes(table: &dyn TableLike) -> Result<Option<Vec<String>>, String> {
     Ok(Some(scopes))
 }
 
+/// The comment behind a value.
+fn comment(item: Option<&Item>) -> Option<String> {
+    let behind = item?.as_value()?.decor().suffix()?.as_str()?;
+    let text = behind.trim().strip_prefix('#')?.trim();
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
 fn folders(table: &dyn TableLike) -> Result<Vec<FolderChoice>, String> {
     let item = table.get("folders");
     let tables = folder_tables(item);
@@ -296,6 +305,7 @@ fn folders(table: &dyn TableLike) -> Result<Vec<FolderChoice>, String> {
                     .filter(|folder| !folder.is_empty())
                     .ok_or("each of folders needs the key folder")?,
                 alias: text(choice, "alias")?,
+                comment: comment(choice.get("folder")),
             })
         })
         .collect()

@@ -22,10 +22,12 @@ fn full() -> Profile {
             FolderChoice {
                 folder: "Design/Ünïcode \"x\"".to_owned(),
                 alias: Some("design".to_owned()),
+                comment: None,
             },
             FolderChoice {
                 folder: "60e9dda5-5297-4916-9739-0e40fd00a4b8".to_owned(),
                 alias: None,
+                comment: Some("Bridge/03 Design".to_owned()),
             },
         ],
         wsg: WsgOptions {
@@ -95,6 +97,26 @@ fn each_way_to_sign_in_keeps_the_keys_it_needs_and_no_others() {
         .profile("a")
         .unwrap();
     assert_eq!(service.scopes, ["projectwise:read"], "nothing to refresh");
+}
+
+#[test]
+fn a_comment_is_one_line_whatever_the_folder_is_called() {
+    let profile = Profile {
+        folders: vec![FolderChoice {
+            folder: "60e9dda5-5297-4916-9739-0e40fd00a4b8".to_owned(),
+            alias: None,
+            comment: Some("a\nproxy = \"http://evil\"\r # b".to_owned()),
+        }],
+        ..Profile::default()
+    };
+    let mut file = parse("").unwrap();
+    file.set_profile("work", &profile).unwrap();
+    let read = parse(&file.text()).unwrap().profile("work").unwrap();
+    assert_eq!(read.network.proxy, None, "{}", file.text());
+    assert_eq!(
+        read.folders[0].comment.as_deref(),
+        Some("aproxy = \"http://evil\" # b")
+    );
 }
 
 #[test]

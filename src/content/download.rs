@@ -231,11 +231,11 @@ impl Download {
 
         let mut content = open(remote, key.document, 0, None).await?;
         if content.range.start != 0 {
-            return Err(RemoteError::Protocol(format!(
+            let words = format!(
                 "the file was asked for from its start, and came from byte {}",
                 content.range.start
-            ))
-            .into());
+            );
+            return Err(RemoteError::Protocol(words.into()).into());
         }
         let etag: Option<Arc<str>> = content.etag.as_deref().map(Into::into);
         if let Some(etag) = &etag {
@@ -302,11 +302,11 @@ impl Download {
             self.check_same_file(&content, etag.as_deref(), total)?;
         }
         if content.range.start != 0 {
-            return Err(RemoteError::Protocol(format!(
+            let words = format!(
                 "the file was asked for from byte {position}, and came from byte {}",
                 content.range.start
-            ))
-            .into());
+            );
+            return Err(RemoteError::Protocol(words.into()).into());
         }
         Ok((content, (position > 0).then(|| Replay::new(&sink.checksums))))
     }
@@ -359,9 +359,9 @@ impl Download {
                 }
                 Ok(Some(Err(error))) => Some(Err(error)),
                 Ok(None) => Some(Ok(())),
-                Err(_) if sink.buffered == 0 => Some(Err(RemoteError::TimedOut(format!(
-                    "no byte came for {SILENCE:?}"
-                )))),
+                Err(_) if sink.buffered == 0 => Some(Err(RemoteError::TimedOut(
+                    format!("no byte came for {SILENCE:?}").into(),
+                ))),
                 Err(_) => {
                     self.flush(sink, cache).await?;
                     continue;
@@ -380,7 +380,7 @@ impl Download {
                     };
                     return match total {
                         Some(total) if delivered < total => Err(Left::Broken(RemoteError::Protocol(
-                            format!("the file ended after {delivered} of {total} bytes"),
+                            format!("the file ended after {delivered} of {total} bytes").into(),
                         ))),
                         // Without an announced length only the beginning tells that the new answer is too short.
                         None if delivered < sink.end() => Err(Left::Stop(replaced(None))),
@@ -445,7 +445,7 @@ async fn open(
     let range = ByteRange { start, end: None };
     timeout(HEAD, remote.read(document, range, if_range))
         .await
-        .map_err(|_| RemoteError::TimedOut(format!("the file did not begin to come for {HEAD:?}")))?
+        .map_err(|_| RemoteError::TimedOut(format!("the file did not begin to come for {HEAD:?}").into()))?
 }
 
 /// Counts a transfer for as long as it lives.

@@ -196,6 +196,11 @@ impl Reader {
         }
     }
 
+    /// Forgets what failed a moment ago: what was missing then has come.
+    pub fn forget_failures(&self) {
+        self.shared.table.lock().forget_failures();
+    }
+
     /// Lets `new` have the bytes that turned out not to be those of `old`.
     ///
     /// Call it with the corrected key after [`ContentError::LengthDiffers`]: reads of `new` then cost no second

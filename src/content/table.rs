@@ -54,6 +54,11 @@ impl Table {
             .filter(|failure| Instant::now() < failure.until)
     }
 
+    /// Forgets all failures.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures.clear();
+    }
+
     /// Remembers a failure, and at which pulse a waiter gave up.
     pub(super) fn fail(&mut self, key: &ContentKey, error: &ContentError, pulse: Option<u64>) {
         let now = Instant::now();

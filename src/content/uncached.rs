@@ -52,11 +52,11 @@ pub(super) async fn read(
         return Err(error);
     }
     if content.range.start > request.offset {
-        return Err(RemoteError::Protocol(format!(
+        let words = format!(
             "the range from byte {} was asked for, and came from byte {}",
             request.offset, content.range.start
-        ))
-        .into());
+        );
+        return Err(RemoteError::Protocol(words.into()).into());
     }
 
     let wanted = usize::try_from(end - request.offset).unwrap_or(usize::MAX);

@@ -26,7 +26,7 @@ pub enum FolderPlace {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ChooseError {
     /// The path ends at a name that is not there.
-    #[error("there is no folder {missing:?} in {within:?}")]
+    #[error("there is no folder {missing:?} in {place}", place = place(within))]
     NoSuchFolder {
         /// The name.
         missing: String,
@@ -52,6 +52,15 @@ pub enum ChooseError {
     /// The server failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+}
+
+/// A place as people call it.
+fn place(path: &str) -> String {
+    if path.is_empty() {
+        "the root".to_owned()
+    } else {
+        format!("{path:?}")
+    }
 }
 
 impl FolderChoice {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::auth::{AppId, AuthKind, CredentialStore, TokenSource};
 use crate::config::Profile;
+use crate::daemon::health::remedy::remedies;
+use crate::daemon::health::{LoginWatch, Waking};
+use crate::fs::login::Login;
 use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, DocumentId, FolderId};
 use crate::remote::link::{DatasourceLink, LinkError};
@@ -90,6 +93,8 @@ pub struct Account {
 pub struct Opened {
     /// The datasource. Its [`WsgRemote::address`] is what a profile may keep.
     pub remote: Arc<WsgRemote>,
+    /// Its login, for who looks after it while it lasts.
+    pub tokens: TokenSource,
     /// The folder to begin with: the link's own, or that of its document. `None` for the root.
     pub start: Option<FolderId>,
 }
@@ -114,7 +119,6 @@ impl Account {
     /// What hands out the profile's tokens; the one of this process and mount.
     pub fn tokens(&self, http: &HttpClient) -> TokenSource {
         let profile = &self.profile;
-        let store = || CredentialStore::new(profile.credentials, &self.state_dir, &self.name);
         match profile.auth {
             AuthKind::Web | AuthKind::Native | AuthKind::Spa | AuthKind::Service => {
                 let app = AppId {
@@ -122,10 +126,10 @@ impl Account {
                     client_id: profile.client_id.clone(),
                     scopes: profile.scopes.join(" "),
                 };
-                TokenSource::of_app(http.clone(), store(), app, profile.auth)
+                TokenSource::of_app(http.clone(), self.store(), app, profile.auth)
             }
             AuthKind::Basic | AuthKind::Windows => {
-                TokenSource::of_password(store(), profile.auth, profile.username.clone())
+                TokenSource::of_password(self.store(), profile.auth, profile.username.clone())
             }
             AuthKind::Saml | AuthKind::Bearer => {
                 TokenSource::of_file(profile.auth, profile.token_file.clone())
@@ -168,9 +172,32 @@ impl Account {
         let link = self.link(source)?;
         let http = self.http()?;
         let tokens = self.tokens(&http);
-        let remote = connect_to(&self.servers(http, tokens), &link).await?;
+        let remote = connect_to(&self.servers(http, tokens.clone()), &link).await?;
         let start = resolve::start(&link.place(), &*remote as &dyn Remote).await?;
-        Ok(Opened { remote, start })
+        Ok(Opened {
+            remote,
+            tokens,
+            start,
+        })
+    }
+
+    /// How the login behind `tokens` is looked after; `sign_in` is the command that makes a new one.
+    pub fn login_watch(&self, tokens: &TokenSource, sign_in: &str, notify: bool) -> LoginWatch {
+        let profile = &self.profile;
+        let store = (!profile.auth.has_token_file()).then(|| self.store());
+        LoginWatch {
+            login: Login {
+                profile: self.name.clone(),
+                health: tokens.health(),
+                remedies: remedies(profile.auth, sign_in, profile.token_file.as_deref()),
+            },
+            waking: Waking::new(tokens, store),
+            notify,
+        }
+    }
+
+    fn store(&self) -> CredentialStore {
+        CredentialStore::new(self.profile.credentials, &self.state_dir, &self.name)
     }
 
     /// All datasources of the server of `source`, or of the profile's datasource, each with the URL that names it.

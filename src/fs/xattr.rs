@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 
+use super::login::{self, LOGIN, LOGIN_DETAIL, LOGIN_REMEDY, LOGIN_SINCE, Login, PROFILE};
 use crate::model::{DirId, Entry, Timestamp};
 use crate::tree::Tree;
-use crate::tree::inodes::{Inode, Target};
+use crate::tree::inodes::{Inode, ROOT, Target};
 
 /// The attributes there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +25,21 @@ pub(super) enum Attribute {
     Complete,
     MimeType,
     OriginUrl,
+    /// Of the root alone.
+    Login(LoginFact),
 }
 
-const ALL: [(Attribute, &str); 15] = [
+/// What the root tells of the login behind the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoginFact {
+    Profile,
+    State,
+    Since,
+    Detail,
+    Remedy,
+}
+
+const ALL: [(Attribute, &str); 20] = [
     (Attribute::Guid, "user.projectwise.guid"),
     (Attribute::FolderGuid, "user.projectwise.folder_guid"),
     (Attribute::Name, "user.projectwise.name"),
@@ -42,7 +55,20 @@ const ALL: [(Attribute, &str); 15] = [
     (Attribute::Complete, "user.projectwise.complete"),
     (Attribute::MimeType, "user.mime_type"),
     (Attribute::OriginUrl, "user.xdg.origin.url"),
+    (Attribute::Login(LoginFact::Profile), PROFILE),
+    (Attribute::Login(LoginFact::State), LOGIN),
+    (Attribute::Login(LoginFact::Since), LOGIN_SINCE),
+    (Attribute::Login(LoginFact::Detail), LOGIN_DETAIL),
+    (Attribute::Login(LoginFact::Remedy), LOGIN_REMEDY),
 ];
+
+/// What attributes are made from, beside the inode.
+pub(super) struct Sources<'a> {
+    pub(super) tree: &'a Tree,
+    /// `server:datasource`, for links.
+    pub(super) location: &'a str,
+    pub(super) login: Option<&'a Login>,
+}
 
 impl Attribute {
     /// The attribute of this name. Any other name is answered before any lock: `ls -l` asks three per entry.
@@ -58,15 +84,15 @@ impl Attribute {
 }
 
 /// The value of `attribute`, where the inode has it.
-pub(super) fn value(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Option<Vec<u8>> {
-    text(tree, location, inode, attribute).map(String::into_bytes)
+pub(super) fn value(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<Vec<u8>> {
+    text(sources, inode, attribute).map(String::into_bytes)
 }
 
 /// The names of all attributes the inode has, each ended by NUL.
-pub(super) fn names(tree: &Tree, location: &str, inode: &Inode) -> Vec<u8> {
+pub(super) fn names(sources: &Sources<'_>, inode: &Inode) -> Vec<u8> {
     let mut names = Vec::new();
     for (attribute, name) in ALL {
-        if text(tree, location, inode, attribute).is_some() {
+        if text(sources, inode, attribute).is_some() {
             names.extend_from_slice(name.as_bytes());
             names.push(0);
         }
@@ -74,7 +100,12 @@ pub(super) fn names(tree: &Tree, location: &str, inode: &Inode) -> Vec<u8> {
     names
 }
 
-fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Option<String> {
+fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<String> {
+    let Sources {
+        tree,
+        location,
+        login,
+    } = *sources;
     match &inode.target {
         Target::Directory(directory, entry) => {
             let folder = match entry.as_deref() {
@@ -93,6 +124,7 @@ fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Opt
                 Attribute::DeniedReason => refusal(tree, inode),
                 Attribute::Complete => Some(flag(tree.held(*directory).is_some())),
                 Attribute::Version | Attribute::IsActive | Attribute::State | Attribute::MimeType => None,
+                Attribute::Login(fact) => of_login(login.filter(|_| inode.ino == ROOT)?, fact),
             }
         }
         Target::File(..) => {
@@ -118,9 +150,21 @@ fn text(tree: &Tree, location: &str, inode: &Inode, attribute: Attribute) -> Opt
                 Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
                 Attribute::DeniedReason => refusal(tree, inode),
                 Attribute::MimeType => document.mime_type.clone(),
-                Attribute::Complete => None,
+                Attribute::Complete | Attribute::Login(_) => None,
             }
         }
+    }
+}
+
+fn of_login(login: &Login, fact: LoginFact) -> Option<String> {
+    let health = login.health.borrow();
+    match fact {
+        LoginFact::Profile => Some(login.profile.clone()),
+        LoginFact::State => Some(login::word(health.state).to_owned()),
+        // Whole seconds are what people and RFC 3339 readers want.
+        LoginFact::Since => Some(health.since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        LoginFact::Detail => present(&health.detail),
+        LoginFact::Remedy => login.remedies.of(health.state).map(str::to_owned),
     }
 }
 

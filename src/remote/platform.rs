@@ -244,5 +244,5 @@ fn base_of(issuer: &str) -> Option<Url> {
 
 /// Makes the error of an answer that cannot be right.
 fn protocol(what: &str) -> impl Fn(String) -> PlatformError {
-    move |reason| PlatformError::Remote(RemoteError::Protocol(format!("{what}: {reason}")))
+    move |reason| PlatformError::Remote(RemoteError::Protocol(format!("{what}: {reason}").into()))
 }

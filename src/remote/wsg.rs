@@ -20,6 +20,8 @@ mod file;
 mod gateway;
 mod listing;
 mod paging;
+pub mod probe;
+mod problem;
 mod query;
 mod support;
 mod wire;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use address::{AddressError, ApiVersion, InvalidVersion, VersionPath, VersionScheme, WsgAddress};
 pub use paging::PageMode;
+pub use problem::{ErrorId, Problem};
 pub use query::QueryStyle;
 
 use error::Failure;
@@ -350,7 +353,7 @@ impl Remote for WsgRemote {
         match self.gateway.token_account().await? {
             Some(account) => Ok(format!("token {account}")),
             None => Err(RemoteError::Protocol(
-                "neither the server nor the token tells whose login this is".to_owned(),
+                "neither the server nor the token tells whose login this is".into(),
             )),
         }
     }
@@ -406,7 +409,7 @@ impl Remote for WsgRemote {
             .await?
         {
             Entry::Folder(found) => Ok(found),
-            Entry::Document(_) => Err(RemoteError::Protocol(format!("{what} is a document"))),
+            Entry::Document(_) => Err(RemoteError::Protocol(format!("{what} is a document").into())),
         }
     }
 
@@ -418,7 +421,7 @@ impl Remote for WsgRemote {
             .await?
         {
             Entry::Document(found) => Ok(found),
-            Entry::Folder(_) => Err(RemoteError::Protocol(format!("{what} is a folder"))),
+            Entry::Folder(_) => Err(RemoteError::Protocol(format!("{what} is a folder").into())),
         }
     }
 

@@ -60,7 +60,7 @@ fn moved(number: u8) -> Entry {
 }
 
 fn outage() -> RemoteError {
-    RemoteError::Unreachable("refused".to_owned())
+    RemoteError::Unreachable("refused".into())
 }
 
 #[async_trait::async_trait]
@@ -109,7 +109,7 @@ impl Remote for Scripted {
     async fn document(&self, document: DocumentId) -> Result<Document, RemoteError> {
         Err(RemoteError::NotFound {
             what: document.to_string(),
-            detail: String::new(),
+            detail: "".into(),
         })
     }
     async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError> {
@@ -316,7 +316,7 @@ async fn an_outage_is_an_error_where_that_is_wanted() {
 async fn a_refusal_is_no_outage_and_is_remembered() {
     let refusal = RemoteError::Denied {
         what: "folder".to_owned(),
-        detail: "NotEnoughRights".to_owned(),
+        detail: "NotEnoughRights".into(),
     };
     let stage = Stage::new(
         vec![Ok(vec![document(1, 1)]), Err(refusal)],

@@ -282,7 +282,7 @@ async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (
         location: "demo:ds".to_owned(),
     };
     (
-        Filesystem::new(tree, reader, appearance, &account, Duration::from_secs(10)),
+        Filesystem::new(tree, reader, appearance, &account, Duration::from_secs(10), None),
         clock,
     )
 }

@@ -51,8 +51,8 @@ const VALUES: &[(&str, &[&str])] = &[
 const REFUSING: &[(&str, &str, i32, &str)] = &[
     ("app-allowed", "403", 77, "Client ID"),
     ("app-allowed", "401", 77, "Client ID"),
-    // The same words as for a wrong datasource or a server out of order.
-    ("app-allowed", "404", 75, "no such datasource"),
+    // As a wrong datasource is told; to try again would help nobody.
+    ("app-allowed", "404", 77, "Client ID"),
     ("app-allowed", "302", 77, "Client ID"),
     ("discovery", "missing", 1, "issuer"),
     ("auth", "basic", 77, "login"),

@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "names"]),
     ("content", &["clock", "model", "remote"]),
     ("tree", &["clock", "model", "names", "remote", "store"]),
-    ("fs", &["content", "model", "remote", "store", "tree"]),
+    ("fs", &["auth", "content", "model", "remote", "store", "tree"]),
     ("fuse", &["fs", "model", "names", "store", "tree"]),
     ("config", &["auth", "http", "model", "remote"]),
     (
@@ -25,12 +25,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tree",
         ],
     ),
+    (
+        "doctor",
+        &[
+            "auth", "clock", "config", "daemon", "fuse", "http", "model", "names", "remote", "tree",
+        ],
+    ),
     ("demo", &["model"]),
     (
         "cli",
         &[
-            "auth", "config", "content", "daemon", "demo", "fs", "fuse", "http", "model", "names", "remote",
-            "store", "tree",
+            "auth", "config", "content", "daemon", "demo", "doctor", "fs", "fuse", "http", "model", "names",
+            "remote", "store", "tree",
         ],
     ),
 ];
@@ -41,6 +47,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reqwest::", &["http.rs", "http/"]),
     ("libc::E", &["fs/error.rs"]),
     ("println!", &["cli/output.rs", "cli/output/"]),
+    // A full-screen view owns the terminal while it is open: its driver writes too, and nothing else of it does.
+    (
+        "stdout()",
+        &["cli/output.rs", "cli/output/", "cli/picker/terminal.rs"],
+    ),
+    ("crossterm::", &["cli/picker/terminal.rs"]),
     ("use clap", &["cli.rs", "cli/"]),
     ("axum::", &["demo.rs", "demo/"]),
 ];

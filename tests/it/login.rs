@@ -7,7 +7,20 @@ use pwfs::demo::RequestKind;
 use serde_json::Value;
 use url::Url;
 
-use crate::program::{Finished, Running, Stage, fetch, mode, parameter, visit};
+use crate::program::{Running, Stage, fetch, mode, parameter, visit};
+
+mod accounts;
+mod elsewhere;
+mod stories;
+
+/// Says that a test only root can do does nothing.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root can do this");
+    }
+    root
+}
 
 /// Asks the identity service for new tokens, as a thief of the refresh token would; the status.
 fn redeem(stage: &Stage, refresh: &str) -> u16 {
@@ -137,65 +150,6 @@ fn a_wrong_secret_is_refused_with_words() {
 }
 
 #[test]
-fn no_secret_is_printed_logged_or_kept_beside_the_login() {
-    let stage = Stage::new();
-    let (_, secret) = stage.server.web_client();
-    fs::write(stage.home.path().join("secret"), &secret).unwrap();
-    let mut args = stage.web_app();
-    args.extend(["--client-secret-file", "secret", "--log-level", "trace"].map(str::to_owned));
-    let mut login = stage.start_login(&args);
-    let page = login.sign_in_page();
-    stage.register(&page);
-    let code = visit(&page)
-        .iter()
-        .find_map(|(_, answer)| answer.location.as_ref().map(|next| parameter(next, "code")))
-        .unwrap();
-    let mut said = vec![login.finish()];
-    let mut secrets = vec![
-        secret,
-        code,
-        stage.stored("access_token"),
-        stage.stored("refresh_token"),
-    ];
-    stage.server.expire_access_tokens();
-    let url = stage.server.datasource_url();
-    for args in [
-        vec!["folders", "--datasource", &url, "--log-level", "trace"],
-        vec!["folders", "--datasource", &url, "--json", "-vvv"],
-        vec!["whoami", "-vvv"],
-    ] {
-        said.push(stage.run(&args));
-    }
-    secrets.extend([stage.stored("access_token"), stage.stored("refresh_token")]);
-    // The form encoding is as good as the secret.
-    secrets.extend(
-        secrets
-            .clone()
-            .iter()
-            .map(|secret| url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>()),
-    );
-    said.push(stage.run(&["logout", "--log-level", "trace"]));
-    for Finished { code, stderr, .. } in &said {
-        assert_eq!(*code, Some(0), "{stderr}");
-    }
-    assert!(said[1].stderr.contains("TRACE"), "it logs: {}", said[1].stderr);
-    fs::remove_file(stage.home.path().join("secret")).unwrap();
-    let files = stage.files();
-    assert!(!files.is_empty());
-    for secret in &secrets {
-        for finished in &said {
-            assert!(!finished.all().contains(secret), "{secret} in {}", finished.all());
-        }
-        for (path, bytes) in &files {
-            let text = String::from_utf8_lossy(bytes);
-            assert!(!text.contains(secret), "{secret} in {}", path.display());
-        }
-    }
-    let refused = stage.run(&["login", "--client-secret", "x"]);
-    assert_eq!(refused.code, Some(2), "an argument would be for all to see");
-}
-
-#[test]
 fn a_port_in_use_is_named() {
     let stage = Stage::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -217,6 +171,8 @@ fn a_port_in_use_is_named() {
         "{words}"
     );
     assert!(words.contains("--redirect-uri"), "{words}");
+    let us = format!("(process {})", std::process::id());
+    assert!(words.contains(&us), "who listens is named: {words}");
 }
 
 #[test]

@@ -26,8 +26,10 @@ use tokio::runtime::Handle;
 use crate::harness::{connect, small};
 
 mod changes;
+mod desktop;
 mod kernel;
 mod lifecycle;
+mod login;
 mod panics;
 mod process;
 mod programs;
@@ -134,7 +136,7 @@ pub fn fuse_is_here() -> bool {
 }
 
 /// Says that a test of programs does nothing without one of them.
-fn has_programs(programs: &[&str]) -> bool {
+pub fn has_programs(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_here = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
     match programs.iter().find(|program| !is_here(program)) {
@@ -198,6 +200,7 @@ fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Setti
         },
         cache_dir: dir.join("cache"),
         access: Access::Owner,
+        login: None,
     }
 }
 

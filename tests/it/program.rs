@@ -156,6 +156,11 @@ impl Stage {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
+            // Where nobody listens: the keyring and the notifications of who runs the tests are none of a test's business.
+            .env(
+                "DBUS_SESSION_BUS_ADDRESS",
+                format!("unix:path={}", self.home.path().join("no-bus").display()),
+            )
             .current_dir(self.home.path());
         command
     }
@@ -218,21 +223,23 @@ pub struct Finished {
 
 impl Running {
     pub fn spawn(command: Command) -> Self {
-        Self::begin(command, Stdio::piped())
+        Self::begin(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Runs the program with a standard input of the test's own: a terminal.
+    pub fn spawn_at(command: Command, stdin: Stdio) -> Self {
+        Self::begin(command, stdin, Stdio::piped())
     }
 
     /// Runs the program with a standard output that nobody reads any more.
     pub fn spawn_unread(command: Command) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        Self::begin(command, writer.into())
+        Self::begin(command, Stdio::piped(), writer.into())
     }
 
-    fn begin(mut command: Command, stdout: Stdio) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .stderr(Stdio::piped());
+    fn begin(mut command: Command, stdin: Stdio, stdout: Stdio) -> Self {
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // It holds the writing end of an unread pipe.
         drop(command);
@@ -282,6 +289,11 @@ impl Running {
     /// Says a line to the program.
     pub fn answer(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     pub fn signal(&self, signal: Signal) {

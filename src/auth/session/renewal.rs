@@ -52,6 +52,7 @@ impl Session {
                     bearer: bearer.clone(),
                     record,
                     rejected: false,
+                    doubted: false,
                 });
                 Ok(bearer)
             }
@@ -62,9 +63,10 @@ impl Session {
                 {
                     // It cannot be replaced now, and one refusal does not prove it dead: the next call may try it again.
                     held.rejected = false;
+                    held.doubted = true;
                     state.replaced = Some(Instant::now());
                 }
-                tracing::warn!(profile = self.store.profile(), %error, "no new token");
+                tracing::debug!(profile = self.store.profile(), %error, "no new token");
                 state.failure = Some(Failed {
                     error: error.clone(),
                     stamp,
@@ -81,7 +83,7 @@ impl Session {
             state
                 .current
                 .as_ref()
-                .filter(|held| held.rejected)
+                .filter(|held| held.rejected || held.doubted)
                 .map(|held| held.bearer.clone())
         };
         let is_refused = |record: &Credentials| {
@@ -219,10 +221,7 @@ impl Session {
             issuer: self.issuer()?,
             client_id: record.app.client_id.clone(),
             // One of a type without a secret is refused for sending any.
-            client_secret: record
-                .client_secret
-                .clone()
-                .filter(|_| self.kind.has_secret()),
+            client_secret: record.client_secret.clone().filter(|_| self.kind.has_secret()),
             redirect_uri: record.redirect_uri.clone(),
         })
     }

@@ -164,7 +164,9 @@ pub(super) async fn walk(
                 progress(nodes.len() - 1, documents);
             }
             Err(error) if index == 0 || ends_everything(&error) => return Err(error.into()),
-            Err(RemoteError::Denied { detail, .. }) => nodes[index].outcome = Outcome::Denied(detail),
+            Err(RemoteError::Denied { detail, .. }) => {
+                nodes[index].outcome = Outcome::Denied(detail.to_string());
+            }
             Err(error) => nodes[index].outcome = Outcome::Failed(error.into()),
         }
     }
@@ -172,7 +174,7 @@ pub(super) async fn walk(
 }
 
 /// True where asking for the next folder would fail the same way, or make things worse.
-const fn ends_everything(error: &RemoteError) -> bool {
+pub(in crate::cli) const fn ends_everything(error: &RemoteError) -> bool {
     match error {
         RemoteError::LoginRequired(_) | RemoteError::SecretRequired(_) | RemoteError::LockedOut(_) => true,
         RemoteError::NotFound { .. }

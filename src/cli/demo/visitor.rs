@@ -13,7 +13,7 @@ use crate::demo::DemoServer;
 use crate::http::{HttpClient, HttpError, Lane, Method, Request};
 
 /// The profile the demo's login is kept under, in a directory of its own.
-const PROFILE: &str = "demo";
+pub const PROFILE: &str = "demo";
 
 /// The redirect URI; the port is whatever is free.
 const REDIRECT_URI: &str = "http://localhost:0/signin-callback";

@@ -2,81 +2,186 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::auth::login::LoginError;
+use crate::auth::{AuthError, AuthKind, OauthError, StoreKind};
+use crate::cli::login::LoginCommandError;
+use crate::config::ConfigError;
+use crate::daemon::connect::ConnectionError;
+use crate::http::{HttpError, Obstacle};
 use crate::model::Datasource;
+use crate::remote::link::LinkError;
 use crate::remote::platform::PlatformError;
+use crate::remote::wsg::{AddressError, ConnectError, ErrorId, Problem};
+use crate::remote::{Detail, Origin, RemoteError};
 
 #[track_caller]
-fn check(error: impl Into<CliError>, code: u8, words: &[&str]) {
+fn check(error: impl Into<CliError>, status: u8, code: &str, words: &[&str]) {
     let error = error.into();
     let text = error.to_text();
-    assert_eq!(error.exit_code(), code, "{text}");
+    assert_eq!((error.exit_code(), error.name().text()), (status, code), "{text}");
     for word in words {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
 }
 
+#[track_caller]
+fn check_status(error: impl Into<CliError>, status: u8, words: &[&str]) {
+    let error = error.into();
+    let code = error.name().text();
+    check(error, status, code, words);
+}
+
 #[test]
-fn every_remote_error_has_its_status_and_the_words_of_the_guide() {
-    let detail = || "status 403, request id r-1".to_owned();
+fn a_failure_without_an_answer_is_sorted_by_what_can_be_done() {
     let what = || "folder X".to_owned();
     check(
         RemoteError::Denied {
             what: what(),
-            detail: detail(),
+            detail: "no".into(),
         },
         77,
-        &[
-            "folder X",
-            "r-1",
-            "Hint: insufficient permissions",
-            "projectwise:read",
-            "Client ID",
-            "whitelisted",
-        ],
+        "login",
+        &["folder X", "projectwise:read", "Client ID", "whitelisted"],
     );
     check(
         RemoteError::NotFound {
             what: what(),
-            detail: detail(),
+            detail: "no".into(),
         },
         1,
+        "failure",
         &["folder X", "pwfs tree"],
     );
     check(
         RemoteError::LoginRequired("over".into()),
         77,
+        "login.required",
         &["over", "pwfs login"],
     );
     check(
         RemoteError::SecretRequired("x".into()),
         77,
+        "login.secret-refused",
         &["--client-secret-file"],
     );
-    check(RemoteError::LockedOut("x".into()), 77, &["unlock"]);
     check(
-        RemoteError::Throttled {
-            retry_after: Some(Duration::from_secs(90)),
-        },
-        75,
-        &["in 90 s"],
+        RemoteError::LockedOut("x".into()),
+        77,
+        "wsg.too-many-bad-login-attempts",
+        &["unlock"],
     );
-    check(
-        RemoteError::Throttled { retry_after: None },
-        75,
-        &["a few minutes"],
-    );
+    for (retry_after, words) in [
+        (Some(Duration::from_secs(90)), "in 90 s"),
+        (None, "a few minutes"),
+    ] {
+        let error = RemoteError::Throttled {
+            retry_after,
+            detail: "x".into(),
+        };
+        check(error, 75, "wsg.throttled", &[words]);
+    }
     check(
         RemoteError::Unreachable("refused".into()),
         69,
+        "network.unreachable",
         &["firewall", "contact IT"],
     );
-    check(RemoteError::TimedOut("x".into()), 75, &["firewall"]);
+    check(
+        RemoteError::TimedOut("x".into()),
+        75,
+        "wsg.timeout",
+        &["a few minutes"],
+    );
     check(
         RemoteError::Server("x".into()),
         75,
-        &["request id", "unlock the keyring"],
+        "wsg.server-error",
+        &["request id"],
     );
-    check(RemoteError::Protocol("x".into()), 1, &["datasource URL"]);
+    check(
+        RemoteError::Protocol("x".into()),
+        1,
+        "wsg.malformed",
+        &["compatibility.md"],
+    );
+}
+
+#[test]
+fn a_failure_below_the_server_is_told_as_a_login_would_tell_it() {
+    for error in [
+        AuthError::LoginRequired("the login has ended (invalid_grant)".into()),
+        AuthError::SecretRequired("no".into()),
+        AuthError::Unreachable(HttpError::Unreachable("h: refused".into())),
+        AuthError::Protocol("x".into()),
+        AuthError::Store("locked".into()),
+        AuthError::Refused {
+            error: OauthError::Unavailable,
+            words: "server_error".into(),
+        },
+    ] {
+        let through = RemoteError::Server(Detail::new("other words", Origin::Auth(error.clone())));
+        assert_eq!(CliError::from(through), CliError::from(error));
+    }
+    let lost = HttpError::TimedOut("h: silence".into());
+    let through = RemoteError::TimedOut(Detail::new("other words", Origin::Http(lost.clone())));
+    assert_eq!(CliError::from(through), CliError::from(lost));
+}
+
+#[test]
+fn the_request_id_is_told_apart_for_scripts() {
+    let origin = Origin::Wsg(Problem::Said(ErrorId::DatasourceNotFound));
+    let words = "h answers status 404, request id r-1";
+    let detail = Detail::of_request(words, origin, Some("r-1".to_owned()));
+    let error = CliError::from(RemoteError::Server(detail));
+    let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
+    assert_eq!(json["error"]["request_id"], "r-1");
+    assert_eq!(json["error"]["code"], "wsg.datasource-not-found");
+}
+
+#[test]
+fn a_hint_is_completed_with_what_the_profile_knows() {
+    let account = |auth| Account {
+        flags: " --profile work".to_owned(),
+        auth,
+        client_id: Some("webapp-1".to_owned()),
+        token_file: Some(PathBuf::from("/run/token")),
+        store: Some(StoreKind::Keyring),
+    };
+    let hints = |hint: Hint, auth| {
+        let error = CliError::new(ErrorKind::Login, "no").hint(hint);
+        error.for_account(account(auth)).hints().join("\n")
+    };
+    let whitelist = hints(Hint::Whitelist, AuthKind::Web);
+    assert!(
+        whitelist.ends_with("ProjectWise administrator: webapp-1"),
+        "{whitelist}"
+    );
+    assert_eq!(
+        hints(Hint::Whitelist, AuthKind::Basic),
+        "",
+        "a password is no app's"
+    );
+    assert!(!hints(Hint::InsufficientPermissions, AuthKind::Windows).contains("scope"));
+    assert_eq!(
+        hints(Hint::SignIn, AuthKind::Native),
+        "run `pwfs login --profile work`"
+    );
+    assert_eq!(
+        hints(Hint::SignIn, AuthKind::Saml),
+        "put a fresh token into /run/token"
+    );
+    assert!(hints(Hint::NewSecret, AuthKind::Basic).contains("new password"));
+    assert!(hints(Hint::NewSecret, AuthKind::Service).contains("--client-secret-file"));
+    assert!(hints(Hint::NotAccepted, AuthKind::Basic).contains("user name"));
+    assert!(hints(Hint::NotAccepted, AuthKind::Web).contains("webapp-1"));
+    assert!(hints(Hint::CompareApp, AuthKind::Web).contains("webapp-1"));
+    assert!(hints(Hint::Store, AuthKind::Web).contains("unlock the keyring"));
+    // Nothing is known of the profile: still a sentence.
+    let plain = CliError::new(ErrorKind::Login, "no").hint(Hint::Whitelist);
+    assert!(
+        plain.hints()[0].ends_with("ProjectWise administrator"),
+        "{plain:?}"
+    );
 }
 
 #[test]
@@ -91,35 +196,38 @@ fn a_choice_of_datasources_is_listed() {
     check(
         ConnectError::SeveralDatasources(vec![datasource("PW--a"), datasource("PW--b")]),
         2,
+        "wsg.several-datasources",
         &["PW--a (label of PW--a)", "PW--b (label of PW--b)"],
     );
     check(
         ConnectError::NoDatasource("https://h".to_owned()),
         1,
+        "wsg.no-datasource",
         &["https://h"],
     );
 }
 
 #[test]
 fn logins_and_configuration_have_their_statuses() {
-    check(AuthError::LoginRequired("x".into()), 77, &["pwfs login"]);
     check(
         AuthError::Unreachable(HttpError::Tls("no certificates".into())),
-        1,
+        69,
+        "network.no-certificates",
         &["ca-certificates"],
     );
-    check(AuthError::Store("locked".into()), 1, &["--credentials file"]);
     check(
         LoginError::InvalidScope {
             scopes: "a b".into(),
             detail: "d".into(),
         },
         77,
-        &["developer portal access", "free"],
+        "oauth.invalid-scope",
+        &["a b", "developer portal access", "free", "--scope"],
     );
     check(
         LoginCommandError::Usage("no client id".into()),
         2,
+        "login.incomplete",
         &["no client id"],
     );
     let path = || PathBuf::from("/x/config.toml");
@@ -130,6 +238,7 @@ fn logins_and_configuration_have_their_statuses() {
             path: path(),
         },
         78,
+        "config.no-profile",
         &["there are: b"],
     );
     check(
@@ -138,51 +247,15 @@ fn logins_and_configuration_have_their_statuses() {
             source: io::Error::other("full"),
         },
         73,
+        "config.unwritable",
         &["/x/config.toml", "Cause: full"],
     );
     check(
         AddressError::Scheme("ftp://x".into()),
         2,
+        "address.invalid",
         &["looks like https://"],
     );
-}
-
-#[test]
-fn what_stands_in_the_way_has_a_hint_of_its_own_wherever_it_is_met() {
-    for (obstacle, word) in [
-        (Obstacle::UnknownIssuer, "--ca-bundle FILE"),
-        (Obstacle::Expired, "clock"),
-        (Obstacle::NotYetValid, "clock"),
-        (Obstacle::WrongHost, "open any page in a browser"),
-        (Obstacle::ClientCertificate, "--client-cert FILE"),
-        (Obstacle::ProxyLogin, "PWFS_PROXY="),
-        (Obstacle::ProxyRefusal, "--no-proxy"),
-        (Obstacle::Proxy, "--proxy none"),
-    ] {
-        let text = || format!("h: {}", obstacle.phrase());
-        let hint = [&text()[..], "Hint: ", word];
-        check(HttpError::Certificate(text()), 69, &hint);
-        check(HttpError::Proxy(text()), 69, &hint);
-        check(AuthError::Unreachable(HttpError::Certificate(text())), 69, &hint);
-        check(AuthError::Unreachable(HttpError::Proxy(text())), 69, &hint);
-        check(RemoteError::Unreachable(text()), 69, &hint);
-        let words = CliError::from(RemoteError::Unreachable(text())).to_text();
-        assert!(!words.contains("firewall"), "{words}");
-    }
-    let plain = || format!("h: {}", Obstacle::PlainHttp.phrase());
-    check(
-        AuthError::Protocol(plain()),
-        1,
-        &["--allow-plain-http", "everyone on the way"],
-    );
-    for error in [
-        HttpError::Settings("ca_bundle: x".into()),
-        HttpError::Settings(plain()),
-    ] {
-        check(ConnectionError::Http(error.clone()), 78, &[&error.to_string()]);
-        check(AuthError::Unreachable(error.clone()), 78, &[&error.to_string()]);
-        check(error.clone(), 78, &[&error.to_string()]);
-    }
 }
 
 #[test]
@@ -196,6 +269,7 @@ fn an_error_prints_as_three_kinds_of_lines_or_as_json() {
     );
     let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
     assert_eq!(json["error"]["exit_code"], 1);
+    assert_eq!(json["error"]["code"], "failure");
     assert_eq!(json["error"]["causes"][0], "it broke\u{1b}[2J");
 }
 
@@ -222,7 +296,7 @@ fn a_choice_of_urls_is_ready_to_copy() {
         "Hint: https://h/ws/Repositories/Bentley.PW--a (label of a)\n",
         "Hint: https://h/ws/Repositories/Bentley.PW--b (label of b)\n",
     ];
-    check(
+    check_status(
         ConnectionError::SeveralDatasources {
             server: "https://h/ws".to_owned(),
             choices: choices(),
@@ -235,18 +309,18 @@ fn a_choice_of_urls_is_ready_to_copy() {
         location: "h:c".to_owned(),
         choices,
     };
-    check(missing(choices()), 1, &urls);
+    check_status(missing(choices()), 1, &urls);
     // A server that shows none may have some: for others.
-    check(
+    check_status(
         missing(Vec::new()),
         1,
         &["\"h:c\"", "insufficient permissions", "whitelisted"],
     );
-    check(
+    check_status(
         ConnectionError::NoGateway {
             pw_server: "pw.example.com".to_owned(),
             gateway: "https://pw.example.com/ws".to_owned(),
-            error: RemoteError::Unreachable("its name cannot be resolved".to_owned()),
+            error: RemoteError::Unreachable("its name cannot be resolved".into()),
         },
         69,
         &[
@@ -256,17 +330,17 @@ fn a_choice_of_urls_is_ready_to_copy() {
             "datasource URL",
         ],
     );
-    check(
+    check_status(
         ConnectionError::NoDatasource("p".to_owned()),
         78,
         &["pwfs datasources"],
     );
-    check(
+    check_status(
         LinkError::Empty,
         2,
         &["looks like https://", "pw://server:datasource"],
     );
-    check(LinkError::BeyondGuid, 2, &["folder or of a document"]);
+    check_status(LinkError::BeyondGuid, 2, &["folder or of a document"]);
 }
 
 #[test]
@@ -309,23 +383,72 @@ fn every_refusal_of_the_platform_has_its_status_and_the_way_round_it() {
             "in 50 s",
         ),
         (
-            PlatformError::Remote(RemoteError::LoginRequired(detail())),
+            PlatformError::Remote(RemoteError::LoginRequired(detail().into())),
             77,
             "`pwfs login`",
         ),
         (
-            PlatformError::Remote(RemoteError::Unreachable(detail())),
+            PlatformError::Remote(RemoteError::Unreachable(detail().into())),
             69,
             "firewall",
         ),
         (
-            PlatformError::Remote(RemoteError::Protocol(detail())),
+            PlatformError::Remote(RemoteError::Protocol(detail().into())),
             1,
             "login page",
         ),
     ] {
-        check(error, code, &[words, WAY_ROUND]);
+        check_status(error, code, &[words, WAY_ROUND]);
     }
     let later = PlatformError::Remote(RemoteError::Server("503".into()));
-    check(later, 75, &["try again"]);
+    check_status(later, 75, &["try again"]);
+}
+
+#[test]
+fn what_stands_in_the_way_has_a_hint_of_its_own_wherever_it_is_met() {
+    for (obstacle, code, word) in [
+        (Obstacle::UnknownIssuer, "network.certificate", "--ca-bundle FILE"),
+        (Obstacle::Expired, "network.certificate", "clock"),
+        (Obstacle::NotYetValid, "network.certificate", "clock"),
+        (
+            Obstacle::WrongHost,
+            "network.certificate",
+            "open any page in a browser",
+        ),
+        (
+            Obstacle::ClientCertificate,
+            "network.certificate",
+            "--client-cert FILE",
+        ),
+        (Obstacle::ProxyLogin, "network.proxy", "PWFS_PROXY="),
+        (Obstacle::ProxyRefusal, "network.proxy", "--no-proxy"),
+        (Obstacle::Proxy, "network.proxy", "--proxy none"),
+    ] {
+        let text = || format!("h: {}", obstacle.phrase());
+        let hint = [&text()[..], "Hint: ", word];
+        check(HttpError::Certificate(text()), 69, code, &hint);
+        check(HttpError::Proxy(text()), 69, code, &hint);
+        check(
+            AuthError::Unreachable(HttpError::Certificate(text())),
+            69,
+            code,
+            &hint,
+        );
+        check(AuthError::Unreachable(HttpError::Proxy(text())), 69, code, &hint);
+        check(RemoteError::Unreachable(text().into()), 69, code, &hint);
+        let words = CliError::from(RemoteError::Unreachable(text().into())).to_text();
+        assert!(!words.contains("firewall"), "{words}");
+    }
+    let plain = || format!("h: {}", Obstacle::PlainHttp.phrase());
+    let hint = ["--allow-plain-http", "everyone on the way"];
+    check(AuthError::Protocol(plain()), 78, "network.plain-http", &hint);
+    check(HttpError::Settings(plain()), 78, "network.plain-http", &hint);
+    let error = HttpError::Settings("ca_bundle: x".into());
+    for error in [
+        CliError::from(ConnectionError::Http(error.clone())),
+        CliError::from(AuthError::Unreachable(error.clone())),
+        CliError::from(error),
+    ] {
+        check(error, 78, "network.settings", &["ca_bundle: x"]);
+    }
 }

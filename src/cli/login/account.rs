@@ -75,7 +75,10 @@ async fn password(
     before: Option<PasswordLogin>,
     ask: Ask<'_>,
 ) -> Result<Secret, LoginCommandError> {
-    if let Some(given) = PASSWORD.given(args.password_file.as_deref()).await? {
+    if let Some(given) = PASSWORD
+        .given(args.answered.as_ref(), args.password_file.as_deref())
+        .await?
+    {
         return Ok(given);
     }
     let typed = question(ask, Question::Password, PASSWORD.what)
@@ -103,7 +106,8 @@ pub(super) async fn with_file(
     };
     let Some(path) = flag.or(context.saved.token_file.as_ref()) else {
         return Err(LoginCommandError::Usage(
-            "a login with a token needs the file it is in: give it with --token-file, or --saml-file".to_owned(),
+            "a login with a token needs the file it is in: give it with --token-file, or --saml-file"
+                .to_owned(),
         ));
     };
     // A mount may run elsewhere. A link in the path stays one: it may be how the token is replaced.
@@ -178,13 +182,15 @@ async fn try_once(
         profile: saved.profile.clone(),
         state_dir: PathBuf::from(context.state_dir),
     };
-    let outcome = account.connect_as(context.http.clone(), tokens, Some(source)).await;
+    let outcome = account
+        .connect_as(context.http.clone(), tokens, Some(source))
+        .await;
     match outcome {
         Ok(_) => Ok(()),
         Err(ConnectionError::Connect(ConnectError::Remote(RemoteError::LoginRequired(words)))) => {
             Err(LoginCommandError::Refused(match what {
                 Some(what) => format!("{what} is not taken, and not stored: {words}"),
-                None => words,
+                None => words.to_string(),
             }))
         }
         Err(error) => Err(LoginCommandError::Trial(error)),

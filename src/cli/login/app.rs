@@ -59,7 +59,9 @@ pub(super) async fn login(
         DEFAULT_SCOPES
     };
     // The scopes of another kind of app are not this one's.
-    let same_kind = saved.auth.is_some_and(|before| before.has_browser() == kind.has_browser());
+    let same_kind = saved
+        .auth
+        .is_some_and(|before| before.has_browser() == kind.has_browser());
     let saved_scopes = saved.scopes.clone().filter(|_| same_kind);
     let scopes = choose(&args.scope, &saved_scopes, default_scopes);
     let redirect_uri = choose(&args.redirect_uri, &saved.redirect_uri, DEFAULT_REDIRECT_URI);
@@ -181,7 +183,9 @@ async fn client_secret(
             is_new: false,
         });
     }
-    let given = CLIENT_SECRET.given(args.client_secret_file.as_deref()).await?;
+    let given = CLIENT_SECRET
+        .given(args.answered.as_ref(), args.client_secret_file.as_deref())
+        .await?;
     let kept = before.and_then(|record| record.client_secret.clone());
     let is_new = match (&given, &kept) {
         (Some(given), Some(kept)) => given.expose() != kept.expose(),

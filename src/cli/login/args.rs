@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use url::Url;
 
-/// Sign in: with your own iTwin app, or with an account of your own server
-///
-/// Without a flag it signs in as the profile says (key `auth`), at first with a browser. What worked is kept in the
-/// profile; secrets are kept in the keyring, or in a file that only you can read. A secret is never an argument: it is
-/// asked for, or read from a file, an environment variable or a systemd credential.
+use crate::auth::AuthKind;
+use crate::http::Secret;
+
+/// What may be said to `login`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LoginArgs {
     /// Client ID of your app, from the iTwin Developer Portal
@@ -53,7 +52,7 @@ pub struct LoginArgs {
     /// The app is a Service: Client ID and Secret sign in by themselves, without a browser
     #[arg(long, env = "PWFS_SERVICE", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub service: bool,
-    /// Sign in with a `ProjectWise` account of this name and its password, on a server of your own
+    /// Sign in with a ProjectWise account of this name and its password, on a server of your own
     #[arg(long, value_name = "NAME", env = "PWFS_USERNAME")]
     pub username: Option<String>,
     /// The name is that of a Windows account, DOMAIN\name
@@ -71,16 +70,56 @@ pub struct LoginArgs {
     /// Datasource URL to keep in the profile; a password or the token of a file is tried there, once
     #[arg(long, value_name = "URL", env = "PWFS_DATASOURCE")]
     pub datasource: Option<String>,
+    /// The Client Secret or password itself, where `setup` has asked for it: goes before every other source. Empty where
+    /// the person gave none; then nobody is asked again.
+    #[arg(skip)]
+    pub answered: Option<Secret>,
     /// Where to keep the login
     #[arg(long, value_enum, value_name = "WHERE", env = "PWFS_CREDENTIALS")]
     pub credentials: Option<CredentialsChoice>,
 }
 
-/// End the login and forget it
+impl LoginArgs {
+    /// True where the secret need not be asked for: a file is named for it, or the environment has it.
+    pub fn has_secret_source(&self) -> bool {
+        let is_set = |name| std::env::var_os(name).is_some();
+        self.client_secret_file.is_some()
+            || self.password_file.is_some()
+            || ["PWFS_CLIENT_SECRET", "PWFS_PASSWORD"].into_iter().any(is_set)
+    }
+
+    /// The way to sign in that the flags name by themselves.
+    pub fn named_kind(&self) -> Option<AuthKind> {
+        let app_type = self.app_type.map(AuthKind::from);
+        let file = |given: bool, kind| given.then_some(kind);
+        let password = if self.windows {
+            AuthKind::Windows
+        } else {
+            AuthKind::Basic
+        };
+        app_type
+            .or(file(self.service, AuthKind::Service))
+            .or(file(self.windows || self.username.is_some(), password))
+            .or(file(self.saml_file.is_some(), AuthKind::Saml))
+            .or(file(self.token_file.is_some(), AuthKind::Bearer))
+    }
+}
+
+impl From<AppTypeChoice> for AuthKind {
+    fn from(choice: AppTypeChoice) -> Self {
+        match choice {
+            AppTypeChoice::Web => Self::Web,
+            AppTypeChoice::Native => Self::Native,
+            AppTypeChoice::Spa => Self::Spa,
+        }
+    }
+}
+
+/// What may be said to `logout`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogoutArgs {}
 
-/// Show who is signed in
+/// What may be said to `whoami`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct WhoamiArgs {}
 

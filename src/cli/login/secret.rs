@@ -37,8 +37,16 @@ pub(super) const PASSWORD: SecretKind = SecretKind {
 const LIMIT: u64 = 64 << 10;
 
 impl SecretKind {
-    /// The secret in `file`; where none is named, in the environment, else among systemd's credentials.
-    pub(super) async fn given(self, file: Option<&Path>) -> Result<Option<Secret>, LoginCommandError> {
+    /// The secret a person gave to `setup`, else that in `file`; where none is named, in the environment, else among
+    /// systemd's credentials.
+    pub(super) async fn given(
+        self,
+        answered: Option<&Secret>,
+        file: Option<&Path>,
+    ) -> Result<Option<Secret>, LoginCommandError> {
+        if let Some(answered) = answered {
+            return Ok(self.typed(answered.expose()));
+        }
         let environment = |name: &str| std::env::var_os(name);
         self.found(file, environment).await
     }

@@ -20,6 +20,19 @@ use crate::http::HttpClient;
 
 /// Signs in and keeps what worked in the profile.
 pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer>) -> Result<(), CliError> {
+    let report = sign_in(args, &mut session, printer).await?;
+    match printer.format() {
+        Format::Json => printer.json(&report),
+        Format::Text => lines(&report.login, printer),
+    }
+}
+
+/// Signs in, keeps what worked in the profile, and tells what else there is to know.
+pub(in crate::cli) async fn sign_in(
+    args: &LoginArgs,
+    session: &mut Session,
+    printer: &Arc<Printer>,
+) -> Result<LoginReport, CliError> {
     let args = &if session.system {
         system::prepare(args, &session.dirs)?
     } else {
@@ -28,12 +41,16 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
     let http = session.http()?;
     // Before anything is asked that would be typed in vain.
     http.ready()?;
-    let saved = saved(&session)?;
+    let saved = saved(session)?;
     let report = {
-        let context = context(&session, &http, &saved);
+        let context = context(session, &http, &saved);
         let mut notify = |notice| tell(notice, args.no_browser, printer);
         let mut asked_before = false;
-        let mut ask = |question| asked(question, &mut asked_before, printer);
+        let mut ask = |question| match question {
+            // Whoever asked for it before takes no answer for one.
+            Question::ClientSecret | Question::Password if args.answered.is_some() => ready(Ok(None)).boxed(),
+            question => asked(question, &mut asked_before, printer),
+        };
         super::login(
             args,
             &context,
@@ -44,14 +61,12 @@ pub async fn login(args: &LoginArgs, mut session: Session, printer: &Arc<Printer
         )
         .await?
     };
-    keep(&mut session, &report)?;
+    report.keep_in(&mut session.profile)?;
+    session.keep()?;
     for note in &report.notes {
         printer.warn(&escape(note));
     }
-    match printer.format() {
-        Format::Json => printer.json(&report),
-        Format::Text => lines(&report.login, printer),
-    }
+    Ok(report)
 }
 
 /// Ends the login. The profile stays: its app and datasource are as good as before.
@@ -98,7 +113,8 @@ fn saved(session: &Session) -> Result<SavedLogin, CliError> {
         return Ok(SavedLogin::default());
     }
     SavedLogin::of(&session.profile).map_err(|error| {
-        CliError::of(ErrorKind::Config, &error).while_doing(format!("the issuer {:?}", session.profile.issuer))
+        CliError::of(ErrorKind::Config, &error)
+            .while_doing(format!("the issuer {:?}", session.profile.issuer))
     })
 }
 
@@ -111,28 +127,18 @@ fn context<'a>(session: &'a Session, http: &'a HttpClient, saved: &'a SavedLogin
     }
 }
 
-/// Keeps in the profile what worked. Mounts that run find the new login through the credential store.
-fn keep(session: &mut Session, report: &LoginReport) -> Result<(), CliError> {
-    let mut profile = session.profile_to_keep();
-    report.keep_in(&mut profile)?;
-    let (name, config) = (session.profile_name.clone(), &mut session.config);
-    config.set_profile(&name, &profile)?;
-    config.save()?;
-    Ok(())
-}
-
 /// Prints the address, and opens the browser if there is one here.
 fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
     match notice {
         LoginNotice::Open(url) => {
-            let port = loopback_port(&url);
+            let back = loopback(&url);
             let surroundings = Surroundings::look(|name| std::env::var_os(name));
             printer.note(&format!("To sign in, open\n\n  {}\n", escape(url.as_str())));
             if !no_browser && surroundings.has_browser {
                 // Not waited for: the address is there to be opened by hand.
                 drop(tokio::task::spawn_blocking(move || open_browser(&url)));
             }
-            if let Some(port) = port {
+            if let Some((back, port)) = back {
                 if let Some(tunnel) = surroundings.tunnel(port) {
                     printer.note(&format!(
                         "in a browser on your own machine. It comes back to port {port} there: lead that here, in a \
@@ -140,7 +146,12 @@ fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
                         escape(&tunnel)
                     ));
                 }
-                printer.note("Waiting for the browser to come back; Ctrl-C gives up.");
+                // Where it is not, the provider shows an error and nobody comes back (projectwise-api 3).
+                printer.note(&format!(
+                    "Waiting for the browser to come back to {}, which must be registered for the app exactly like \
+                     this; Ctrl-C gives up.",
+                    escape(&back)
+                ));
             }
         }
         LoginNotice::WithoutOfflineAccess => {
@@ -149,14 +160,13 @@ fn tell(notice: LoginNotice, no_browser: bool, printer: &Printer) {
     }
 }
 
-/// The port of this machine that a sign-in page leads back to.
-fn loopback_port(page: &Url) -> Option<u16> {
+/// Where on this machine a sign-in page leads back to: the redirect URI, and its port.
+fn loopback(page: &Url) -> Option<(String, u16)> {
     let (_, redirect) = page.query_pairs().find(|(name, _)| name == "redirect_uri")?;
-    let redirect = Url::parse(&redirect).ok()?;
+    let url = Url::parse(&redirect).ok()?;
     // As the login decides it: only http leads back to this machine.
-    (redirect.scheme() == "http")
-        .then(|| redirect.port_or_known_default())
-        .flatten()
+    let port = url.port_or_known_default().filter(|_| url.scheme() == "http")?;
+    Some((redirect.into_owned(), port))
 }
 
 /// Where the person sits, as far as the environment tells.
@@ -248,10 +258,9 @@ fn asked(
             });
             stdin::line()
         }
-        Question::ClientId
-        | Question::ClientSecret
-        | Question::Password
-        | Question::AddressFromElsewhere => ready(Ok(None)).boxed(),
+        Question::ClientId | Question::ClientSecret | Question::Password | Question::AddressFromElsewhere => {
+            ready(Ok(None)).boxed()
+        }
         Question::PastedAddress => {
             printer.note("Paste the whole address of the page the browser ended at. It holds a one-time code: keep it to yourself.");
             answer(read_line)
@@ -315,7 +324,7 @@ mod tests {
         let page = |redirect: &str| {
             let mut page = Url::parse("https://ims.example/connect/authorize").unwrap();
             page.query_pairs_mut().append_pair("redirect_uri", redirect);
-            loopback_port(&page)
+            loopback(&page).map(|(_, port)| port)
         };
         assert_eq!(page("http://localhost:3301/signin-callback"), Some(3301));
         assert_eq!(page("http://127.0.0.1/x"), Some(80));

@@ -2,18 +2,14 @@
 
 use crate::auth::AuthKind;
 
-use super::{AppTypeChoice, LoginArgs, LoginCommandError, SavedLogin};
+use super::{LoginArgs, LoginCommandError, SavedLogin};
 
 /// The way `args` ask for. Flags that belong to different ways, or to another one than the profile's, are refused: one
 /// that is ignored would be a login as somebody else than was meant.
 pub(super) fn way(args: &LoginArgs, saved: &SavedLogin) -> Result<AuthKind, LoginCommandError> {
     let usage = |text: String| Err(LoginCommandError::Usage(text));
     let with_password = args.username.is_some() || args.windows;
-    let app_type = args.app_type.map(|choice| match choice {
-        AppTypeChoice::Web => AuthKind::Web,
-        AppTypeChoice::Native => AuthKind::Native,
-        AppTypeChoice::Spa => AuthKind::Spa,
-    });
+    let app_type = args.app_type.map(AuthKind::from);
     let password = if args.windows {
         AuthKind::Windows
     } else {
@@ -34,7 +30,9 @@ pub(super) fn way(args: &LoginArgs, saved: &SavedLogin) -> Result<AuthKind, Logi
             },
             password,
         )),
-        args.saml_file.is_some().then_some(("--saml-file", AuthKind::Saml)),
+        args.saml_file
+            .is_some()
+            .then_some(("--saml-file", AuthKind::Saml)),
         args.token_file
             .is_some()
             .then_some(("--token-file", AuthKind::Bearer)),
@@ -43,6 +41,8 @@ pub(super) fn way(args: &LoginArgs, saved: &SavedLogin) -> Result<AuthKind, Logi
     .flatten()
     .collect();
     let kind = match asked.as_slice() {
+        // Who names an app means it, whatever the profile did before.
+        [] if args.client_id.is_some() && saved.auth.is_some_and(|auth| !auth.has_app()) => AuthKind::Web,
         [] => saved.auth.unwrap_or_default(),
         [(_, kind)] => *kind,
         [(one, _), (other, _), ..] => {
@@ -117,6 +117,8 @@ mod tests {
             ("", None, AuthKind::Web),
             ("--client-id x", None, AuthKind::Web),
             ("", Some(AuthKind::Service), AuthKind::Service),
+            ("--client-id x", Some(AuthKind::Service), AuthKind::Service),
+            ("--client-id x", Some(AuthKind::Basic), AuthKind::Web),
             ("--app-type native", None, AuthKind::Native),
             ("--app-type spa", Some(AuthKind::Basic), AuthKind::Spa),
             ("--service", None, AuthKind::Service),
@@ -150,16 +152,16 @@ mod tests {
                 None,
                 ["--client-secret-file", "no secret"],
             ),
+            ("--username a --client-id x", None, ["--client-id", "password"]),
             (
-                "--username a --client-id x",
+                "--service --redirect-uri x:y",
                 None,
-                ["--client-id", "password"],
+                ["--redirect-uri", "Service"],
             ),
-            ("--service --redirect-uri x:y", None, ["--redirect-uri", "Service"]),
             (
-                "--client-id x",
+                "--issuer https://x",
                 Some(AuthKind::Saml),
-                ["--client-id", "the profile"],
+                ["--issuer", "the profile"],
             ),
         ] {
             let saved = profile.map(saved).unwrap_or_default();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::http::Response;
-use crate::remote::RemoteError;
 use crate::remote::wsg::error::{bounded, is_login_address, request_id};
+use crate::remote::{Detail, Origin, RemoteError};
 
 use super::wire::{member, text};
 
@@ -101,18 +101,25 @@ pub(super) fn failure_of(response: &Response, what: &str) -> PlatformError {
     if said.names("InsufficientPermissions") {
         return PlatformError::Forbidden { what, detail };
     }
+    let detail = Detail::of_request(detail, Origin::Client, request_id(&header));
     match response.status {
         401 => RemoteError::LoginRequired(detail),
-        403 => return PlatformError::Forbidden { what, detail },
+        403 => {
+            let detail = detail.to_string();
+            return PlatformError::Forbidden { what, detail };
+        }
         404 if said.is_missing_object() => RemoteError::NotFound { what, detail },
-        404 => return PlatformError::NoOperation { what, detail },
+        404 => {
+            let detail = detail.to_string();
+            return PlatformError::NoOperation { what, detail };
+        }
         300..=399 if header("Location").is_some_and(|target| is_login_address(&target)) => {
             RemoteError::LoginRequired(detail)
         }
-        407 => RemoteError::Unreachable(format!("the proxy wants a login ({detail})")),
+        407 => RemoteError::Unreachable(format!("the proxy wants a login ({detail})").into()),
         408 | 504 => RemoteError::TimedOut(detail),
         500..=599 => RemoteError::Server(detail),
-        _ => RemoteError::Protocol(format!("unexpected answer for {what} ({detail})")),
+        _ => RemoteError::Protocol(format!("unexpected answer for {what} ({detail})").into()),
     }
     .into()
 }

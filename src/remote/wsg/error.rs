@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, OauthError};
 use crate::http::HttpError;
-use crate::remote::RemoteError;
+use crate::remote::{Detail, Origin, RemoteError};
 
+use super::problem::{ErrorId, Problem};
 use super::wire::Scalar;
 
 /// A failed request: what to tell the caller, and what the gateway client itself acts on.
@@ -35,27 +36,6 @@ pub(super) enum Refusal {
     Login,
     /// The server knows the caller and says no; Bentley's client tries again once, too.
     Rights,
-}
-
-/// The errorId values of WSG.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ErrorId {
-    LoginFailed,
-    SslRequired,
-    NotEnoughRights,
-    DatasourceNotFound,
-    RepositoryNotFound,
-    SchemaNotFound,
-    ClassNotFound,
-    PropertyNotFound,
-    LinkTypeNotFound,
-    ObjectNotFound,
-    InstanceNotFound,
-    FileNotFound,
-    NotSupported,
-    NoServerLicense,
-    NoClientLicense,
-    TooManyBadLoginAttempts,
 }
 
 /// An answer that is not the one hoped for.
@@ -86,12 +66,18 @@ impl Failure {
 
     /// A failure of this side's making: an answer that cannot be used.
     pub(super) fn protocol(detail: impl Into<String>) -> Self {
-        Self::new(RemoteError::Protocol(detail.into()))
+        Self::new(RemoteError::Protocol(detail.into().into()))
     }
 
-    /// Somebody the gateway relies on failed.
-    pub(super) fn server(detail: impl Into<String>) -> Self {
-        Self::new(RemoteError::Server(detail.into()))
+    /// No answer of a gateway, or of one that can be spoken to.
+    pub(super) fn no_gateway(problem: Problem, detail: impl Into<String>) -> Self {
+        Self::new(RemoteError::Protocol(Detail::new(detail, Origin::Wsg(problem))))
+    }
+
+    /// The place where the gateway keeps its files failed.
+    pub(super) fn file_store(detail: impl Into<String>) -> Self {
+        let origin = Origin::Wsg(Problem::FileStore);
+        Self::new(RemoteError::Server(Detail::new(detail, origin)))
     }
 
     /// True where the server does not know the query's schema, class or property.
@@ -116,11 +102,19 @@ impl Failure {
     /// Sorts an answer that is not a success.
     pub(super) fn of(answer: &Answer<'_>) -> Self {
         let said = Said::read(answer);
-        let detail = said.detail(answer);
-        let what = answer.what.to_owned();
-        let (error, refusal) = match said.kind {
-            Some(kind) => Self::by_kind(kind, what, detail),
-            None => Self::by_status(answer, what, detail),
+        let problem = match said.kind {
+            Some(ErrorId::NotEnoughRights) if lacks_scope(answer) => Problem::InsufficientScope,
+            Some(kind) => Problem::Said(kind),
+            None => Problem::of(answer),
+        };
+        let told = Told {
+            answer,
+            said: &said,
+            problem,
+        };
+        let (error, refusal) = match problem {
+            Problem::Said(kind) => by_kind(kind, &told),
+            _ => by_status(&told),
         };
         Self {
             error,
@@ -129,85 +123,162 @@ impl Failure {
             status: answer.status,
         }
     }
+}
 
-    fn by_kind(kind: ErrorId, what: String, detail: String) -> (RemoteError, Refusal) {
-        match kind {
-            ErrorId::LoginFailed => (RemoteError::LoginRequired(detail), Refusal::Login),
-            ErrorId::NotEnoughRights => (RemoteError::Denied { what, detail }, Refusal::Rights),
-            // An expired token may look like this (Bentley's client refreshes here, too). What remains after that
-            // is a wrong URL or a server out of order, not a missing folder.
-            ErrorId::DatasourceNotFound => (
-                RemoteError::Server(format!("it knows no such datasource ({detail})")),
-                Refusal::Login,
-            ),
-            ErrorId::RepositoryNotFound => (
-                RemoteError::Server(format!("it knows no such datasource ({detail})")),
-                Refusal::None,
-            ),
-            ErrorId::ObjectNotFound | ErrorId::InstanceNotFound | ErrorId::FileNotFound => {
-                (RemoteError::NotFound { what, detail }, Refusal::None)
-            }
-            ErrorId::SchemaNotFound
-            | ErrorId::ClassNotFound
-            | ErrorId::PropertyNotFound
-            | ErrorId::LinkTypeNotFound
-            | ErrorId::NotSupported => (
-                RemoteError::Protocol(format!("it does not know a query for {what} ({detail})")),
-                Refusal::None,
-            ),
-            ErrorId::SslRequired => (
-                RemoteError::Protocol(format!("it wants https ({detail})")),
-                Refusal::None,
-            ),
-            ErrorId::NoServerLicense | ErrorId::NoClientLicense => (
-                RemoteError::Denied {
-                    what,
-                    detail: format!("no ProjectWise licence: {detail}"),
-                },
-                Refusal::None,
-            ),
-            ErrorId::TooManyBadLoginAttempts => (RemoteError::LockedOut(detail), Refusal::None),
-        }
-    }
-
-    fn by_status(answer: &Answer<'_>, what: String, detail: String) -> (RemoteError, Refusal) {
+impl Problem {
+    /// What an answer without an errorId is.
+    fn of(answer: &Answer<'_>) -> Self {
         match answer.status {
             // A page where JSON was asked for: most often the login page behind a redirect.
-            200..=299 if is_login_page(answer.url, answer.body) => {
-                (RemoteError::LoginRequired(detail), Refusal::Login)
-            }
-            200..=299 => (
-                RemoteError::Protocol(format!("a page came where data was asked for ({detail})")),
-                Refusal::Login,
-            ),
+            200..=299 if is_login_page(answer.url, answer.body) => Self::LoginPage,
+            200..=299 => Self::Page,
             300..=399 if (answer.header)("Location").is_some_and(|target| is_login_address(&target)) => {
-                (RemoteError::LoginRequired(detail), Refusal::Login)
+                Self::LoginPage
             }
-            // Another organisation's login page, perhaps: worth another token, not worth calling it a login.
-            302 | 303 => (
-                RemoteError::Protocol(format!("it redirects to another page ({detail})")),
-                Refusal::Login,
-            ),
-            401 => (RemoteError::LoginRequired(detail), Refusal::Login),
-            403 => (RemoteError::Denied { what, detail }, Refusal::Rights),
-            407 => (
-                RemoteError::Unreachable(format!("the proxy wants a login ({detail})")),
-                Refusal::None,
-            ),
-            408 | 504 => (RemoteError::TimedOut(detail), Refusal::None),
-            429 => (
-                RemoteError::Throttled {
-                    retry_after: answer.retry_after,
-                },
-                Refusal::None,
-            ),
-            409 | 500..=599 => (RemoteError::Server(detail), Refusal::None),
-            // 400, a 404 without an errorId, a 304 nobody asked for, and whatever else there is.
-            _ => (
-                RemoteError::Protocol(format!("unexpected answer for {what} ({detail})")),
-                Refusal::None,
-            ),
+            // Another organisation's login page, perhaps.
+            302 | 303 => Self::Redirect,
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 if lacks_scope(answer) => Self::InsufficientScope,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            407 => Self::ProxyLogin,
+            408 | 504 => Self::Timeout,
+            409 => Self::Conflict,
+            429 => Self::Throttled,
+            500..=599 => Self::ServerError,
+            // A 304 nobody asked for, and whatever else there is.
+            _ => Self::UnexpectedStatus,
         }
+    }
+}
+
+/// RFC 6750, 3.1: `WWW-Authenticate: Bearer error="insufficient_scope"`.
+fn lacks_scope(answer: &Answer<'_>) -> bool {
+    (answer.header)("WWW-Authenticate")
+        .is_some_and(|challenge| challenge.to_ascii_lowercase().contains("insufficient_scope"))
+}
+
+/// An answer, and what it means.
+struct Told<'a> {
+    answer: &'a Answer<'a>,
+    said: &'a Said,
+    problem: Problem,
+}
+
+impl Told<'_> {
+    /// For a message that names what was asked for itself.
+    fn detail(&self) -> Detail {
+        self.tell(format!("status {}", self.answer.status))
+    }
+
+    /// For a message that does not.
+    fn whole(&self) -> Detail {
+        let Answer {
+            url, status, what, ..
+        } = self.answer;
+        self.tell(format!("{} answers status {status} for {what}", authority(url)))
+    }
+
+    fn tell(&self, mut words: String) -> Detail {
+        for part in [&self.said.id, &self.said.message] {
+            if !part.is_empty() {
+                words.push_str(": ");
+                words.push_str(&bounded(part));
+            }
+        }
+        if self.said.is_nothing()
+            && let Some(challenge) = (self.answer.header)("WWW-Authenticate")
+            // A mere list of schemes tells nothing (RFC 6750, 3).
+            && challenge.contains("error")
+        {
+            words.push_str(": ");
+            words.push_str(&bounded(&challenge));
+        }
+        let id = request_id(self.answer.header);
+        if let Some(id) = &id {
+            words.push_str(", request id ");
+            words.push_str(id);
+        }
+        Detail::of_request(words, Origin::Wsg(self.problem), id)
+    }
+
+    fn denied(&self) -> RemoteError {
+        let status = self.answer.status;
+        RemoteError::Denied {
+            what: self.answer.what.to_owned(),
+            detail: match self.problem {
+                Problem::Said(ErrorId::NotEnoughRights) | Problem::Forbidden => self.detail(),
+                why => self.tell(format!("{}: status {status}", why.lead())),
+            },
+        }
+    }
+}
+
+fn by_kind(kind: ErrorId, told: &Told<'_>) -> (RemoteError, Refusal) {
+    match kind {
+        ErrorId::LoginFailed => (RemoteError::LoginRequired(told.whole()), Refusal::Login),
+        ErrorId::NotEnoughRights => (told.denied(), Refusal::Rights),
+        // An expired token may look like this (Bentley's client refreshes here, too). What remains after that
+        // is a wrong URL or a login the server does not want, not a missing folder.
+        ErrorId::DatasourceNotFound => (RemoteError::Server(told.whole()), Refusal::Login),
+        ErrorId::RepositoryNotFound => (RemoteError::Server(told.whole()), Refusal::None),
+        ErrorId::ObjectNotFound | ErrorId::InstanceNotFound | ErrorId::FileNotFound => {
+            let what = told.answer.what.to_owned();
+            let detail = told.detail();
+            (RemoteError::NotFound { what, detail }, Refusal::None)
+        }
+        ErrorId::SchemaNotFound
+        | ErrorId::ClassNotFound
+        | ErrorId::PropertyNotFound
+        | ErrorId::LinkTypeNotFound
+        | ErrorId::NotSupported => (RemoteError::Protocol(told.whole()), Refusal::None),
+        ErrorId::SslRequired => (RemoteError::Protocol(told.whole()), Refusal::None),
+        ErrorId::NoServerLicense => (told.denied(), Refusal::None),
+        ErrorId::NoClientLicense => (told.denied(), Refusal::None),
+        ErrorId::TooManyBadLoginAttempts => (RemoteError::LockedOut(told.whole()), Refusal::None),
+    }
+}
+
+fn by_status(told: &Told<'_>) -> (RemoteError, Refusal) {
+    match told.problem {
+        Problem::LoginPage => (
+            RemoteError::LoginRequired(told.whole()),
+            Refusal::Login,
+        ),
+        // Another token may help here, too; a login it is not called.
+        Problem::Page => (
+            RemoteError::Protocol(told.whole()),
+            Refusal::Login,
+        ),
+        Problem::Redirect => (
+            RemoteError::Protocol(told.whole()),
+            Refusal::Login,
+        ),
+        Problem::Unauthorized => (RemoteError::LoginRequired(told.whole()), Refusal::Login),
+        Problem::Forbidden => (told.denied(), Refusal::Rights),
+        Problem::InsufficientScope => (told.denied(), Refusal::Rights),
+        Problem::ProxyLogin => (
+            RemoteError::Unreachable(told.tell(format!("the proxy wants a login, status {}", told.answer.status))),
+            Refusal::None,
+        ),
+        Problem::Timeout => (RemoteError::TimedOut(told.whole()), Refusal::None),
+        Problem::Throttled => (
+            RemoteError::Throttled {
+                retry_after: told.answer.retry_after,
+                detail: told.whole(),
+            },
+            Refusal::None,
+        ),
+        Problem::Conflict | Problem::ServerError => (RemoteError::Server(told.whole()), Refusal::None),
+        Problem::NotFound
+        | Problem::BadRequest
+        | Problem::UnexpectedStatus
+        // None of these is an answer's.
+        | Problem::Said(_)
+        | Problem::NotAGateway
+        | Problem::TooOld
+        | Problem::FileStore => (RemoteError::Protocol(told.whole()), Refusal::None),
     }
 }
 
@@ -219,14 +290,15 @@ impl From<Failure> for RemoteError {
 
 impl From<HttpError> for Failure {
     fn from(error: HttpError) -> Self {
+        let detail = Detail::new(error.to_string(), Origin::Http(error.clone()));
         Self::new(match error {
-            HttpError::Unreachable(detail)
-            | HttpError::Tls(detail)
-            | HttpError::Certificate(detail)
-            | HttpError::Proxy(detail)
-            | HttpError::Settings(detail) => RemoteError::Unreachable(detail),
-            HttpError::TimedOut(detail) => RemoteError::TimedOut(detail),
-            HttpError::TooLarge(detail) | HttpError::Redirect(detail) | HttpError::Protocol(detail) => {
+            HttpError::Unreachable(_)
+            | HttpError::Tls(_)
+            | HttpError::Certificate(_)
+            | HttpError::Proxy(_)
+            | HttpError::Settings(_) => RemoteError::Unreachable(detail),
+            HttpError::TimedOut(_) => RemoteError::TimedOut(detail),
+            HttpError::TooLarge(_) | HttpError::Redirect(_) | HttpError::Protocol(_) => {
                 RemoteError::Protocol(detail)
             }
         })
@@ -235,19 +307,28 @@ impl From<HttpError> for Failure {
 
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
-        Self::new(match error {
-            AuthError::LoginRequired(detail) => RemoteError::LoginRequired(detail),
+        let detail = |words: String| Detail::new(words, Origin::Auth(error.clone()));
+        Self::new(match &error {
+            AuthError::LoginRequired(words) => RemoteError::LoginRequired(detail(words.clone())),
             // The login may be fine: a full disk or a locked keyring is no reason to log in again.
-            AuthError::Store(detail) => {
-                RemoteError::Server(format!("nothing was asked, the credential store fails: {detail}"))
+            AuthError::Store(words) => RemoteError::Server(detail(format!(
+                "nothing was asked, the credential store fails: {words}"
+            ))),
+            AuthError::SecretRequired(words) => RemoteError::SecretRequired(detail(words.clone())),
+            AuthError::LockedOut(words) => RemoteError::LockedOut(detail(words.clone())),
+            AuthError::Unreachable(HttpError::TimedOut(words)) => {
+                RemoteError::TimedOut(detail(format!("identity provider: {words}")))
             }
-            AuthError::SecretRequired(detail) => RemoteError::SecretRequired(detail),
-            AuthError::LockedOut(words) => RemoteError::LockedOut(words),
-            AuthError::Unreachable(HttpError::TimedOut(detail)) => {
-                RemoteError::TimedOut(format!("identity provider: {detail}"))
+            AuthError::Unreachable(cause) => {
+                RemoteError::Unreachable(detail(format!("identity provider: {cause}")))
             }
-            AuthError::Unreachable(error) => RemoteError::Unreachable(format!("identity provider: {error}")),
-            AuthError::Protocol(detail) => RemoteError::Protocol(format!("identity provider: {detail}")),
+            AuthError::Refused {
+                error: OauthError::Unavailable,
+                words,
+            } => RemoteError::Unreachable(detail(format!("identity provider: {words}"))),
+            AuthError::Refused { words, .. } | AuthError::Protocol(words) => {
+                RemoteError::Protocol(detail(format!("identity provider: {words}")))
+            }
         })
     }
 }
@@ -284,6 +365,10 @@ struct JsonError {
 }
 
 impl Said {
+    fn is_nothing(&self) -> bool {
+        self.id.is_empty() && self.message.is_empty()
+    }
+
     fn read(answer: &Answer<'_>) -> Self {
         let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(answer.body);
         let (id, message, description) = if let Ok(json) = serde_json::from_slice::<JsonError>(body) {
@@ -311,48 +396,6 @@ impl Said {
             message,
         }
     }
-
-    /// One line for people: status, the server's words, its request id.
-    fn detail(&self, answer: &Answer<'_>) -> String {
-        let mut detail = format!("status {}", answer.status);
-        for part in [&self.id, &self.message] {
-            if !part.is_empty() {
-                detail.push_str(": ");
-                detail.push_str(&bounded(part));
-            }
-        }
-        if let Some(id) = request_id(answer.header) {
-            detail.push_str(", request id ");
-            detail.push_str(&id);
-        }
-        detail
-    }
-}
-
-impl ErrorId {
-    fn parse(text: &str) -> Option<Self> {
-        const ALL: [(&str, ErrorId); 16] = [
-            ("LoginFailed", ErrorId::LoginFailed),
-            ("SslRequired", ErrorId::SslRequired),
-            ("NotEnoughRights", ErrorId::NotEnoughRights),
-            ("DatasourceNotFound", ErrorId::DatasourceNotFound),
-            ("RepositoryNotFound", ErrorId::RepositoryNotFound),
-            ("SchemaNotFound", ErrorId::SchemaNotFound),
-            ("ClassNotFound", ErrorId::ClassNotFound),
-            ("PropertyNotFound", ErrorId::PropertyNotFound),
-            ("LinkTypeNotFound", ErrorId::LinkTypeNotFound),
-            ("ObjectNotFound", ErrorId::ObjectNotFound),
-            ("InstanceNotFound", ErrorId::InstanceNotFound),
-            ("FileNotFound", ErrorId::FileNotFound),
-            ("NotSupported", ErrorId::NotSupported),
-            ("NoServerLicense", ErrorId::NoServerLicense),
-            ("NoClientLicense", ErrorId::NoClientLicense),
-            ("TooManyBadLoginAttempts", ErrorId::TooManyBadLoginAttempts),
-        ];
-        ALL.iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(text.trim()))
-            .map(|(_, kind)| *kind)
-    }
 }
 
 /// The id by which the server's own log knows a request.
@@ -368,6 +411,15 @@ pub(in crate::remote) fn request_id(header: &dyn Fn(&str) -> Option<String>) -> 
     .find_map(|name| header(name))
     .map(|id| bounded(&id))
     .filter(|id| !id.is_empty())
+}
+
+/// Host and, where it is not the scheme's own, port.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("?");
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// True for an address of Bentley's login pages (projectwise-api 1.8).
@@ -609,10 +661,53 @@ mod tests {
     }
 
     #[test]
+    fn a_challenge_tells_of_a_missing_scope_and_what_the_body_leaves_out() {
+        let challenge = r#"Bearer error="insufficient_scope", error_description="projectwise:read""#;
+        for body in ["", r#"{"errorId":"NotEnoughRights"}"#] {
+            let failure = failure(403, &[("www-authenticate", challenge)], body);
+            assert_eq!(
+                (name(&failure.error), failure.refusal),
+                ("Denied", Refusal::Rights)
+            );
+            let origin = failure.error.detail().origin();
+            assert!(
+                matches!(origin, Origin::Wsg(Problem::InsufficientScope)),
+                "{origin:?}"
+            );
+        }
+        let challenge = r#"Bearer error="invalid_token", error_description="wrong audience""#;
+        let error = failure(401, &[("WWW-Authenticate", challenge)], "").error;
+        assert!(error.to_string().contains("wrong audience"), "{error}");
+        let error = failure(401, &[("WWW-Authenticate", r#"Basic realm="x""#)], "").error;
+        assert!(!error.to_string().contains("realm"), "{error}");
+    }
+
+    #[test]
+    fn the_origin_tells_which_failure_it_was() {
+        for (id, kind) in ErrorId::ALL {
+            let failure = failure(500, &[], &format!(r#"{{"errorId":"{id}"}}"#));
+            let detail = failure.error.detail();
+            assert!(
+                matches!(detail.origin(), Origin::Wsg(Problem::Said(said)) if *said == kind),
+                "{id}"
+            );
+            assert!(failure.error.to_string().contains(id));
+        }
+        let gone = failure(404, &[("Request-Id", "r-9")], "").error;
+        assert!(matches!(gone.detail().origin(), Origin::Wsg(Problem::NotFound)));
+        assert_eq!(gone.detail().request_id(), Some("r-9"));
+        let auth = RemoteError::from(Failure::from(AuthError::Store("locked".into())));
+        assert!(matches!(
+            auth.detail().origin(),
+            Origin::Auth(AuthError::Store(_))
+        ));
+    }
+
+    #[test]
     fn the_wait_of_a_429_is_kept() {
         let failure = failure(429, &[], "");
         assert!(
-            matches!(failure.error, RemoteError::Throttled { retry_after: Some(wait) } if wait.as_secs() == 7)
+            matches!(failure.error, RemoteError::Throttled { retry_after: Some(wait), .. } if wait.as_secs() == 7)
         );
     }
 }

@@ -81,7 +81,7 @@ pub(super) async fn judge(
         // Not the gateway's words: a blob store that refuses its signature says nothing about this account's rights,
         // nor about the document. Nor would another token help.
         _ if streaming.url.origin() != wanted.url.origin() => {
-            return Err(Failure::server(format!(
+            return Err(Failure::file_store(format!(
                 "its file store at {} answers {} for {}",
                 SafeUrl(&streaming.url),
                 streaming.status,
@@ -232,7 +232,7 @@ fn beyond_the_end(
 }
 
 /// Fails with the words of an error answer.
-async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
+pub(super) async fn failure_of(mut streaming: Streaming, what: &str) -> Failure {
     let body = match read_head(&mut streaming.stream, FAILURE_BODY).await {
         Ok(read) => read,
         // The status alone tells most of it.
@@ -302,7 +302,8 @@ fn exactly(
     length: u64,
     chunks: BoxStream<'static, Result<Bytes, RemoteError>>,
 ) -> BoxStream<'static, Result<Bytes, RemoteError>> {
-    let wrong = move |got: u64| RemoteError::Protocol(format!("{got} bytes came of {length} announced"));
+    let wrong =
+        move |got: u64| RemoteError::Protocol(format!("{got} bytes came of {length} announced").into());
     stream::unfold(Some((chunks, 0_u64)), move |state| async move {
         let (mut chunks, seen) = state?;
         match chunks.next().await {

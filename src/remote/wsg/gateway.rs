@@ -18,11 +18,12 @@ use crate::remote::RemoteError;
 use super::account::Whose;
 use super::address::{ApiVersion, VersionPath, VersionScheme, WsgAddress};
 use super::error::{Answer, Failure, Refusal, request_id};
+use super::problem::Problem;
 
 /// The newest Web API Bentley's own client was tested with (projectwise-api 1.1).
 const NEWEST: ApiVersion = ApiVersion { major: 2, minor: 8 };
 /// The oldest this client speaks; also what a server of any version answers a probe on.
-const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
+pub(super) const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
 
 /// A server of one WSG deployment.
 pub(super) struct Gateway {
@@ -58,7 +59,7 @@ pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
     /// The segment in URLs.
-    path: VersionPath,
+    pub(super) path: VersionPath,
     /// The Web API behind it: decides on features.
     pub(super) api: ApiVersion,
 }
@@ -248,18 +249,13 @@ impl Gateway {
     }
 
     /// Tells the login's source what the server made of it.
-    fn told<T>(
-        &self,
-        door: Door,
-        bearer: &Authorization,
-        outcome: Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    fn told<T>(&self, door: Door, bearer: &Authorization, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match &outcome {
             Err(Failure {
                 error: RemoteError::LockedOut(words),
                 ..
             }) => {
-                tracing::error!(
+                tracing::debug!(
                     "the server has locked the account after too many bad logins; nothing more is sent"
                 );
                 self.tokens.locked_out(bearer, words);
@@ -381,13 +377,11 @@ impl Gateway {
             }
         }
         let detail = match last {
-            Some(failure) => format!("; {}", failure.error),
+            Some(failure) => format!(" ({})", failure.error.detail()),
             None => String::new(),
         };
-        Err(Failure::protocol(format!(
-            "{} does not answer like a ProjectWise Web Services Gateway{detail}",
-            self.server
-        )))
+        let words = format!("{}{detail}", self.server);
+        Err(Failure::no_gateway(Problem::NotAGateway, words))
     }
 }
 
@@ -426,7 +420,7 @@ fn words(error: &RemoteError) -> &str {
 }
 
 /// The headers of a request, and what the gateway must know of the account.
-fn with_connection(
+pub(super) fn with_connection(
     headers: &[(&'static str, String)],
     authorization: &Authorization,
 ) -> Vec<(&'static str, String)> {
@@ -436,11 +430,11 @@ fn with_connection(
     headers.iter().cloned().chain(info).collect()
 }
 
-fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
+pub(super) fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
     if api < OLDEST {
-        return Err(Failure::protocol(format!(
-            "the server speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported"
-        )));
+        let words =
+            format!("it speaks version {api} of the Web Services Gateway; {OLDEST} is the oldest supported");
+        return Err(Failure::no_gateway(Problem::TooOld, words));
     }
     let path = match path.scheme {
         VersionScheme::Api => VersionPath {
@@ -457,7 +451,7 @@ fn settle(path: VersionPath, api: ApiVersion) -> Result<Version, Failure> {
 }
 
 /// `Bentley-WebAPI/2.8` in the first of the headers that has it.
-fn server_version(response: &Response) -> Option<ApiVersion> {
+pub(super) fn server_version(response: &Response) -> Option<ApiVersion> {
     ["Mas-Server", "WsgServer", "Server"]
         .iter()
         .find_map(|name| response.header(name).and_then(api_version))
@@ -475,7 +469,7 @@ fn api_version(products: &str) -> Option<ApiVersion> {
 }
 
 /// A success that is no JSON: a login page, most often.
-fn looks_like_a_page(response: &Response) -> bool {
+pub(super) fn looks_like_a_page(response: &Response) -> bool {
     let typed_html = response
         .header("Content-Type")
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));

@@ -18,7 +18,7 @@ use super::query::{Class, Query};
 use super::wire::{self, Asked, Instance, NoProperties, NodeProperties, ObjectProperties, UnusableRow};
 
 /// Servers page by SkipToken from this version on (projectwise-api 1.1).
-const TOKENS_SINCE: ApiVersion = ApiVersion { major: 2, minor: 5 };
+pub(super) const TOKENS_SINCE: ApiVersion = ApiVersion { major: 2, minor: 5 };
 
 /// What was learnt of how this server answers long queries.
 #[derive(Debug, Default)]

@@ -151,6 +151,20 @@ impl Query {
         }
     }
 
+    /// Those of them that have this name.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        // A quote within a text is written twice (projectwise-api 1.5).
+        let condition = format!("Name eq '{}'", name.replace('\'', "''"));
+        match self.options.iter_mut().find(|(option, _)| *option == "$filter") {
+            Some((_, filter)) => {
+                filter.push_str(" and ");
+                filter.push_str(&condition);
+            }
+            None => self.options.insert(0, ("$filter", condition)),
+        }
+        self
+    }
+
     pub(super) fn what(&self) -> &str {
         &self.what
     }
@@ -199,6 +213,11 @@ pub(super) fn file(id: DocumentId) -> String {
 /// The user the token stands for.
 pub(super) fn current_user() -> String {
     "PW_WSG/User?$filter=IsCurrent%20eq%20true&$select=$id".to_owned()
+}
+
+/// A class no schema has: a server that answers `ClassNotFound` has accepted the login (projectwise-api 1.5).
+pub(super) fn no_class() -> String {
+    "PW_WSG/PwfsAsksWhetherTheLoginIsGood".to_owned()
 }
 
 /// A repository's id as a path segment. Ids pass unchanged (projectwise-api 1.2); what could end the segment does not.
@@ -271,6 +290,22 @@ mod tests {
         assert_eq!(
             Query::root_nodes().path(true, Some(5), None),
             "Navigation/NavNode?$top=5"
+        );
+    }
+
+    #[test]
+    fn a_name_joins_the_filter_and_cannot_leave_its_quotes() {
+        let path = Query::child_folders(QueryStyle::Relationship, FOLDER)
+            .named("O'Neil")
+            .path(false, None, None);
+        assert!(
+            path.contains(&format!("$id%20eq%20'{FOLDER}'%20and%20Name%20eq%20'O''Neil'&")),
+            "{path}"
+        );
+        let path = Query::all_folders().named("A").path(false, Some(2), None);
+        assert_eq!(
+            path,
+            "PW_WSG/Project!poly?$filter=Name%20eq%20'A'&$select=*&$top=2"
         );
     }
 

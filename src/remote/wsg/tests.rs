@@ -51,7 +51,7 @@ struct Bench {
     refreshes: Arc<AtomicUsize>,
     tokens: TokenSource,
     http: HttpClient,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     _tasks: JoinSet<()>,
 }
 
@@ -173,7 +173,7 @@ impl Bench {
             seen,
             refreshes,
             http,
-            _directory: directory,
+            directory,
             _tasks: tasks,
         }
     }

@@ -279,7 +279,7 @@ fn a_login_goes_unencrypted_only_where_that_is_permitted() {
         "--redirect-uri",
     ];
     let login = [&login[..], &["http://localhost:0/b", "--proxy", &proxy]].concat();
-    let words = site.run(&login, &[]).fails(1);
+    let words = site.run(&login, &[]).fails(78);
     assert!(words.contains("--allow-plain-http"), "{words}");
     let asked = site.proxy.heads().len();
     let words = site

@@ -10,7 +10,7 @@ use crate::auth::{AuthKind, LoginState, PasswordLogin};
 
 /// Stores a password for the bench's profile, and has its requests carry it.
 async fn with_password(bench: &mut Bench, kind: AuthKind) -> CredentialStore {
-    let store = CredentialStore::new(StoreKind::File, bench._directory.path(), "basic");
+    let store = CredentialStore::new(StoreKind::File, bench.directory.path(), "basic");
     store_password(&store, kind).await;
     bench.tokens = TokenSource::of_password(store.clone(), kind, Some("anna".to_owned()));
     store
@@ -33,7 +33,11 @@ fn sent(bench: &Bench) -> usize {
 async fn a_wrong_password_is_sent_once_however_many_ask() {
     for refusal in [
         failure("401 Unauthorized", "LoginFailed"),
-        reply("302 Found", "Location: https://ims.bentley.com/IMS/Account/Login\r\n", ""),
+        reply(
+            "302 Found",
+            "Location: https://ims.bentley.com/IMS/Account/Login\r\n",
+            "",
+        ),
         reply("200 OK", "Content-Type: text/html\r\n", "<html>Log in</html>"),
         // One that never took it may mean the password by these, too.
         failure("404 Not Found", "DatasourceNotFound"),
@@ -104,7 +108,8 @@ async fn a_password_that_was_taken_is_not_given_up_for_what_may_not_be_about_it(
 async fn a_windows_account_says_so_and_the_version_costs_no_password() {
     let mut bench = Bench::start(|_: &Seen| instances(&[])).await;
     with_password(&mut bench, AuthKind::Windows).await;
-    bench.remote(WsgOptions::default())
+    bench
+        .remote(WsgOptions::default())
         .folder(folder_id())
         .await
         .unwrap_err();
@@ -146,7 +151,8 @@ async fn a_lock_out_stops_a_password_for_every_process_until_it_is_stored_anew()
     store_password(&store, AuthKind::Basic).await;
     bench.tokens.look_again().await;
     assert_eq!(bench.tokens.health().borrow().state, LoginState::Good);
-    bench.remote(WsgOptions::default())
+    bench
+        .remote(WsgOptions::default())
         .folder(folder_id())
         .await
         .unwrap_err();
@@ -168,7 +174,7 @@ async fn a_replaced_token_that_names_nobody_is_used_only_if_the_server_sees_the_
         )])
     })
     .await;
-    let file = bench._directory.path().join("token");
+    let file = bench.directory.path().join("token");
     let write = |token: &str| {
         let fresh = file.with_extension("new");
         std::fs::write(&fresh, token).unwrap();
@@ -184,7 +190,10 @@ async fn a_replaced_token_that_names_nobody_is_used_only_if_the_server_sees_the_
     }
     let asked = |bench: &Bench| {
         let targets = bench.targets();
-        targets.iter().filter(|target| target.starts_with("PW_WSG/User")).count()
+        targets
+            .iter()
+            .filter(|target| target.starts_with("PW_WSG/User"))
+            .count()
     };
     assert_eq!(asked(&bench), 2, "once for each token");
     write("opaque-3-b");
@@ -211,4 +220,44 @@ async fn a_slow_trial_holds_up_the_others_for_a_while_only() {
     let second = bench.tokens.authorization().await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(10));
     assert!(first.is(&second));
+}
+
+/// A login of an app as anna; nobody but the bench reads its tokens.
+fn login_of_anna(bench: &Bench, number: u32) -> Credentials {
+    use base64::Engine as _;
+    let payload = format!(r#"{{"sub":"anna","jti":"{number}"}}"#);
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
+    let app = AppId {
+        issuer: bench.base.clone(),
+        client_id: "app".to_owned(),
+        scopes: "s".to_owned(),
+    };
+    let tokens = Tokens {
+        access: Secret::new(format!("e30.{payload}.x")),
+        refresh: Some(Secret::new("r")),
+        lifetime: Some(Duration::from_secs(3600)),
+        scopes: None,
+    };
+    Credentials::new(app, "http://localhost/x", None, tokens, Timestamp::now())
+}
+
+#[tokio::test]
+async fn a_lock_out_of_an_app_ends_with_a_new_login() {
+    let mut bench = Bench::start(|_: &Seen| failure("401 Unauthorized", "TooManyBadLoginAttempts")).await;
+    let store = CredentialStore::new(StoreKind::File, bench.directory.path(), "anna");
+    let login = login_of_anna(&bench, 1);
+    store.lock().await.unwrap().save(&login).await.unwrap();
+    bench.tokens = TokenSource::new(bench.http.clone(), store.clone(), login.app.clone());
+    let remote = bench.remote(WsgOptions::default());
+    for asked in 1..=2 {
+        for _ in 0..3 {
+            let error = remote.folder(folder_id()).await.unwrap_err();
+            assert!(matches!(error, RemoteError::LockedOut(_)), "{error}");
+            assert_eq!(bench.targets().len(), asked);
+        }
+        assert_eq!(bench.tokens.health().borrow().state, LoginState::LockedOut);
+        let new = login_of_anna(&bench, 2);
+        store.lock().await.unwrap().save(&new).await.unwrap();
+    }
+    assert_eq!(bench.refreshes(), 0);
 }
