@@ -57,12 +57,16 @@ impl Waking {
     /// The one place that knows how a token source is woken, and what by.
     pub fn new(tokens: &TokenSource, store: Option<CredentialStore>) -> Self {
         let (files, tokens) = (tokens.watched(), tokens.clone());
+        let places = files.clone();
         let look = move || -> BoxFuture<'static, ()> {
-            let (tokens, store) = (tokens.clone(), store.clone());
+            let (tokens, store, places) = (tokens.clone(), store.clone(), places.clone());
             Box::pin(async move {
                 // Whoever writes may not be done: `pwfs login` first proves that the store can be written. Only who holds
-                // the lock writes; where it cannot be had, the look tells why.
-                if let Some(store) = store {
+                // the lock writes; where it cannot be had, the look tells why. Where all is being deleted, a lock would
+                // make it anew.
+                if let Some(store) = store
+                    && any_exists(&places).await
+                {
                     drop(store.lock().await);
                 }
                 // How it went is seen in the login's state.
@@ -74,6 +78,15 @@ impl Waking {
             look: Arc::new(look),
         }
     }
+}
+
+async fn any_exists(paths: &[PathBuf]) -> bool {
+    for path in paths {
+        if tokio::fs::try_exists(path).await.unwrap_or(false) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Looks after the login until dropped.
