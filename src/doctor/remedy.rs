@@ -48,7 +48,8 @@ pub(super) fn register() -> String {
 }
 
 /// The guide's third step, before which there is no login.
-pub(super) const SIGN_IN_FIRST: &str = "run `pwfs login --client-id YOUR_CLIENT_ID`";
+pub(super) const SIGN_IN_FIRST: &str =
+    "run `pwfs setup`, which asks for all of it, or `pwfs login --client-id YOUR_CLIENT_ID`";
 
 /// After something changed at the identity provider.
 pub(super) fn sign_in_again(profile: &str) -> String {

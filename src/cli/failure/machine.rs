@@ -19,7 +19,7 @@ impl From<ConfigError> for CliError {
                 .code(Code::ConfigChanged)
                 .hint("run the command again"),
             ConfigError::NoProfile { known, .. } if known.is_empty() => {
-                config(Code::ConfigNoProfile).hint("run `pwfs login` to make one")
+                config(Code::ConfigNoProfile).hint("run `pwfs setup` to make one")
             }
             ConfigError::NoProfile { known, .. } => config(Code::ConfigNoProfile).hint(format!(
                 "there are: {}; choose one with --profile",

@@ -42,7 +42,9 @@ pub(super) async fn setup(
         return Err(error);
     }
     let report = terminal::sign_in(&args.login, &mut session, printer).await?;
-    printer.note(&escape(&report.login.text()));
+    for line in report.login.text().lines() {
+        printer.note(&escape(line));
+    }
     let opened = session
         .account_now()?
         .open(args.login.datasource.as_deref())

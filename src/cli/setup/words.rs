@@ -109,7 +109,7 @@ made of:";
 
 /// The commands `setup` is made of, for scripts.
 pub(super) const COMMANDS: [&str; 4] = [
-    "pwfs setup --auth service --client-id ID --client-secret-file FILE --datasource URL --folder PATH=ALIAS",
+    "pwfs setup --service --client-id ID --client-secret-file FILE --datasource URL --folder PATH=ALIAS",
     "pwfs login --client-id ID: sign in (--help shows the flags of every kind of app and account)",
     "pwfs datasources, pwfs folders: find the datasource's URL and the folders",
     "pwfs doctor: look whether all is well",
