@@ -286,7 +286,7 @@ fn each_kind_of_failure_has_its_status_and_its_words() {
     let stage = Stage::new();
     let words = stage.run(&["tree"]).fails(78);
     assert!(words.contains("there is no profile \"default\""), "{words}");
-    assert!(words.contains("Hint: run `pwfs login`"), "{words}");
+    assert!(words.contains("Hint: run `pwfs setup`"), "{words}");
 
     stage.login(&stage.native_app()).succeeds();
     let words = stage.run(&["tree"]).fails(78);
