@@ -326,6 +326,37 @@ fn an_on_premises_account_is_set_up_without_an_app() {
 }
 
 #[test]
+fn what_a_flag_says_is_not_asked() {
+    if !tmux_is_here() {
+        return;
+    }
+    let desk = Desk::new(small());
+    let url = desk.stage.server.datasource_url();
+    let terminal = desk.at(&format!(
+        "setup --credentials file --datasource '{url}' --username demo.engineer --windows"
+    ));
+    let told = terminal.shows("? Password");
+    for asked in ["How does pwfs sign in?", "Datasource URL", "User name"] {
+        assert!(!told.contains(asked), "{asked}: {told}");
+    }
+    terminal.press("Escape");
+    assert_eq!(terminal.ends().0, 75);
+
+    let token = desk.stage.home.path().join("token");
+    fs::write(&token, "nobody-gave-it").unwrap();
+    let terminal = desk.at(&format!(
+        "setup --datasource '{url}' --token-file '{}'",
+        token.display()
+    ));
+    // It is tried at once, and refused.
+    let told = terminal.shows("What next?");
+    assert!(
+        !told.contains("? File") && !told.contains("nobody-gave-it"),
+        "{told}"
+    );
+}
+
+#[test]
 fn without_a_terminal_the_flags_are_told_and_do_the_same() {
     let desk = Desk::new(small());
     let words = desk.stage.run(&["setup"]).fails(2);

@@ -93,14 +93,15 @@ impl Wizard<'_> {
             });
         }
         if kind.has_password() {
-            let before = self
-                .args
-                .login
-                .username
-                .clone()
-                .or(self.session.profile.username.clone());
-            let question = Question::new("User name", "as in ProjectWise Explorer").or(before.as_deref());
-            answers.username = self.person.text(question).await?;
+            answers.username = match &self.args.login.username {
+                Some(given) => given.clone(),
+                None => {
+                    let before = self.session.profile.username.clone();
+                    let question =
+                        Question::new("User name", "as in ProjectWise Explorer").or(before.as_deref());
+                    self.person.text(question).await?
+                }
+            };
         }
         if kind.has_token_file() {
             answers.token_file = self.token_file(kind).await?;
@@ -149,6 +150,14 @@ impl Wizard<'_> {
     }
 
     async fn token_file(&mut self, kind: AuthKind) -> Result<PathBuf, Halt> {
+        let LoginArgs {
+            saml_file,
+            token_file,
+            ..
+        } = &self.args.login;
+        if let Some(given) = saml_file.as_ref().or(token_file.as_ref()) {
+            return Ok(given.clone());
+        }
         let before = self
             .session
             .profile
