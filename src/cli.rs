@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+mod beside;
 pub mod browse;
 pub mod core_dump;
 pub mod demo;
 pub mod doctor;
+pub mod events;
+pub mod explain;
 pub mod failure;
 pub mod login;
 pub mod mount;
@@ -22,6 +25,7 @@ pub mod session;
 pub mod setup;
 pub mod simulate;
 pub mod status;
+pub mod warm;
 
 use crate::auth::renewals;
 
@@ -128,10 +132,24 @@ pub enum Command {
     Unmount(mount::UnmountArgs),
     /// List the mounts of this machine
     Mounts,
-    /// Show whether mounts work, and what to do where they do not
+    /// Show whether mounts work and how servers are asked
     ///
     /// Exits with 77 where a login does not work, and with 1 where a mount is dead or does not answer.
     Status(status::StatusArgs),
+    /// Say why an entry looks as it does, or is not there
+    ///
+    /// Reads what is kept beside a mount, and asks no server. The path need not exist.
+    Explain(explain::ExplainArgs),
+    /// Follow what changes below a mount
+    ///
+    /// Prints each change once, in the order in which the mount saw them: when, where, what. Ends with the mount. What
+    /// nobody looks at is seen with the next refresh of its folder.
+    Events(events::EventsArgs),
+    /// List everything below a folder ahead of time, so that nobody waits for it later
+    ///
+    /// Has no deadline: it waits for the request budget. What was listed stays listed when it is stopped, and the same command
+    /// goes on from there. Exits with 0 only if everything was listed and proved.
+    Warm(warm::WarmArgs),
     /// Find out what is missing or broken, and what mends it
     Doctor(doctor::DoctorArgs),
 }
@@ -142,6 +160,11 @@ impl Cli {
         let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
         cli.global.network.note_sources(&matches);
+        if let (Command::Mount(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.freshness
+                .note_sources(matches)
+                .map_err(|clash| Self::command().error(clap::error::ErrorKind::ArgumentConflict, clash))?;
+        }
         Ok(cli)
     }
 }
@@ -209,6 +232,9 @@ impl Command {
             | Self::Unmount(_)
             | Self::Mounts
             | Self::Status(_)
+            | Self::Explain(_)
+            | Self::Events(_)
+            | Self::Warm(_)
             | Self::Doctor(_) => false,
         }
     }
@@ -272,7 +298,10 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         }
         Command::Unmount(args) => mount::unmount(args, printer).await,
         Command::Mounts => mount::mounts(printer).await,
-        Command::Status(args) => status::status(args, printer).await,
+        Command::Status(args) => status::status(args, &cli.global, printer).await,
+        Command::Explain(args) => explain::explain(args, &cli.global, printer).await,
+        Command::Events(args) => events::events(args, printer).await,
+        Command::Warm(args) => warm::warm(args, session()?, printer).await,
         Command::Doctor(args) => doctor::doctor(args, &cli.global, printer).await,
     }
 }

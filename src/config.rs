@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
+pub mod freshness;
 mod profile;
 mod schema;
 

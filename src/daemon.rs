@@ -9,23 +9,34 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::catalog::{Catalog, CatalogId, Places};
 use crate::clock::Clock;
 use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
 use crate::fs::login::Login;
 use crate::fs::{Appearance, Filesystem};
 use crate::fuse::mountpoint::{self, MountpointError};
+use crate::fuse::selftest::KernelCaching;
 use crate::fuse::session::{Access, FuseSession, SessionOptions, Unmounted};
+use crate::leader::Leadership;
 use crate::remote::{Remote, RemoteError};
 use crate::tree::inodes::ROOT_DIRECTORY;
-use crate::tree::{Tree, TreeConfig, TreeError};
+use crate::tree::{Kept, Tree, TreeConfig, TreeError};
 
+pub mod beside;
 pub mod choose;
 pub mod connect;
 pub mod discover;
 pub mod health;
+mod network;
 mod resolve;
+pub mod start;
+mod thrift;
+pub mod upkeep;
 
 use health::{Attendance, LoginWatch};
+use start::{Outstanding, Verdict};
+use thrift::Thrift;
+use upkeep::Upkeep;
 
 /// Everything a mount needs, decided.
 pub struct MountPlan {
@@ -37,12 +48,32 @@ pub struct MountPlan {
     pub tree: TreeConfig,
     /// How files appear.
     pub appearance: Appearance,
-    /// Where contents are kept.
-    pub cache_dir: PathBuf,
+    /// Where listings, contents and the journal are kept.
+    pub storage: Storage,
     /// Who may use the mount.
     pub access: Access,
+    /// How often folders in use are looked at, about.
+    pub refresh_interval: Duration,
+    /// What the kernel is trusted with; `None` tries that out.
+    pub caching: Option<KernelCaching>,
     /// The login behind the remote, to be looked after.
     pub login: Option<LoginWatch>,
+    /// The account the caches are kept under; asked for where it is not known.
+    pub account: Option<String>,
+    /// Where the server was not waited for: whether it is as remembered.
+    pub outstanding: Option<Outstanding>,
+}
+
+/// Where a mount keeps what it learns.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// What may be deleted: contents and the catalog.
+    pub cache_dir: PathBuf,
+    /// What may not: the journal.
+    pub state_dir: PathBuf,
+    /// Who vouches for the account: the identity provider, or the kind of login where there is none. Part of what a
+    /// catalog is kept under.
+    pub issuer: String,
 }
 
 /// Why there is no mount.
@@ -80,8 +111,15 @@ pub struct Daemon {
     mountpoint: PathBuf,
     /// How often the end was asked for.
     asked: watch::Receiver<u32>,
+    /// Leads the catalog's other users, or follows one of them; `None` without a catalog.
+    leadership: Option<Leadership>,
+    /// What it does by itself.
+    upkeep: Upkeep,
+    /// Turns true when the server turns out to see another account than the one the mount began for.
+    foreign: watch::Receiver<bool>,
     /// Ends with the mount.
     _attendance: Option<Attendance>,
+    _thrift: Thrift,
 }
 
 impl Daemon {
@@ -99,16 +137,28 @@ impl Daemon {
             plan.remote,
             plan.tree,
             plan.appearance,
-            plan.cache_dir,
+            plan.storage,
+            plan.account,
             login,
             runtime,
         )
         .await?;
-        fs.tree().list(ROOT_DIRECTORY).await?;
+        let leadership = fs
+            .tree()
+            .catalog()
+            .map(|catalog| Leadership::begin(catalog.clone(), fs.tree(), upkeep::hooks(fs.tree()), runtime));
+        if plan.outstanding.is_some() {
+            fs.tree().presume_away();
+        }
+        // What is known is shown at once; the first `ls` asks for more.
+        if !fs.tree().is_known(ROOT_DIRECTORY).await {
+            fs.tree().list(ROOT_DIRECTORY).await?;
+        }
         let options = SessionOptions {
             mountpoint: mountpoint.clone(),
             source: format!("{SOURCE_PREFIX}{location}"),
             access: plan.access,
+            caching: plan.caching,
         };
         let failed = |source| DaemonError::Mount {
             path: mountpoint.clone(),
@@ -123,12 +173,19 @@ impl Daemon {
         let attendance = plan
             .login
             .map(|watch| Attendance::begin(watch, &fs, &mountpoint, runtime));
+        let upkeep = Upkeep::begin(&fs, leadership.as_ref(), plan.refresh_interval, runtime);
+        let foreign = compared(plan.outstanding, fs.account().to_owned(), runtime);
+        let thrift = Thrift::begin(&fs, runtime);
         Ok(Self {
             fs,
             session,
             mountpoint,
             asked,
+            leadership,
+            upkeep,
+            foreign,
             _attendance: attendance,
+            _thrift: thrift,
         })
     }
 
@@ -142,14 +199,32 @@ impl Daemon {
         &self.mountpoint
     }
 
+    /// The mount.
+    pub const fn session(&self) -> &FuseSession {
+        &self.session
+    }
+
     /// Waits until someone asks for the end (SIGINT, SIGTERM, SIGHUP; since the mount began) or unmounts.
     pub async fn until_asked_to_stop(&self) {
         let (mut asked, mut ended) = (self.asked.clone(), self.session.ended());
+        let mut foreign = self.foreign.clone();
+        let is_foreign = async {
+            if foreign.wait_for(|foreign| *foreign).await.is_err() {
+                // It was found to be right.
+                std::future::pending::<()>().await;
+            }
+        };
         // Either sender lives until it has said so.
         tokio::select! {
             _ = asked.wait_for(|asked| *asked > 0) => {}
             _ = ended.wait_for(|ended| *ended) => {}
+            () = is_foreign => {}
         }
+    }
+
+    /// True where the server turned out to see another account than the one the mount began for.
+    pub fn is_foreign(&self) -> bool {
+        *self.foreign.borrow()
     }
 
     /// Waits until someone asks a second time.
@@ -165,8 +240,43 @@ impl Daemon {
 
     /// Unmounts and waits for the end of the session.
     pub async fn stop(self) -> io::Result<Unmounted> {
-        blocking(move || self.session.unmount()).await
+        let (session, leadership) = (self.session, self.leadership);
+        drop(self.upkeep);
+        let unmounted = blocking(move || session.unmount()).await;
+        // Last: while anybody is answered here, nobody else need lead.
+        if let Some(leadership) = leadership {
+            leadership.end().await;
+        }
+        // Work that nobody waits for any more may still be under way; what it comes to is kept nowhere.
+        if let Some(catalog) = self.fs.tree().catalog().cloned() {
+            blocking(move || catalog.close()).await;
+        }
+        unmounted
     }
+
+    /// Who leads the catalog; `None` without one.
+    pub const fn leadership(&self) -> Option<&Leadership> {
+        self.leadership.as_ref()
+    }
+}
+
+/// Compares the account with the server's word as soon as there is one; turns true where it is another.
+fn compared(outstanding: Option<Outstanding>, account: String, runtime: &Handle) -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    if let Some(outstanding) = outstanding {
+        runtime.spawn(async move {
+            match outstanding.verdict(&account).await {
+                Verdict::Same => tracing::debug!("the server is as it was the last time"),
+                Verdict::OtherAccount => {
+                    tracing::error!("the server sees another account than the last time; the mount ends");
+                    tell.send_replace(true);
+                }
+                // Whoever reads is told the same by their own requests.
+                Verdict::Unknown(error) => tracing::warn!(%error, "the server does not confirm the account"),
+            }
+        });
+    }
+    told
 }
 
 /// Takes the signals that ask for the end from now on, and counts them.
@@ -222,17 +332,22 @@ pub async fn filesystem(
     remote: Arc<dyn Remote>,
     tree: TreeConfig,
     appearance: Appearance,
-    cache_dir: PathBuf,
+    storage: Storage,
+    account: Option<String>,
     login: Option<Login>,
     runtime: &Handle,
 ) -> Result<Filesystem, DaemonError> {
-    let account = remote.account().await?;
+    let account = match account {
+        Some(account) => account,
+        None => remote.account().await?,
+    };
     let handle = runtime.clone();
+    let cache_dir = storage.cache_dir.clone();
     let cache = blocking(move || ContentCache::open(&cache_dir, handle, CacheOptions::default()))
         .await
         .map_err(DaemonError::Cache)?;
     let reader = Reader::new(Arc::new(cache), remote.clone());
-    let tree = Tree::new(remote, runtime, tree, Clock::default());
+    let tree = self::tree(remote, tree, storage, Some(account.clone()), runtime).await?;
     Ok(Filesystem::new(
         tree,
         reader,
@@ -241,6 +356,53 @@ pub async fn filesystem(
         CALLER_DEADLINE,
         login,
     ))
+}
+
+/// Builds the tree alone, over the catalog if that can be used. The account is asked for where it is not known.
+pub async fn tree(
+    remote: Arc<dyn Remote>,
+    tree: TreeConfig,
+    storage: Storage,
+    account: Option<String>,
+    runtime: &Handle,
+) -> Result<Tree, DaemonError> {
+    let account = match account {
+        Some(account) => account,
+        None => remote.account().await?,
+    };
+    let id = CatalogId {
+        issuer: storage.issuer.clone(),
+        account,
+        datasource: remote.name().to_owned(),
+    };
+    let kept = blocking(move || open_catalog(storage, &id)).await;
+    let tree = TreeConfig {
+        // What makes room in memory is in the catalog.
+        release_forgotten: kept.is_some(),
+        ..tree
+    };
+    Ok(Tree::over(remote, runtime, tree, Clock::default(), kept))
+}
+
+/// Opens the catalog. A mount without one is worse, and better than none: it lists every folder anew.
+fn open_catalog(storage: Storage, id: &CatalogId) -> Option<Kept> {
+    let places = Places {
+        cache: storage.cache_dir,
+        state: storage.state_dir,
+    };
+    let opened = Catalog::open(&places, id).and_then(|opened| {
+        for path in &opened.set_aside {
+            tracing::warn!(path = %path.display(), "a damaged catalog was set aside; folders are listed anew");
+        }
+        Kept::read(opened.catalog)
+    });
+    match opened {
+        Ok(kept) => Some(kept),
+        Err(error) => {
+            tracing::warn!(%error, "listings are held in memory only");
+            None
+        }
+    }
 }
 
 /// Runs what blocks away from the workers; a panic in it goes on here.

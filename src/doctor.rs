@@ -100,6 +100,7 @@ fn short_client(account: Option<&Account>) -> Result<HttpClient, HttpError> {
         network: account
             .map(|account| account.profile.network.clone())
             .unwrap_or_default(),
+        pace_dir: account.and_then(|account| account.pace_dir.clone()),
         ..Options::default()
     })
 }
@@ -134,6 +135,7 @@ impl Run<'_> {
             name,
             profile,
             state_dir: dirs.state.clone(),
+            pace_dir: Some(dirs.runtime.clone()),
         });
         let clients = short_client(account.as_ref()).and_then(|short| {
             let patient = account.as_ref().map(Account::http).transpose()?;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::content::{ContentError, ContentKey, FetchPolicy, ReadRequest, Reader};
-use crate::model::{ContentTag, DirId, Document, Entry, ObjectId, Timestamp};
+use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, ObjectId, Timestamp};
 use crate::remote::RemoteError;
 use crate::store::listing::{DOT_DOT_SLOT, DOT_SLOT, DirCookie, Listing, Row};
-use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
+use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target, Version};
 use crate::tree::{Listed, Tree, TreeError};
 
+pub mod catalog;
 pub mod error;
 pub mod login;
 mod xattr;
@@ -168,6 +169,11 @@ impl Filesystem {
         &self.0.reader
     }
 
+    /// The account the caches are kept under.
+    pub fn account(&self) -> &str {
+        &self.0.account
+    }
+
     /// Finds `name` in the directory `parent`.
     pub async fn lookup(&self, parent: InodeNo, name: &OsStr) -> Result<Lookup, FsError> {
         let parent = self.inode(parent)?;
@@ -196,7 +202,7 @@ impl Filesystem {
 
     /// Takes back `count` references to an inode.
     pub fn forget(&self, ino: InodeNo, count: u64) {
-        self.0.tree.inodes().forget(ino, count);
+        self.0.tree.forget(ino, count);
     }
 
     /// The attributes of an inode, and how long they may be kept. Never asks the server.
@@ -220,7 +226,15 @@ impl Filesystem {
         take: &mut (dyn FnMut(DirEntry<'_>) -> bool + Send),
     ) -> Result<(), FsError> {
         let inode = self.inode(ino)?;
+        let begins = cookie.slot < DOT_SLOT;
+        let reading = match inode.target {
+            Target::Directory(directory, _) if begins => {
+                Some(self.0.tree.reading(inode.parent.id, directory.id))
+            }
+            Target::Directory(..) | Target::File(..) => None,
+        };
         let (directory, listed) = self.list(&inode).await?;
+        drop(reading);
         let listing = listed.stored.generation(cookie.generation);
         let current = listing.generation == listed.stored.listing.generation;
         self.0.tree.note_given(ino, directory, &listed);
@@ -240,21 +254,19 @@ impl Filesystem {
     /// Fewer bytes than asked come only at the end of the file.
     pub async fn read(&self, ino: InodeNo, offset: u64, size: u32) -> Result<Bytes, FsError> {
         let inode = self.inode(ino)?;
-        let Some((document, tag)) = inode.document() else {
+        let Some(&version) = inode.version() else {
             return Err(FsError::IsDirectory);
         };
-        let Some(length) = tag.size else {
-            return Err(FsError::Broken(format!(
-                "the length of {} is not known",
-                document.name
-            )));
+        let Some(length) = version.tag.size else {
+            let name = self.name(&inode).await;
+            return Err(FsError::Broken(format!("the length of {name} is not known")));
         };
         let wanted = length.saturating_sub(offset).min(u64::from(size));
         if wanted == 0 {
             return Ok(Bytes::new());
         }
         let request = |fetch| ReadRequest {
-            key: self.key(document, tag),
+            key: self.key(version.id, version.tag),
             size: Some(length),
             offset,
             // At most `size`, which is 32 bits wide.
@@ -265,27 +277,29 @@ impl Filesystem {
         // stands for.
         match self.0.reader.read(request(FetchPolicy::CacheOnly)).await {
             Err(ContentError::NotCached) => {}
-            Err(error) => return Err(self.failed(&inode, document, tag, error).await),
+            Err(error) => return Err(self.failed(&inode, version, error).await),
             Ok(bytes) => return whole(bytes, wanted),
         }
-        self.may_fetch(&inode, document, tag).await?;
+        self.may_fetch(&inode, version).await?;
         match self.0.reader.read(request(FetchPolicy::Allow)).await {
-            Err(error) => Err(self.failed(&inode, document, tag, error).await),
+            Err(error) => Err(self.failed(&inode, version, error).await),
             Ok(bytes) => whole(bytes, wanted),
         }
     }
 
     /// The value of an extended attribute, from what is held.
-    pub fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
+    pub async fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
         let attribute = xattr::Attribute::parse(name).ok_or(FsError::NoAttribute)?;
         let inode = self.inode(ino)?;
-        xattr::value(&self.sources(), &inode, attribute).ok_or(FsError::NoAttribute)
+        let entry = self.0.tree.entry(&inode).await;
+        xattr::value(&self.sources(entry.as_deref()), &inode, attribute).ok_or(FsError::NoAttribute)
     }
 
     /// The names of all extended attributes of an inode, each ended by NUL.
-    pub fn listxattr(&self, ino: InodeNo) -> Result<Vec<u8>, FsError> {
+    pub async fn listxattr(&self, ino: InodeNo) -> Result<Vec<u8>, FsError> {
         let inode = self.inode(ino)?;
-        Ok(xattr::names(&self.sources(), &inode))
+        let entry = self.0.tree.entry(&inode).await;
+        Ok(xattr::names(&self.sources(entry.as_deref()), &inode))
     }
 
     /// Forgets what failed a moment ago, so that the next call asks again: what was missing then has come.
@@ -311,15 +325,27 @@ impl Filesystem {
         }
     }
 
-    fn sources(&self) -> xattr::Sources<'_> {
+    fn sources<'a>(&'a self, entry: Option<&'a Entry>) -> xattr::Sources<'a> {
         xattr::Sources {
             tree: &self.0.tree,
+            entry,
             location: &self.0.appearance.location,
             login: self.0.login.as_ref(),
         }
     }
 
-    fn inode(&self, ino: InodeNo) -> Result<Arc<Inode>, FsError> {
+    /// What to call an inode in a message: the entry's name where that is known, else its id.
+    async fn name(&self, inode: &Inode) -> String {
+        match self.0.tree.entry(inode).await.as_deref() {
+            Some(Entry::Document(document)) => document.name.clone(),
+            Some(Entry::Folder(folder)) => folder.name.clone(),
+            None => inode
+                .object()
+                .map_or_else(|| "the root".to_owned(), |id| id.guid().to_string()),
+        }
+    }
+
+    fn inode(&self, ino: InodeNo) -> Result<Inode, FsError> {
         // The kernel asks only about what it holds; anything else is from before a restart.
         self.0
             .tree
@@ -382,7 +408,7 @@ impl Filesystem {
             slot,
         };
         let parent = self.0.tree.directory_inode(inode.parent);
-        for (slot, name, inode) in [(DOT_SLOT, ".", inode), (DOT_DOT_SLOT, "..", &*parent)] {
+        for (slot, name, inode) in [(DOT_SLOT, ".", inode), (DOT_DOT_SLOT, "..", &parent)] {
             let entry = DirEntry {
                 cookie: at(slot),
                 name,
@@ -421,13 +447,13 @@ impl Filesystem {
         row: &Row,
         document: &Document,
         tag: ContentTag,
-    ) -> Result<Arc<Inode>, FsError> {
+    ) -> Result<Inode, FsError> {
         let id = ObjectId::Document(document.id);
         // No length is better than a wrong one: as a file of no bytes it would be read as empty, without a question.
         if let Some(refusal) = self.0.tree.refusal(id) {
             return Err(refusal.into());
         }
-        let key = self.key(document, tag);
+        let key = self.key(document.id, tag);
         let measured = tokio::time::timeout(self.0.deadline, self.0.reader.measure(&key))
             .await
             .map_err(|_| FsError::TimedOut("the length did not arrive in time".to_owned()))?;
@@ -443,7 +469,7 @@ impl Filesystem {
             Err(error @ ContentError::ReplacedInPlace { .. }) => {
                 // The next lookup measures the new file under a name of its own.
                 let revision = tag.revision + 1;
-                self.0.tree.learn(document, ContentTag { revision, ..tag });
+                self.0.tree.learn(document, ContentTag { revision, ..tag }).await;
                 return Err(error.into());
             }
             Err(error) => return Err(error.into()),
@@ -452,7 +478,7 @@ impl Filesystem {
             size: Some(size),
             ..tag
         };
-        self.0.tree.learn(document, actual);
+        self.0.tree.learn(document, actual).await;
         let row = Row {
             tag: Some(actual),
             ..row.clone()
@@ -464,29 +490,28 @@ impl Filesystem {
     ///
     /// A file may be opened long before it is first read, and nobody asks at the open: so its folder's listing is
     /// brought up to date first. During an outage the last one has to do; the download will fail by itself.
-    async fn may_fetch(&self, inode: &Inode, document: &Document, tag: ContentTag) -> Result<(), FsError> {
-        if let Some(refusal) = self.0.tree.refusal(ObjectId::Document(document.id)) {
+    async fn may_fetch(&self, inode: &Inode, version: Version) -> Result<(), FsError> {
+        if let Some(refusal) = self.0.tree.refusal(ObjectId::Document(version.id)) {
             return Err(refusal.into());
         }
-        let superseded = || FsError::Stale(format!("{} has a newer version", document.name));
         let brought_up_to_date = self.0.tree.list(inode.parent);
         if !matches!(
             tokio::time::timeout(LISTING_PATIENCE, brought_up_to_date).await,
             Ok(Ok(_))
         ) {
-            tracing::debug!(document = %document.id, "read by an older listing");
+            tracing::debug!(document = %version.id, "read by an older listing");
         }
         match self.0.tree.is_current(inode) {
             Some(true) => Ok(()),
-            Some(false) => Err(superseded()),
+            Some(false) => Err(self.superseded(inode).await),
             // It has left its folder: moved, deleted, or kept as an old version. Its own properties tell.
             None => {
-                let asked = self.0.tree.remote().document(document.id);
+                let asked = self.0.tree.remote().document(version.id);
                 match tokio::time::timeout(self.0.deadline, asked).await {
-                    Ok(Ok(now)) if self.0.tree.tag_of(&now) == tag => Ok(()),
-                    Ok(Ok(_)) => Err(superseded()),
+                    Ok(Ok(now)) if self.0.tree.tag_of(&now) == version.tag => Ok(()),
+                    Ok(Ok(_)) => Err(self.superseded(inode).await),
                     Ok(Err(refusal @ RemoteError::NotFound { .. })) => {
-                        let id = ObjectId::Document(document.id);
+                        let id = ObjectId::Document(version.id);
                         Err(self.not_found(inode.parent, id, refusal).await)
                     }
                     Ok(Err(error)) => Err(error.into()),
@@ -496,14 +521,13 @@ impl Filesystem {
         }
     }
 
+    async fn superseded(&self, inode: &Inode) -> FsError {
+        FsError::Stale(format!("{} has a newer version", self.name(inode).await))
+    }
+
     /// Draws the consequences of a failed read and says what the caller sees.
-    async fn failed(
-        &self,
-        inode: &Inode,
-        document: &Document,
-        tag: ContentTag,
-        error: ContentError,
-    ) -> FsError {
+    async fn failed(&self, inode: &Inode, version: Version, error: ContentError) -> FsError {
+        let Version { id, tag, .. } = version;
         let actual = match &error {
             ContentError::LengthDiffers { delivered, .. } => ContentTag {
                 size: Some(*delivered),
@@ -515,14 +539,12 @@ impl Filesystem {
                 ..tag
             },
             ContentError::Remote(refusal @ RemoteError::Denied { .. }) => {
-                self.0
-                    .tree
-                    .refuse(ObjectId::Document(document.id), refusal.clone());
+                self.0.tree.refuse(ObjectId::Document(id), refusal.clone());
                 return error.into();
             }
             ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {
                 return self
-                    .not_found(inode.parent, ObjectId::Document(document.id), refusal.clone())
+                    .not_found(inode.parent, ObjectId::Document(id), refusal.clone())
                     .await;
             }
             ContentError::Remote(_)
@@ -532,20 +554,20 @@ impl Filesystem {
             | ContentError::Cache { .. } => return error.into(),
         };
         // Only the newest version's name can be led to a new inode.
-        if self.0.tree.is_current(inode) == Some(true) {
-            self.0
-                .reader
-                .adopt(&self.key(document, tag), &self.key(document, actual));
-            self.0.tree.amend(inode.parent, document, actual);
+        if self.0.tree.is_current(inode) == Some(true)
+            && let Some(Entry::Document(document)) = self.0.tree.entry(inode).await.as_deref()
+        {
+            self.0.reader.adopt(&self.key(id, tag), &self.key(id, actual));
+            self.0.tree.amend(inode.parent, document, actual).await;
         }
         error.into()
     }
 
-    fn key(&self, document: &Document, tag: ContentTag) -> ContentKey {
+    fn key(&self, document: DocumentId, tag: ContentTag) -> ContentKey {
         ContentKey {
             server: self.0.server.clone(),
             account: self.0.account.clone(),
-            document: document.id,
+            document,
             tag,
         }
     }
@@ -564,14 +586,14 @@ impl Filesystem {
             uid: look.uid,
             gid: look.gid,
         };
-        match inode.document() {
-            Some((document, tag)) => {
+        match inode.version() {
+            Some(version) => {
                 attr.kind = Kind::File;
-                attr.size = tag.size.unwrap_or(0);
+                attr.size = version.tag.size.unwrap_or(0);
                 attr.blocks = attr.size.div_ceil(BLOCK);
                 attr.mode = look.file_mode;
-                attr.mtime = tag.stamp.or(document.created).unwrap_or(Timestamp::UNIX_EPOCH);
-                attr.ctime = document.updated.unwrap_or(attr.mtime);
+                attr.mtime = version.mtime;
+                attr.ctime = version.ctime;
             }
             None => {
                 attr.mtime = self.0.tree.mtime(inode);

@@ -8,27 +8,34 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
     ReplyData, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite,
     ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::fs::error::FsError;
-use crate::fs::{Attr, Filesystem, Kind, Lookup, NAME_MAX};
-use crate::model::Timestamp;
+use crate::fs::{Filesystem, Lookup, NAME_MAX};
 use crate::store::listing::DirCookie;
 use crate::tree::inodes::InodeNo;
 
+pub mod connection;
 pub mod mountpoint;
 mod notify;
+mod reply;
+pub mod selftest;
 pub mod session;
+
+use reply::{absent, answer_xattr, file_attr};
+use selftest::{Probe, Shown};
 
 /// An inode keeps its meaning for ever, so its generation never moves.
 const GENERATION: Generation = Generation(0);
@@ -37,18 +44,17 @@ const GENERATION: Generation = Generation(0);
 /// back everyone's read-ahead.
 const MAX_BACKGROUND: u16 = 128;
 
-/// The largest block a reader should ask for at once: what the kernel's read-ahead asks for anyway.
-const BLOCK_SIZE: u32 = 128 * 1024;
-
 /// The kernel's side of a [`Filesystem`].
 pub(crate) struct Adaptor {
     fs: Filesystem,
     runtime: Handle,
+    /// What the kernel may be trusted to keep, and what is shown to find that out.
+    probe: Arc<Probe>,
 }
 
 impl Adaptor {
-    pub(crate) const fn new(fs: Filesystem, runtime: Handle) -> Self {
-        Self { fs, runtime }
+    pub(crate) const fn new(fs: Filesystem, runtime: Handle, probe: Arc<Probe>) -> Self {
+        Self { fs, runtime, probe }
     }
 
     /// Runs `operation`, which owns its reply, without holding up the session thread.
@@ -56,21 +62,75 @@ impl Adaptor {
     /// It is polled once here, and moves to the runtime if it must wait. A reply that is dropped unanswered, by a
     /// panic above all, answers EIO by itself.
     fn run(&self, name: &'static str, ino: INodeNo, operation: impl Future<Output = ()> + Send + 'static) {
+        if let Some(waits) = self.begin(name, ino, operation) {
+            self.runtime.spawn(waits);
+        }
+    }
+
+    /// Runs `operation`, which answers something in the directory `dir` that the kernel locks until then.
+    ///
+    /// Where it must wait, notifications about names in that directory are held back meanwhile. Where one is on its way
+    /// already, and might wait for this answer in turn, the kernel is told to ask again, which it does by itself.
+    fn run_in<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        dir: INodeNo,
+        reply: R,
+        again: impl FnOnce(R),
+        operation: impl FnOnce(ReplySlot<R>) -> F,
+    ) {
+        let slot = ReplySlot(Arc::new(Mutex::new(Some(reply))));
+        let Some(waits) = self.begin(name, dir, operation(slot.clone())) else {
+            return;
+        };
+        match self.fs.tree().invalidations().wait_in(InodeNo(dir.0)) {
+            Some(waiting) => {
+                self.runtime.spawn(async move {
+                    waits.await;
+                    // After the answer, and never before it.
+                    drop(waiting);
+                });
+            }
+            None => {
+                if let Some(reply) = slot.take() {
+                    tracing::debug!(name, dir = dir.0, "the directory is changing; to be asked again");
+                    again(reply);
+                }
+            }
+        }
+    }
+
+    /// Polls `operation` once; what is left of it must wait.
+    fn begin(
+        &self,
+        name: &'static str,
+        ino: INodeNo,
+        operation: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let guarded = AssertUnwindSafe(operation).catch_unwind().map(move |outcome| {
             if outcome.is_err() {
                 tracing::error!(name, ino = ino.0, "panicked; answered EIO");
             }
         });
         let mut guarded: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(guarded);
-        let entered = self.runtime.enter();
-        let pending = guarded
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending();
-        drop(entered);
-        if pending {
-            self.runtime.spawn(guarded);
-        }
+        let _entered = self.runtime.enter();
+        let polled = guarded.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        polled.is_pending().then_some(guarded)
+    }
+}
+
+/// A reply that is given once, by whoever comes first: the answer, or the word to ask again.
+struct ReplySlot<R>(Arc<Mutex<Option<R>>>);
+
+impl<R> Clone for ReplySlot<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R> ReplySlot<R> {
+    fn take(&self) -> Option<R> {
+        self.0.lock().take()
     }
 }
 
@@ -99,26 +159,48 @@ impl fuser::Filesystem for Adaptor {
         if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
             tracing::debug!(nearest, "the kernel limits concurrent requests");
         }
+        // Kernels before 5.1 would hand the ENOSYS on to whoever opens a directory.
+        if !config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
+            self.probe.forbid_directories();
+        }
         Ok(())
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let (fs, name) = (self.fs.clone(), name.to_owned());
-        self.run("lookup", parent, async move {
-            match fs.lookup(InodeNo(parent.0), &name).await {
+        if let Some(shown) = self.probe.lookup(parent, name) {
+            match shown {
+                Shown::Entry(attr, ttl) => reply.entry(&ttl, &attr, GENERATION),
+                Shown::Absent(ttl) => reply.entry(&ttl, &absent(), GENERATION),
+            }
+            return;
+        }
+        let (fs, name, probe) = (self.fs.clone(), name.to_owned(), self.probe.clone());
+        let again = |reply: ReplyEntry| reply.error(Errno::ESTALE);
+        self.run_in("lookup", parent, reply, again, move |slot| async move {
+            let found = fs.lookup(InodeNo(parent.0), &name).await;
+            let Some(reply) = slot.take() else { return };
+            match found {
                 Ok(Lookup::Found(attr, ttl)) => reply.entry(&ttl, &file_attr(&attr), GENERATION),
                 // Inode 0 with a time to live: the kernel remembers the absence. An ENOENT it would not.
-                Ok(Lookup::Absent(ttl)) => reply.entry(&ttl, &absent(), GENERATION),
+                Ok(Lookup::Absent(ttl)) if probe.caching().absences => {
+                    reply.entry(&ttl, &absent(), GENERATION);
+                }
+                Ok(Lookup::Absent(_)) => reply.error(Errno::from_i32(FsError::Absent.errno())),
                 Err(error) => reply.error(errno(&fs, "lookup", parent, &error)),
             }
         });
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
-        self.at_once("forget", ino, |fs| fs.forget(InodeNo(ino.0), nlookup));
+        if !selftest::is_probe(ino) {
+            self.at_once("forget", ino, |fs| fs.forget(InodeNo(ino.0), nlookup));
+        }
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        if let Some((attr, ttl)) = self.probe.getattr(ino) {
+            return reply.attr(&ttl, &attr);
+        }
         self.at_once("getattr", ino, |fs| match fs.getattr(InodeNo(ino.0)) {
             Ok((attr, ttl)) => reply.attr(&ttl, &file_attr(&attr)),
             Err(error) => reply.error(errno(fs, "getattr", ino, &error)),
@@ -131,8 +213,16 @@ impl fuser::Filesystem for Adaptor {
         reply.error(Errno::ENOSYS);
     }
 
-    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.error(Errno::ENOSYS);
+    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if selftest::is_probe(ino) {
+            // What an ENOSYS would mean from then on, for this directory alone.
+            let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
+            reply.opened(FileHandle(0), cached);
+        } else if self.probe.caching().directories {
+            reply.error(Errno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), FopenFlags::empty());
+        }
     }
 
     fn flush(
@@ -189,10 +279,24 @@ impl fuser::Filesystem for Adaptor {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        if selftest::is_probe(ino) {
+            for (cookie, name, attr) in self.probe.entries(offset) {
+                if reply.add(attr.ino, cookie, name, &selftest::TTL, &attr, GENERATION) {
+                    break;
+                }
+            }
+            return reply.ok();
+        }
         let fs = self.fs.clone();
-        self.run("readdirplus", ino, async move {
+        let again = |reply: ReplyDirectoryPlus| reply.error(Errno::ESTALE);
+        self.run_in("readdirplus", ino, reply, again, move |slot| async move {
+            let mut reply = None;
             let given = fs
                 .readdirplus(InodeNo(ino.0), DirCookie::from_offset(offset), &mut |entry| {
+                    // The first entry comes when there is nothing left to wait for.
+                    let Some(reply) = reply.get_or_insert_with(|| slot.take()) else {
+                        return true;
+                    };
                     // None at all makes the kernel look the name up before it uses it.
                     let ttl = entry.ttl.unwrap_or_default();
                     let attr = file_attr(&entry.attr);
@@ -206,6 +310,9 @@ impl fuser::Filesystem for Adaptor {
                     )
                 })
                 .await;
+            let Some(reply) = reply.unwrap_or_else(|| slot.take()) else {
+                return;
+            };
             match given {
                 Ok(()) => reply.ok(),
                 Err(error) => reply.error(errno(&fs, "readdirplus", ino, &error)),
@@ -231,16 +338,22 @@ impl fuser::Filesystem for Adaptor {
     }
 
     fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        self.at_once("getxattr", ino, |fs| match fs.getxattr(InodeNo(ino.0), name) {
-            Ok(value) => answer_xattr(&value, size, reply),
-            Err(error) => reply.error(errno(fs, "getxattr", ino, &error)),
+        let (fs, name) = (self.fs.clone(), name.to_owned());
+        self.run("getxattr", ino, async move {
+            match fs.getxattr(InodeNo(ino.0), &name).await {
+                Ok(value) => answer_xattr(&value, size, reply),
+                Err(error) => reply.error(errno(&fs, "getxattr", ino, &error)),
+            }
         });
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        self.at_once("listxattr", ino, |fs| match fs.listxattr(InodeNo(ino.0)) {
-            Ok(names) => answer_xattr(&names, size, reply),
-            Err(error) => reply.error(errno(fs, "listxattr", ino, &error)),
+        let fs = self.fs.clone();
+        self.run("listxattr", ino, async move {
+            match fs.listxattr(InodeNo(ino.0)).await {
+                Ok(names) => answer_xattr(&names, size, reply),
+                Err(error) => reply.error(errno(&fs, "listxattr", ino, &error)),
+            }
         });
     }
 
@@ -433,62 +546,4 @@ fn read_only(operation: &'static str, ino: INodeNo) -> Errno {
     let error = FsError::ReadOnly;
     tracing::debug!(operation, ino = ino.0, errno = error.errno(), %error);
     Errno::from_i32(error.errno())
-}
-
-/// Answers the size alone where that is what was asked for (0), and ERANGE where the buffer is too small.
-fn answer_xattr(value: &[u8], size: u32, reply: ReplyXattr) {
-    match u32::try_from(value.len()) {
-        Ok(length) if size == 0 => reply.size(length),
-        Ok(length) if length <= size => reply.data(value),
-        Ok(_) => reply.error(Errno::ERANGE),
-        Err(_) => reply.error(Errno::E2BIG),
-    }
-}
-
-fn file_attr(attr: &Attr) -> FileAttr {
-    let mtime = system_time(attr.mtime);
-    FileAttr {
-        ino: INodeNo(attr.ino.0),
-        size: attr.size,
-        blocks: attr.blocks,
-        atime: mtime,
-        mtime,
-        ctime: system_time(attr.ctime),
-        crtime: mtime,
-        kind: match attr.kind {
-            Kind::File => FileType::RegularFile,
-            Kind::Directory => FileType::Directory,
-        },
-        perm: attr.mode,
-        nlink: attr.nlink,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: 0,
-        blksize: BLOCK_SIZE,
-        flags: 0,
-    }
-}
-
-/// The entry that means "no such name": inode 0.
-fn absent() -> FileAttr {
-    file_attr(&Attr {
-        ino: InodeNo(0),
-        kind: Kind::File,
-        size: 0,
-        blocks: 0,
-        mtime: Timestamp::UNIX_EPOCH,
-        ctime: Timestamp::UNIX_EPOCH,
-        mode: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-    })
-}
-
-/// Before 1970 is 1970: FUSE has no earlier time.
-fn system_time(time: Timestamp) -> SystemTime {
-    let nanoseconds = u128::try_from(time.as_nanosecond()).unwrap_or(0);
-    let seconds = u64::try_from(nanoseconds / 1_000_000_000).unwrap_or(0);
-    let rest = u32::try_from(nanoseconds % 1_000_000_000).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::new(seconds, rest)
 }

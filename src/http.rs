@@ -8,10 +8,11 @@
 //! 4. URLs, headers and bodies hold secrets, and errors are printed.
 //!
 //! Every wait here ends ([`Options`]) and an early end of a body is an error, never a clean end: 1.
-//! `http/retry.rs` decides what is repeated: 2. `http/redirect.rs` decides what is followed; a redirect that is not followed is an
+//! `http/retry.rs` decides what is repeated: 2. Each attempt waits for its turn (`http/pace.rs`). `http/redirect.rs` decides what is followed; a redirect that is not followed is an
 //! answer, for the caller to read: 3. [`Secret`] and [`SafeUrl`] are the only forms in which such text travels: 4.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub mod certificate;
 mod failure;
 pub mod network;
 mod obstacle;
+pub mod pace;
 mod pool;
 pub mod probe;
 mod proxy;
@@ -37,8 +39,10 @@ mod tls;
 
 use answer::{Answer, Body};
 use failure::Failure;
+use futures_util::StreamExt as _;
 pub use network::Network;
 pub use obstacle::Obstacle;
+use pace::{Gates, Pass, Patience};
 use pool::Pool;
 pub use pool::is_loopback;
 
@@ -188,6 +192,14 @@ pub enum HttpError {
     /// Nothing arrived in time.
     #[error("{0}")]
     TimedOut(String),
+    /// Nothing was sent: the pace, or the server's own wish, allows no further request for now.
+    #[error("{words}")]
+    Paced {
+        /// Which server, and why.
+        words: String,
+        /// When there is a chance again.
+        retry_after: Duration,
+    },
     /// The body is longer than any honest answer.
     #[error("{0}")]
     TooLarge(String),
@@ -217,8 +229,11 @@ pub struct Options {
     pub first_backoff: Duration,
     /// The longest `Retry-After` that is waited for here; a longer one is the caller's to tell.
     pub longest_retry_after: Duration,
-    /// Certificates, proxies, and what may go unencrypted.
+    /// Certificates, proxies, what may go unencrypted, and how fast servers are asked.
     pub network: Network,
+    /// Where the processes of a user count their requests together (the runtime directory); without it this client counts
+    /// its own.
+    pub pace_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -237,6 +252,7 @@ impl Default for Options {
             first_backoff: Duration::from_millis(200),
             longest_retry_after: Duration::from_secs(30),
             network: Network::default(),
+            pace_dir: None,
         }
     }
 }
@@ -250,6 +266,7 @@ pub struct HttpClient {
 struct Inner {
     pool: Pool,
     options: Options,
+    gates: Gates,
 }
 
 /// Whether a file may come from where its server points to.
@@ -283,8 +300,9 @@ impl HttpClient {
     /// Makes the client with waits and limits of its own.
     pub fn with_options(options: Options) -> Result<Self, HttpError> {
         let pool = Pool::new(options.clone());
+        let gates = Gates::new(options.network.pace, options.pace_dir.clone());
         Ok(Self {
-            inner: Arc::new(Inner { pool, options }),
+            inner: Arc::new(Inner { pool, options, gates }),
         })
     }
 
@@ -326,14 +344,24 @@ impl HttpClient {
         request: Request,
         redirects: Redirects,
     ) -> Result<Streaming, HttpError> {
-        let deadline = Instant::now() + self.inner.options.total_timeout;
+        let mut deadline = Instant::now() + self.inner.options.total_timeout;
         let mut attempt = 1;
         loop {
-            let outcome = self.head(&request, redirects).await;
+            let pass = self.turn(&request, &mut deadline).await?;
+            let outcome = self.head(&request, redirects, pass.as_ref()).await;
             let Some(pause) = self.pause(&request, &outcome, attempt, deadline, Repeats::WhereSafe) else {
                 let answer = outcome.map_err(|failure| failure.error)?;
-                return Ok(answer.into_streaming(self.inner.options.idle_timeout));
+                let mut streaming = answer.into_streaming(self.inner.options.idle_timeout);
+                // It is on the way until its last byte is here.
+                streaming.stream = streaming
+                    .stream
+                    .inspect(move |_| {
+                        let _on_the_way = &pass;
+                    })
+                    .boxed();
+                return Ok(streaming);
             };
+            drop(pass);
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
@@ -341,25 +369,26 @@ impl HttpClient {
 
     async fn exchange(&self, request: &Request, repeats: Repeats) -> Result<Response, HttpError> {
         let total = self.inner.options.total_timeout;
-        let deadline = Instant::now() + total;
-        let attempts = async {
-            let mut attempt = 1;
-            loop {
-                let outcome = self.whole(request).await;
-                match self.pause(request, &outcome, attempt, deadline, repeats) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return outcome.map_err(|failure| failure.error),
-                }
-                attempt += 1;
+        let mut deadline = Instant::now() + total;
+        let mut attempt = 1;
+        let answer = loop {
+            let pass = self.turn(request, &mut deadline).await?;
+            let outcome = tokio::time::timeout_at(deadline, self.whole(request, pass.as_ref())).await;
+            drop(pass);
+            let outcome = outcome.map_err(|_| {
+                HttpError::TimedOut(format!(
+                    "{} did not finish its answer within {} s",
+                    authority(&request.url),
+                    total.as_secs()
+                ))
+            })?;
+            match self.pause(request, &outcome, attempt, deadline, repeats) {
+                // It ends before the deadline.
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break outcome.map_err(|failure| failure.error)?,
             }
+            attempt += 1;
         };
-        let answer = tokio::time::timeout_at(deadline, attempts).await.map_err(|_| {
-            HttpError::TimedOut(format!(
-                "{} did not finish its answer within {} s",
-                authority(&request.url),
-                total.as_secs()
-            ))
-        })??;
         let Body::Read(body) = answer.body else {
             unreachable!("whole() reads the body")
         };
@@ -369,6 +398,24 @@ impl HttpClient {
             body,
             headers: answer.headers,
         })
+    }
+
+    /// Waits for the turn of an attempt. What nobody waits for has its time lengthened by that, for it has not begun.
+    async fn turn(&self, request: &Request, deadline: &mut Instant) -> Result<Option<Pass>, HttpError> {
+        let options = &self.inner.options;
+        let patience = Patience {
+            deadline: *deadline,
+            total: options.total_timeout,
+            longest_hold: options.longest_retry_after,
+        };
+        let gates = &self.inner.gates;
+        Ok(gates
+            .admit(request.lane, &request.url, patience)
+            .await?
+            .map(|(pass, longer)| {
+                *deadline += longer;
+                pass
+            }))
     }
 
     /// How long to wait before the request is sent again; `None` if this outcome is the last.
@@ -400,9 +447,14 @@ impl HttpClient {
     }
 
     /// One attempt, up to the head of the answer; of a failure that may be repeated, the body too.
-    async fn head(&self, request: &Request, redirects: Redirects) -> Result<Answer, Failure> {
+    async fn head(
+        &self,
+        request: &Request,
+        redirects: Redirects,
+        pass: Option<&Pass>,
+    ) -> Result<Answer, Failure> {
         let idle = self.inner.options.idle_timeout;
-        let response = redirect::follow(&self.inner.pool, request, redirects)
+        let response = redirect::follow(&self.inner.pool, request, redirects, pass)
             .await
             .inspect_err(|failure| tracing::trace!(?request, error = %failure.error, "no answer"))?;
         let answer = Answer::new(response);
@@ -414,9 +466,9 @@ impl HttpClient {
     }
 
     /// One attempt with its whole body.
-    async fn whole(&self, request: &Request) -> Result<Answer, Failure> {
+    async fn whole(&self, request: &Request, pass: Option<&Pass>) -> Result<Answer, Failure> {
         let options = &self.inner.options;
-        self.head(request, Redirects::Refuse)
+        self.head(request, Redirects::Refuse, pass)
             .await?
             .read(options.body_limit, options.idle_timeout)
             .await

@@ -3,16 +3,19 @@
 //! The layers, from the command line down to the wire; imports go down only (a test holds them to it):
 //!
 //! ```text
-//! cli ─► daemon ─► fuse ─► fs ─┬─► tree ─► store
-//!                              │     └────┐
-//!                              └─► content ─► remote ─► auth ─► http
+//! cli ─► daemon ─► fuse ─► fs ─┬─► tree ─► catalog ─► store
+//!          │                   │     └────┐
+//!          │                   └─► content ─► remote ─► auth ─► http
+//!          └─► { refresh, leader } ─► tree
 //! ```
 //!
-//! [`doctor`] stands between `cli` and `daemon` and looks at all of it. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! [`doctor`] and [`explain`] stand beside `daemon` and look at all of it; [`leader`] has several processes share a
+//! catalog, [`refresh`] keeps it fresh. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
 //! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
 //! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
 
 pub mod auth;
+pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,11 +23,15 @@ pub mod content;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod fs;
 pub mod fuse;
 pub mod http;
+pub mod leader;
+pub mod memory;
 pub mod model;
 pub mod names;
+pub mod refresh;
 pub mod remote;
 pub mod store;
 pub mod tree;

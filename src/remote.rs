@@ -20,6 +20,8 @@ pub mod wsg;
 
 pub use detail::{Detail, Origin};
 
+pub use crate::http::pace::{Urgency, UrgencyHandle, with_urgency};
+
 /// A document server, seen as folders of documents.
 #[async_trait::async_trait]
 pub trait Remote: Send + Sync {
@@ -43,6 +45,65 @@ pub trait Remote: Send + Sync {
     /// Complete by what the paging proves, or an error. Tells `progress` of each page.
     async fn list(&self, folder: FolderId, progress: &Progress) -> Result<Vec<Entry>, RemoteError>;
 
+    /// The same, unless nothing has changed since the answer that came with `seen`.
+    ///
+    /// A server that does not do this answers the rows every time. Who implements it answers for its server: it finds
+    /// out whether "unchanged" can be believed, and believes it for minutes at most. Without `seen` there are always
+    /// rows.
+    async fn list_if_changed(
+        &self,
+        folder: FolderId,
+        seen: Option<&Validator>,
+        progress: &Progress,
+    ) -> Result<Answer, RemoteError> {
+        let _ = seen;
+        let entries = self.list(folder, progress).await?;
+        Ok(Answer::Rows {
+            entries,
+            validator: None,
+        })
+    }
+
+    /// Every folder and every active document at any depth below `folder`, each with its parent, by few questions.
+    ///
+    /// `None` where this server was not seen to do it right; an error says nothing of whether single listings work.
+    ///
+    /// The rows of a folder that has any are all of its rows, as of one moment during the call. A folder that has none
+    /// is *not* proved empty: its rows may be kept from this account, or the server may look less deep; list it. Nor
+    /// does a folder that has rows allow to be listed by itself.
+    async fn subtree(
+        &self,
+        folder: FolderId,
+        progress: &Progress,
+    ) -> Result<Option<Vec<Entry>>, RemoteError> {
+        let _ = (folder, progress);
+        Ok(None)
+    }
+
+    /// What became of each of `ids`, which were listed and are not any more.
+    ///
+    /// # Errors
+    /// Those of a server that could not be asked; a refusal, or an object that is not there, is an answer.
+    async fn whereabouts(&self, ids: &[ObjectId]) -> Result<Vec<(ObjectId, Whereabouts)>, RemoteError> {
+        let mut found: std::collections::HashMap<ObjectId, Entry> = self
+            .find(ids)
+            .await?
+            .into_iter()
+            .map(|entry| (entry.id(), entry))
+            .collect();
+        let one = |id: &ObjectId| match found.remove(id) {
+            Some(entry) => (*id, Whereabouts::Known(Box::new(entry))),
+            None => (*id, Whereabouts::Unanswered),
+        };
+        Ok(ids.iter().map(one).collect())
+    }
+
+    /// What would be asked to list `folder`, as a person may try it: no secrets.
+    fn questions(&self, folder: FolderId) -> Vec<String> {
+        let _ = folder;
+        Vec::new()
+    }
+
     /// One folder by id.
     async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError>;
 
@@ -64,6 +125,37 @@ pub trait Remote: Send + Sync {
         range: ByteRange,
         if_range: Option<&str>,
     ) -> Result<Content, RemoteError>;
+}
+
+/// What a server gave with a listing, to ask whether it has changed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validator(pub String);
+
+/// The answer to [`Remote::list_if_changed`].
+#[derive(Debug)]
+pub enum Answer {
+    /// It is as it was.
+    Unchanged,
+    /// Every child.
+    Rows {
+        /// The rows.
+        entries: Vec<Entry>,
+        /// What to ask with the next time; `None` where the server gave nothing that can be trusted.
+        validator: Option<Validator>,
+    },
+}
+
+/// What became of an object that left its folder's listing.
+#[derive(Debug)]
+pub enum Whereabouts {
+    /// The server knows it, here or elsewhere.
+    Known(Box<Entry>),
+    /// The server says that it does not exist.
+    Deleted,
+    /// The server refuses it.
+    Denied,
+    /// The server did not answer it, whatever the reason.
+    Unanswered,
 }
 
 /// What a server was seen to do. Everything starts as "not known".
@@ -117,8 +209,8 @@ pub enum RemoteError {
     /// The account is locked by too many bad logins; nothing may be sent any more.
     #[error("the server has locked the account after too many bad logins: {0}")]
     LockedOut(Detail),
-    /// The server asks to slow down, longer than one call may wait.
-    #[error("the server limits the request rate ({detail})")]
+    /// The server asks to slow down, or our own pace does, longer than one call may wait.
+    #[error("{} ({detail})", whose_limit(.detail))]
     Throttled {
         /// How long it asked to wait.
         retry_after: Option<Duration>,
@@ -144,6 +236,14 @@ fn lead(detail: &Detail, variant: &'static str) -> &'static str {
     match detail.origin() {
         Origin::Wsg(problem) => problem.lead(),
         Origin::Client | Origin::Auth(_) | Origin::Http(_) => variant,
+    }
+}
+
+/// Who limits the rate.
+fn whose_limit(detail: &Detail) -> &'static str {
+    match detail.origin() {
+        Origin::Http(_) => "the request rate is limited",
+        Origin::Wsg(_) | Origin::Client | Origin::Auth(_) => "the server limits the request rate",
     }
 }
 

@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use crate::clock::Moment;
-use crate::model::{DirId, Timestamp};
+use crate::model::{DirId, FolderId, Timestamp};
 
 pub mod listing;
 
@@ -20,33 +20,51 @@ use listing::Listing;
 /// How many generations before the present one a slow reader may still be reading.
 const OLDER_GENERATIONS: usize = 3;
 
-/// What a row costs in memory, about: the row, its entry with five short texts, and two index slots.
-const ROW_BYTES: usize = 900;
+/// What a listing costs beside its rows, about: its own fields, and its place in the cache.
+const LISTING_BYTES: usize = 500;
+
+/// How far a listing is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// By its pages alone: there was nothing to compare it with.
+    Paged,
+    /// What had left was asked for by id.
+    Compared,
+    /// It was asked for twice.
+    Confirmed,
+}
+
+/// Where a listing comes from, and how old it is.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// When the server was asked for it, or last said that it is unchanged.
+    pub fetched: Moment,
+    /// The same by the wall clock, to show.
+    pub fetched_at: Timestamp,
+    /// When the answer was complete: a slow listing is older than that.
+    pub landed: Moment,
+    /// How far it is proved.
+    pub proof: Proof,
+    /// What the server gave to ask "has it changed" with.
+    pub validator: Option<String>,
+    /// The number it is kept under in the catalog; `None` where it is in memory only.
+    pub commit: Option<u64>,
+}
 
 /// The last proved listing of a directory.
 #[derive(Debug, Clone)]
 pub struct StoredListing {
     /// The listing.
     pub listing: Arc<Listing>,
-    /// When the server was asked for it.
-    pub fetched: Moment,
-    /// The same by the wall clock, to show.
-    pub fetched_at: Timestamp,
-    /// When the answer was complete: a slow listing is older than that.
-    pub landed: Moment,
+    /// Where it comes from, and how old it is.
+    pub arrival: Arrival,
     older: Vec<Arc<Listing>>,
 }
 
 impl StoredListing {
     /// Puts `listing` in the place of `previous`, which stays readable for those who began with it.
-    pub fn succeed(
-        previous: Option<&Self>,
-        listing: Listing,
-        fetched: Moment,
-        fetched_at: Timestamp,
-        landed: Moment,
-    ) -> Self {
-        let older = match previous {
+    pub fn succeed(previous: Option<&Self>, listing: Arc<Listing>, arrival: Arrival) -> Self {
+        let mut older = match previous {
             None => Vec::new(),
             Some(previous) if previous.listing.generation == listing.generation => previous.older.clone(),
             Some(previous) => {
@@ -55,18 +73,38 @@ impl StoredListing {
                 older
             }
         };
+        // Another process numbers its generations by itself. Whoever reads an older one of the same number goes on by
+        // slot in this one.
+        older.retain(|older| older.generation != listing.generation);
         Self {
-            listing: Arc::new(listing),
-            fetched,
-            fetched_at,
-            landed,
+            listing,
+            arrival,
             older,
+        }
+    }
+
+    /// The same listing with another age: the server said that it is unchanged.
+    #[must_use]
+    pub fn renewed(&self, fetched: Moment, fetched_at: Timestamp, landed: Moment) -> Self {
+        Self {
+            arrival: Arrival {
+                fetched,
+                fetched_at,
+                landed,
+                ..self.arrival.clone()
+            },
+            ..self.clone()
         }
     }
 
     /// True if a reader may still be reading this generation.
     pub fn remembers(&self, generation: u16) -> bool {
         self.listing.generation == generation || self.older.iter().any(|older| older.generation == generation)
+    }
+
+    /// The present listing and those before it that are remembered, the newest first.
+    pub fn generations(&self) -> impl Iterator<Item = &Arc<Listing>> {
+        std::iter::once(&self.listing).chain(&self.older)
     }
 
     /// The listing a reader of this generation goes on in: its own while it is remembered, else the present one.
@@ -104,8 +142,10 @@ impl MetadataStore {
     pub fn new(bytes: u64) -> Self {
         let largest = usize::try_from(bytes / LARGEST_SHARE).unwrap_or(usize::MAX);
         let weigh = move |_: &DirId, stored: &Arc<StoredListing>| {
-            let rows: usize = stored.older.iter().map(|l| l.len()).sum::<usize>() + stored.listing.len();
-            u32::try_from(((rows + 1) * ROW_BYTES).min(largest)).unwrap_or(u32::MAX)
+            // Generations share what stayed the same; taken for more than it is, a busy folder makes room sooner.
+            let listings = stored.generations();
+            let bytes: usize = listings.map(|listing| listing.memory() + LISTING_BYTES).sum();
+            u32::try_from(bytes.min(largest)).unwrap_or(u32::MAX)
         };
         // Least recently used and not the default policy, which may refuse a newcomer: a listing that was just
         // proved must be there for the reader's next piece.
@@ -131,10 +171,23 @@ impl MetadataStore {
         self.residues.lock().get(&dir).copied()
     }
 
+    /// Notes what is known of directories that are not held.
+    pub fn note_residues(&self, residues: &[(FolderId, Residue)]) {
+        let mut known = self.residues.lock();
+        for (folder, residue) in residues {
+            known.entry(DirId::Folder(*folder)).or_insert(*residue);
+        }
+    }
+
     /// Replaces the listing of `dir`.
     pub fn put(&self, dir: DirId, stored: Arc<StoredListing>) {
         self.residues.lock().insert(dir, stored.listing.residue());
         self.listings.insert(dir, stored);
+    }
+
+    /// Lets the listing of `dir` make room.
+    pub fn release(&self, dir: DirId) {
+        self.listings.invalidate(&dir);
     }
 
     /// Bytes and entries known, over all listings held.
@@ -147,5 +200,74 @@ impl MetadataStore {
                     entries + stored.listing.rows().len() as u64,
                 )
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listing::Parts;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::model::{Entry, Folder, FolderId, Guid};
+    use crate::names::FileName;
+    use crate::store::listing::Row;
+
+    /// The folder of this number, with so many folders in it.
+    fn stored(number: u32, rows: u32) -> (DirId, Arc<StoredListing>) {
+        let id = |number: u32| FolderId(Guid::from_bytes(u128::from(number).to_be_bytes()));
+        let row = |at: u32| Row {
+            slot: u64::from(at) + 3,
+            name: FileName::new(&format!("folder {at}")).unwrap(),
+            entry: Arc::new(Entry::Folder(Folder {
+                id: id(at),
+                parent: None,
+                name: format!("folder {at}"),
+                description: String::new(),
+                work_area: false,
+                created: None,
+                updated: None,
+                etag: None,
+            })),
+            tag: None,
+        };
+        let listing = Listing::restore(Parts {
+            generation: 0,
+            changed: Timestamp::UNIX_EPOCH,
+            rows: (0..rows).map(row).collect(),
+            hidden: Vec::new(),
+            next_slot: u64::from(rows) + 3,
+        });
+        let now = Clock::manual().now();
+        let arrival = Arrival {
+            fetched: now,
+            fetched_at: Timestamp::UNIX_EPOCH,
+            landed: now,
+            proof: Proof::Paged,
+            validator: None,
+            commit: None,
+        };
+        let stored = StoredListing::succeed(None, Arc::new(listing), arrival);
+        (DirId::Folder(id(number)), Arc::new(stored))
+    }
+
+    #[test]
+    fn listings_take_what_they_may_and_a_huge_one_is_kept_all_the_same() {
+        const BOUND: u64 = 1 << 20;
+        let store = MetadataStore::new(BOUND);
+        for number in 0..200 {
+            let (dir, listing) = stored(number, 100);
+            store.put(dir, listing);
+        }
+        store.listings.run_pending_tasks();
+        let listings = store.listings.iter();
+        let held: u64 = listings.map(|(_, held)| held.listing.memory() as u64).sum();
+        assert!(held > BOUND / 2 && held < BOUND, "{held} bytes are held");
+        let (dir, listing) = stored(1000, 10_000);
+        assert!(listing.listing.memory() as u64 > BOUND);
+        store.put(dir, listing);
+        store.listings.run_pending_tasks();
+        assert!(store.get(dir).is_some());
+        store.release(dir);
+        assert!(store.get(dir).is_none() && store.residue(dir).is_some());
     }
 }

@@ -12,32 +12,49 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
+use crate::catalog::{Catalog, DirKey};
 use crate::clock::{Clock, Moment};
 use crate::model::{
     ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId, Timestamp,
 };
-use crate::remote::{Progress, Remote, RemoteError};
+use crate::remote::{Progress, Remote, RemoteError, Urgency};
 use crate::store::listing::{Placeholders, Row};
 use crate::store::{MetadataStore, StoredListing};
 
+mod ahead;
+mod announce;
 mod flight;
+mod freshen;
 pub mod inodes;
 pub mod invalidation;
+mod keep;
 pub mod lapse;
+mod led;
 mod proof;
 mod relist;
+mod told;
+pub mod usage;
+mod walk;
 
+pub use ahead::Reading;
 use flight::{Flight, FlightResult, Flights};
+pub use freshen::Freshened;
 use inodes::{Directory, Inode, InodeNo, InodeTable, ROOT_DIRECTORY, Target};
 use invalidation::Invalidations;
+pub use keep::Kept;
 use lapse::{Lapse, Lapses};
+pub use led::{Lead, Written};
+use usage::Usage;
+use walk::Walks;
 
 /// What to answer while the server is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +96,9 @@ pub struct TreeConfig {
     pub placeholders: Placeholders,
     /// About how much memory the listings may take, in bytes.
     pub memory: u64,
+    /// Whether a listing makes room as soon as the kernel forgets its directory. For a tree whose listings are kept
+    /// elsewhere, too: its memory then follows what the kernel's own caches may take.
+    pub release_forgotten: bool,
 }
 
 impl Default for TreeConfig {
@@ -93,8 +113,10 @@ impl Default for TreeConfig {
             deadline: Duration::from_secs(10),
             first_listing_deadline: Duration::from_mins(2),
             placeholders: Placeholders::Hide,
-            // A quarter million entries: far more than the folders in use, and little beside a desktop's memory.
-            memory: 256 << 20,
+            // Some ninety thousand entries: more than the folders in use, and little beside what a desktop's other
+            // programs take. What makes room is not lost.
+            memory: 64 << 20,
+            release_forgotten: false,
         }
     }
 }
@@ -155,6 +177,10 @@ const STALE_TTL: Duration = Duration::from_secs(1);
 /// question.
 const BURST: Duration = Duration::from_secs(1);
 
+/// How long anyone waits for a server that has not answered since the start: with the moment the start itself waited, a
+/// mount without a network shows its root within a second.
+const UNANSWERED_PATIENCE: Duration = Duration::from_millis(400);
+
 /// The longest time the kernel is told to keep anything.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
 
@@ -163,6 +189,22 @@ const LONGEST_TTL: Duration = Duration::from_hours(1);
 pub struct Tree(Arc<Inner>);
 
 struct Inner {
+    /// Itself, for work that outlives a call.
+    this: Weak<Self>,
+    /// Where listings are kept; `None` where they are in memory only.
+    catalog: Option<Catalog>,
+    /// What the mount's own root is in the catalog.
+    root_key: DirKey,
+    /// The newest write that was there before this tree: what came after is another process's, or our own.
+    first_seen: u64,
+    /// No answer of the server has come since a start that did not wait for one.
+    unanswered: AtomicBool,
+    /// That the catalog fails was said.
+    catalog_has_failed: AtomicBool,
+    /// Who lists in our place.
+    lead: Mutex<Option<Arc<dyn Lead>>>,
+    /// Tells of our own writes to the catalog.
+    written: broadcast::Sender<Written>,
     remote: Arc<dyn Remote>,
     runtime: Handle,
     config: TreeConfig,
@@ -175,6 +217,12 @@ struct Inner {
     failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
     denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
     amendments: Mutex<HashMap<DocumentId, Amendment>>,
+    usage: Usage,
+    walks: Mutex<Walks>,
+    /// Told when failures are forgotten.
+    forgave: Notify,
+    /// When somebody was last answered from an older listing, because the server could not be asked.
+    bridged: Mutex<HashMap<DirId, Moment>>,
     /// Held while a listing takes the place of another: reading what is there, building, storing and announcing are
     /// one step.
     commits: Mutex<()>,
@@ -184,22 +232,57 @@ struct Inner {
 }
 
 impl Tree {
-    /// A tree over `remote` that knows nothing yet; its work runs on `runtime`.
+    /// A tree over `remote` that knows nothing yet and keeps nothing; its work runs on `runtime`.
     pub fn new(remote: Arc<dyn Remote>, runtime: &Handle, config: TreeConfig, clock: Clock) -> Self {
+        Self::over(remote, runtime, config, clock, None)
+    }
+
+    /// A tree over `remote` that begins with what is `kept`, and keeps what it learns there.
+    pub fn over(
+        remote: Arc<dyn Remote>,
+        runtime: &Handle,
+        config: TreeConfig,
+        clock: Clock,
+        kept: Option<Kept>,
+    ) -> Self {
         let store = MetadataStore::new(config.memory);
-        let tree = Self(Arc::new(Inner {
+        let (catalog, amendments, first_seen, inodes) = match kept {
+            None => (None, Vec::new(), 0, InodeTable::default()),
+            Some(kept) => {
+                let inodes = InodeTable::with_salts(kept.salts);
+                inodes.keep_salts(keeping_salts(kept.catalog.clone(), runtime.clone()));
+                (Some(kept.catalog), kept.amendments, kept.head, inodes)
+            }
+        };
+        let amendments = amendments
+            .into_iter()
+            .map(|(document, listed, actual)| (document, Amendment { listed, actual }))
+            .collect();
+        let tree = Self(Arc::new_cyclic(|this| Inner {
+            this: this.clone(),
+            catalog,
+            root_key: root_key(&config.chosen),
+            first_seen,
+            unanswered: AtomicBool::new(false),
+            catalog_has_failed: AtomicBool::new(false),
+            lead: Mutex::default(),
+            written: broadcast::Sender::new(led::WRITES_REMEMBERED),
             remote,
             runtime: runtime.clone(),
             config,
             clock,
             store,
-            inodes: InodeTable::default(),
+            inodes,
             invalidations: Arc::default(),
             lapses: Lapses::default(),
             flights: Arc::default(),
             failures: Mutex::default(),
             denials: Mutex::default(),
-            amendments: Mutex::default(),
+            amendments: Mutex::new(amendments),
+            usage: Usage::default(),
+            walks: Mutex::default(),
+            forgave: Notify::new(),
+            bridged: Mutex::default(),
             commits: Mutex::default(),
             next_generation: AtomicU16::new(0),
             started: Timestamp::now(),
@@ -231,6 +314,18 @@ impl Tree {
         &self.0.inodes
     }
 
+    /// Takes back `count` references the kernel had to `ino`.
+    pub fn forget(&self, ino: InodeNo, count: u64) {
+        let Some(forgotten) = self.0.inodes.forget(ino, count) else {
+            return;
+        };
+        if let Target::Directory(directory, _) = forgotten.target
+            && self.0.config.release_forgotten
+        {
+            self.0.store.release(directory.id);
+        }
+    }
+
     /// The document server.
     pub fn remote(&self) -> &Arc<dyn Remote> {
         &self.0.remote
@@ -238,12 +333,20 @@ impl Tree {
 
     /// Bytes and entries known.
     pub fn totals(&self) -> (u64, u64) {
-        self.0.store.totals()
+        match &self.0.catalog {
+            Some(catalog) => catalog.totals(),
+            None => self.0.store.totals(),
+        }
     }
 
     /// The listing of `directory`: fresh, or refreshed first, or standing in during an outage.
     pub async fn list(&self, directory: Directory) -> Result<Listed, TreeError> {
         let dir = directory.id;
+        self.0.usage.note(dir, self.0.clock.now());
+        if let Some(listed) = self.fresh(dir) {
+            return Ok(listed);
+        }
+        self.0.recall(dir).await;
         if let Some(listed) = self.fresh(dir) {
             return Ok(listed);
         }
@@ -254,14 +357,29 @@ impl Tree {
         let result = match failed {
             Some(error) => Err(error),
             None => {
-                self.await_flight(&self.flight(dir), self.0.store.get(dir).is_some())
-                    .await
+                let flight = self.flight(dir, false, Urgency::Interactive);
+                self.await_flight(&flight, self.0.store.get(dir).is_some()).await
             }
         };
         match result {
             Ok(stored) => Ok(self.listed(stored)),
             Err(error) => self.bridge(dir, error),
         }
+    }
+
+    /// Says that the server was asked and has not answered yet: until it does, callers whose answer can be bridged wait
+    /// half a second for a newer one and no longer.
+    pub fn presume_away(&self) {
+        self.0.unanswered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is a listing of `directory`, in memory or in the catalog, that can be answered with during an outage.
+    pub async fn is_known(&self, directory: Directory) -> bool {
+        self.0.recall(directory.id).await;
+        self.0
+            .store
+            .get(directory.id)
+            .is_some_and(|stored| self.0.clock.now().since(stored.arrival.fetched) <= self.0.config.max_stale)
     }
 
     /// The listing of `directory` as it is held, whatever its age; never waits.
@@ -271,45 +389,77 @@ impl Tree {
 
     /// Lists `directory` anew, however fresh it is.
     pub async fn relist(&self, directory: Directory) -> Result<Listed, TreeError> {
-        self.0.denials.lock().remove(&dir_object(directory.id));
-        self.0.failures.lock().remove(&directory.id);
+        self.forget_trouble(directory.id);
         let held = self.0.store.get(directory.id).is_some();
         let anew = self.0.flights.next_number();
         loop {
-            let flight = self.flight(directory.id);
+            let flight = self.flight(directory.id, true, Urgency::Interactive);
             let result = self.await_flight(&flight, held).await;
             // One that was under way may have asked before whatever the caller knows of.
-            if flight.number() >= anew || matches!(result, Err(TreeError::TimedOut)) {
+            if flight.is_new(anew) || matches!(result, Err(TreeError::TimedOut)) {
                 return result.map(|stored| self.listed(stored));
             }
         }
     }
 
+    /// Forgets that `dir` was refused, or failed: it is to be asked for again.
+    fn forget_trouble(&self, dir: DirId) {
+        self.0.denials.lock().remove(&dir_object(dir));
+        self.0.failures.lock().remove(&dir);
+    }
+
     /// Forgets what failed a moment ago: what was missing then has come.
     pub fn forget_failures(&self) {
         self.0.failures.lock().clear();
+        self.0.forgave.notify_one();
     }
 
     /// How old the listing of `directory` is, and when it was fetched.
     pub fn age(&self, directory: Directory) -> Option<(Duration, Timestamp)> {
         let stored = self.0.store.get(directory.id)?;
-        Some((self.0.clock.now().since(stored.fetched), stored.fetched_at))
+        let arrival = &stored.arrival;
+        Some((self.0.clock.now().since(arrival.fetched), arrival.fetched_at))
     }
 
     /// The inode of a row of `directory`.
-    pub fn resolve(&self, directory: Directory, row: &Row) -> Arc<Inode> {
+    pub fn resolve(&self, directory: Directory, row: &Row) -> Inode {
         self.0.resolve(directory, row)
     }
 
     /// The inode of a directory that was reached before.
-    pub fn directory_inode(&self, directory: Directory) -> Arc<Inode> {
+    pub fn directory_inode(&self, directory: Directory) -> Inode {
         let ino = self.0.directory_ino(directory);
-        self.0.inodes.get(ino).unwrap_or_else(|| {
-            Arc::new(Inode {
-                ino,
-                parent: ROOT_DIRECTORY,
-                target: Target::Directory(directory, None),
-            })
+        self.0.inodes.get(ino).unwrap_or(Inode {
+            ino,
+            parent: ROOT_DIRECTORY,
+            target: Target::Directory(directory, None),
+        })
+    }
+
+    /// The folder or document behind an inode as it was listed, in the version the inode stands for; `None` where no
+    /// listing that is held has it.
+    ///
+    /// Never asks the server; a listing that made room in memory is looked for in the catalog.
+    pub fn entry(&self, inode: &Inode) -> impl Future<Output = Option<Arc<Entry>>> + Send + use<> {
+        let (tree, inode) = (self.clone(), *inode);
+        async move {
+            if let Some(entry) = tree.held_entry(&inode) {
+                return Some(entry);
+            }
+            tree.0.recall(inode.parent.id).await;
+            tree.held_entry(&inode)
+        }
+    }
+
+    fn held_entry(&self, inode: &Inode) -> Option<Arc<Entry>> {
+        let object = inode.object()?;
+        let stored = self.0.store.get(inode.parent.id)?;
+        stored.generations().find_map(|listing| {
+            let row = listing.find(object)?;
+            let of_it = inode
+                .version()
+                .is_none_or(|version| self.tag(row) == Some(version.tag));
+            of_it.then(|| row.entry.clone())
         })
     }
 
@@ -327,7 +477,7 @@ impl Tree {
             Some(stored) => stored.listing.changed,
             None => match self.0.store.residue(directory.id) {
                 Some(residue) => residue.changed,
-                None => inode.folder().map_or(self.0.started, unlisted_mtime),
+                None => inode.unlisted_mtime().unwrap_or(self.0.started),
             },
         }
     }
@@ -343,10 +493,10 @@ impl Tree {
 
     /// Whether `tag` is still what the document's listing says; `None` where no listing is held or it is not in it.
     pub fn is_current(&self, inode: &Inode) -> Option<bool> {
-        let (document, tag) = inode.document()?;
+        let version = inode.version()?;
         let stored = self.0.store.get(inode.parent.id)?;
-        let row = stored.listing.find(ObjectId::Document(document.id))?;
-        Some(self.tag(row) == Some(tag))
+        let row = stored.listing.find(ObjectId::Document(version.id))?;
+        Some(self.tag(row) == Some(version.tag))
     }
 
     /// The content tag of a row, with the length if that was learnt since it was listed.
@@ -363,14 +513,12 @@ impl Tree {
     }
 
     /// Says how long a document is whose listing does not. Nobody was told anything else before, so nothing changes.
-    pub fn learn(&self, document: &Document, actual: ContentTag) {
-        self.0.amendments.lock().insert(
-            document.id,
-            Amendment {
-                listed: document.content_tag(0),
-                actual,
-            },
-        );
+    pub async fn learn(&self, document: &Document, actual: ContentTag) {
+        let (id, listed) = (document.id, document.content_tag(0));
+        self.0.amendments.lock().insert(id, Amendment { listed, actual });
+        self.0
+            .on_disk(move |inner| inner.keep_amendment(id, Some((listed, actual))))
+            .await;
     }
 
     /// The refusal remembered for this object.
@@ -390,15 +538,9 @@ impl Tree {
     }
 
     /// Says what a download told of a content and its listing did not: the name then leads to a new inode.
-    pub fn amend(&self, directory: Directory, document: &Document, actual: ContentTag) {
-        self.0.amendments.lock().insert(
-            document.id,
-            Amendment {
-                listed: document.content_tag(0),
-                actual,
-            },
-        );
-        self.0.rebuild(directory.id);
+    pub async fn amend(&self, directory: Directory, document: &Document, actual: ContentTag) {
+        self.learn(document, actual).await;
+        self.0.on_disk(move |inner| inner.rebuild(directory.id)).await;
     }
 
     /// After the server said that `object` is not there: is it still listed in `directory`?
@@ -423,8 +565,8 @@ impl Tree {
         let left = match self.0.config.metadata_ttl {
             None => LONGEST_TTL,
             Some(ttl) => {
-                let burst = BURST.min(ttl).saturating_sub(now.since(stored.landed));
-                ttl.saturating_sub(now.since(stored.fetched)).max(burst)
+                let burst = BURST.min(ttl).saturating_sub(now.since(stored.arrival.landed));
+                ttl.saturating_sub(now.since(stored.arrival.fetched)).max(burst)
             }
         };
         Listed {
@@ -447,9 +589,11 @@ impl Tree {
         let Some(stored) = self.0.store.get(dir) else {
             return Err(error);
         };
-        if self.0.clock.now().since(stored.fetched) > self.0.config.max_stale {
+        let now = self.0.clock.now();
+        if now.since(stored.arrival.fetched) > self.0.config.max_stale {
             return Err(error);
         }
+        self.0.bridged.lock().insert(dir, now);
         tracing::debug!(?dir, %error, "answering from the last proved listing");
         Ok(Listed {
             stored,
@@ -468,24 +612,52 @@ impl Tree {
         (*until > self.0.clock.now()).then(|| error.clone())
     }
 
-    /// The flight that lists `dir`: the one under way, or a new one.
-    fn flight(&self, dir: DirId) -> Flight {
+    /// The flight that lists `dir`: the one under way, or a new one, as urgent as the most urgent of those who want it.
+    /// `anew`: a new one has the server asked, whatever another process may have listed a moment ago.
+    fn flight(&self, dir: DirId, anew: bool, urgency: Urgency) -> Flight {
         let inner = self.0.clone();
-        let work = move |told: Progress| async move { inner.fetch(dir, &told).await };
-        self.0.flights.join(dir, &self.0.runtime, work)
+        let work = move |told: Progress| async move { inner.fetch(dir, anew, &told).await };
+        self.0.flights.join(dir, anew, urgency, &self.0.runtime, work)
     }
 
     /// Waits for a flight as long as its caller may.
     async fn await_flight(&self, flight: &Flight, held: bool) -> FlightResult {
         let (config, now) = (&self.0.config, Instant::now());
-        let end = if held {
+        let end = if held && self.0.unanswered.load(Ordering::Relaxed) && config.on_outage == OnOutage::Stale
+        {
+            now + UNANSWERED_PATIENCE
+        } else if held {
             // Something can stand in, so nobody waits for a flight that others have waited for in vain.
-            flight.started().max(now - config.deadline) + config.deadline
+            flight.wanted_since().max(now - config.deadline) + config.deadline
         } else {
             now + config.first_listing_deadline
         };
         flight.wait(end, config.deadline).await
     }
+}
+
+/// Keeps a salt without holding up whoever asked for the inode.
+fn keeping_salts(catalog: Catalog, runtime: Handle) -> impl Fn(&str, u32) + Send + Sync {
+    move |identity, salt| {
+        let (catalog, identity) = (catalog.clone(), identity.to_owned());
+        runtime.spawn_blocking(move || {
+            if let Err(error) = catalog.set_salt(&identity, salt) {
+                tracing::warn!(%error, "an inode number may be another one after a restart");
+            }
+        });
+    }
+}
+
+/// What the root of a mount that shows `chosen` is in the catalog.
+fn root_key(chosen: &[ChosenFolder]) -> DirKey {
+    if chosen.is_empty() {
+        return DirKey::ROOTS;
+    }
+    let folders: Vec<(FolderId, &str)> = chosen
+        .iter()
+        .map(|chosen| (chosen.folder.id, chosen.folder.name.as_str()))
+        .collect();
+    DirKey::chosen(&folders)
 }
 
 /// The object whose refusal stands for a directory's; the root is nobody's.

@@ -139,7 +139,10 @@ pub async fn tree(remote: &Arc<dyn Remote>, args: &TreeArgs, printer: &Printer) 
 /// The folder a path or GUID leads to; `None` for the root.
 ///
 /// Names are raw and may hold `/`: wherever several folders fit, that is said instead of choosing one.
-async fn resolve(remote: &Arc<dyn Remote>, path: Option<&str>) -> Result<Option<Folder>, CliError> {
+pub(super) async fn resolve(
+    remote: &Arc<dyn Remote>,
+    path: Option<&str>,
+) -> Result<Option<Folder>, CliError> {
     let Some(path) = path
         .map(|path| path.trim_matches('/'))
         .filter(|path| !path.is_empty())

@@ -14,7 +14,7 @@ use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
 use super::simulate::ServerArgs;
 use crate::daemon::health::{LoginWatch, Waking};
-use crate::daemon::{Daemon, MountPlan, blocking};
+use crate::daemon::{Daemon, MountPlan, Storage, blocking};
 use crate::demo::DemoServer;
 use crate::fs::Appearance;
 use crate::fs::login::{Login, Remedies};
@@ -156,9 +156,17 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
             dir_mode: 0o555,
             location,
         },
-        cache_dir: place.private.join("cache"),
+        storage: Storage {
+            cache_dir: place.private.join("cache"),
+            state_dir: place.private.join("state"),
+            issuer: server.issuer(),
+        },
         access: Access::Owner,
+        refresh_interval: crate::refresh::INTERVAL,
+        caching: None,
         login: Some(watch),
+        account: None,
+        outstanding: None,
     };
     Ok((Daemon::start(plan, &runtime).await?, who))
 }

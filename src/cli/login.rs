@@ -162,6 +162,7 @@ pub async fn login(
             name: context.profile.to_owned(),
             profile: context.saved.profile.clone(),
             state_dir: context.state_dir.to_owned(),
+            pace_dir: None,
         };
         account.link(Some(source)).map_err(LoginCommandError::Trial)?;
     }

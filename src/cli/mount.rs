@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -13,16 +13,20 @@ use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::SourceArgs;
 use crate::config::AppDirs;
-use crate::daemon::choose::{FolderChoice, FolderPlace, choose};
-use crate::daemon::connect::{Account, Opened};
+use crate::daemon::choose::{FolderChoice, FolderPlace};
+use crate::daemon::connect::Account;
 use crate::daemon::health::probe::{self, Found};
 use crate::daemon::health::remedy::login_command;
-use crate::daemon::{Daemon, MountPlan, blocking};
+use crate::daemon::start::{self, Beginning, Wanted};
+use crate::daemon::{Daemon, MountPlan, Storage, blocking};
 use crate::fs::Appearance;
 use crate::fuse::mountpoint::{self, Mounted};
 use crate::fuse::session::{self, Access, Unmounted};
-use crate::store::listing::Placeholders;
-use crate::tree::{OnOutage, TreeConfig};
+use crate::tree::TreeConfig;
+
+mod freshness;
+
+use freshness::FreshnessArgs;
 
 /// Show ProjectWise folders as a read-only directory
 ///
@@ -41,18 +45,9 @@ pub struct MountArgs {
     /// Where document contents are kept
     #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
-    /// No answer is older than this while the server answers
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "PWFS_METADATA_TTL", conflicts_with = "freshness")]
-    metadata_ttl: Option<Duration>,
-    /// How fresh answers must be
-    #[arg(long, value_enum, value_name = "HOW", env = "PWFS_FRESHNESS")]
-    freshness: Option<Freshness>,
-    /// What to answer while the server is away
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Outage::Stale, env = "PWFS_ON_OUTAGE")]
-    on_outage: Outage,
-    /// How to show documents without a file
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Fileless::Hide, env = "PWFS_PLACEHOLDERS")]
-    placeholders: Fileless,
+    /// How fresh answers are.
+    #[command(flatten)]
+    pub(super) freshness: FreshnessArgs,
     /// Let other users in, by the permission bits (needs `user_allow_other` in /etc/fuse.conf unless root mounts)
     #[arg(long, env = "PWFS_ALLOW_OTHER")]
     allow_other: bool,
@@ -79,40 +74,17 @@ pub struct MountArgs {
     server: SourceArgs,
 }
 
-/// How fresh answers must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Freshness {
-    /// At most one second old
-    Strict,
-    /// At most five minutes old
-    Balanced,
-    /// As old as it is
-    Archive,
-}
-
-/// What to answer while the server is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Outage {
-    /// The last complete listing, up to seven days old
-    Stale,
-    /// An error
-    Fail,
-}
-
-/// How to show what has no file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Fileless {
-    /// Not at all
-    Hide,
-    /// As empty files
-    Empty,
-}
-
 /// Unmount a directory
 #[derive(Debug, Clone, Args)]
 pub struct UnmountArgs {
     /// The directory
     dir: PathBuf,
+    /// Break the mount off: whoever waits for an answer from it, or has files open, gets an error at once
+    #[arg(long, short = 'f')]
+    force: bool,
+    /// Take it off the directory at once, even if it is in use; whoever has files open can go on with them
+    #[arg(long, short = 'l', conflicts_with = "force")]
+    lazy: bool,
 }
 
 /// Parses `5m`, `90s`, `1h 30m`.
@@ -147,38 +119,55 @@ pub async fn mount(
         let clash = "the datasource URL leads to a folder, and --folder names another";
         return Err(CliError::new(ErrorKind::Usage, clash).hint("leave out one of them"));
     }
-    let Opened {
+    let choices = if begins_below && args.folders.is_empty() {
+        // The link's own folder.
+        Vec::new()
+    } else {
+        folder_choices(args, account)?
+    };
+    let wanted = Wanted {
+        source: source.map(str::to_owned),
+        choices,
+    };
+    let cache_dir = args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone());
+    let Beginning {
         remote,
         tokens,
-        start,
-    } = account.open(source).await?;
-    let choices = match start.filter(|_| args.folders.is_empty()) {
-        Some(id) => vec![FolderChoice {
-            place: FolderPlace::Id(id),
-            alias: None,
-        }],
-        None => folder_choices(args, account)?,
-    };
-    let chosen = choose(&*remote, &choices).await?;
+        chosen,
+        account: server_account,
+        outstanding,
+        keepsake,
+    } = start::begin(account, &wanted, &cache_dir).await?;
     let sign_in = login_command(&account.name, global.system, global.config.as_deref());
     let plan = MountPlan {
         mountpoint: args.dir.clone(),
         tree: TreeConfig {
             chosen,
-            ..tree_config(args)
+            ..args.freshness.rules(&account.profile.freshness)
         },
+        refresh_interval: args.freshness.refresh_interval(&account.profile.freshness),
         appearance: appearance(args, remote.address().location()),
-        cache_dir: args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone()),
+        storage: Storage {
+            cache_dir,
+            state_dir: dirs.state.clone(),
+            issuer: account.issuer(),
+        },
         access: if args.allow_other {
             Access::Everyone
         } else {
             Access::Owner
         },
+        caching: None,
         // Nobody is logged in for a mount of the system.
+        account: Some(server_account),
+        outstanding,
         login: Some(account.login_watch(&tokens, &sign_in, !args.no_notify && !global.system)),
         remote,
     };
     let daemon = Daemon::start(plan, &Handle::current()).await?;
+    if let Some(keepsake) = keepsake {
+        keepsake.keep().await;
+    }
     // The mount is what was asked for; that nobody reads where it is does not end it.
     if let Err(error) = announce(&daemon, printer)
         && !error.is_broken_pipe()
@@ -208,6 +197,7 @@ fn announce(daemon: &Daemon, printer: &Printer) -> Result<(), CliError> {
 /// Waits until the mount is to end, and ends it.
 pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliError> {
     daemon.until_asked_to_stop().await;
+    let is_foreign = daemon.is_foreign();
     let mountpoint = daemon.mountpoint().clone();
     let again = daemon.asked_again();
     let stop = daemon.stop();
@@ -233,6 +223,11 @@ pub(super) async fn serve(daemon: Daemon, printer: &Printer) -> Result<(), CliEr
             escape_path(&mountpoint)
         ));
     }
+    if is_foreign {
+        let text = "the server sees another account than the last time, whose folders were shown";
+        return Err(CliError::new(ErrorKind::TryAgain, text)
+            .hint("mount again: it begins with what that account sees"));
+    }
     Ok(())
 }
 
@@ -256,14 +251,22 @@ pub async fn unmount(args: &UnmountArgs, printer: &Printer) -> Result<(), CliErr
         }
         .into()),
         Some(mounted) => {
-            let unmounted = path.clone();
-            let outcome = blocking(move || session::unmount(&unmounted))
-                .await
-                .map_err(|error| {
-                    CliError::of(ErrorKind::Failure, &error)
-                        .while_doing(format!("{} cannot be unmounted", path.display()))
-                        .hint("root can unmount every mount; an ordinary user their own")
-                })?;
+            let (force, lazy, unmounted) = (args.force, args.lazy, mounted.clone());
+            let outcome = blocking(move || {
+                if force {
+                    session::force(&unmounted).map(|()| Unmounted::Cleanly)
+                } else if lazy {
+                    session::detach(&unmounted.path).map(|()| Unmounted::Cleanly)
+                } else {
+                    session::unmount(&unmounted.path)
+                }
+            })
+            .await
+            .map_err(|error| {
+                CliError::of(ErrorKind::Failure, &error)
+                    .while_doing(format!("{} cannot be unmounted", path.display()))
+                    .hint("root can unmount every mount; an ordinary user their own")
+            })?;
             if outcome == Unmounted::Lazily {
                 printer.warn(&format!(
                     "{} was still in use; its process ends when the last file is closed",
@@ -349,7 +352,7 @@ fn row(mounted: &Mounted, found: &Found) -> MountRow {
 fn aside(found: &Found) -> String {
     match found {
         Found::Dead => "  (its process is gone; `pwfs unmount` clears it)".to_owned(),
-        Found::Silent => "  (its process does not answer)".to_owned(),
+        Found::Silent => "  (its process does not answer; `pwfs unmount --force` breaks it off)".to_owned(),
         Found::Closed => String::new(),
         Found::Alive(told) => match (told.login.as_deref(), &told.remedy) {
             (Some(login), Some(remedy)) => format!("  ({login}: {remedy})"),
@@ -374,28 +377,6 @@ fn folder_choices(args: &MountArgs, account: &Account) -> Result<Vec<FolderChoic
         })
     });
     chosen.collect()
-}
-
-fn tree_config(args: &MountArgs) -> TreeConfig {
-    let default = TreeConfig::default();
-    let metadata_ttl = match (args.metadata_ttl, args.freshness) {
-        (Some(ttl), _) => Some(ttl),
-        (None, Some(Freshness::Strict)) => Some(Duration::from_secs(1)),
-        (None, Some(Freshness::Archive)) => None,
-        (None, Some(Freshness::Balanced) | None) => default.metadata_ttl,
-    };
-    TreeConfig {
-        metadata_ttl,
-        on_outage: match args.on_outage {
-            Outage::Stale => OnOutage::Stale,
-            Outage::Fail => OnOutage::Fail,
-        },
-        placeholders: match args.placeholders {
-            Fileless::Hide => Placeholders::Hide,
-            Fileless::Empty => Placeholders::Empty,
-        },
-        ..default
-    }
 }
 
 fn appearance(args: &MountArgs, location: Option<String>) -> Appearance {
@@ -428,42 +409,6 @@ mod tests {
         assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
         assert!(duration("-5m").is_err());
         assert!(duration("soon").is_err());
-    }
-
-    #[test]
-    fn each_choice_of_freshness_outage_and_placeholders_reaches_the_tree() {
-        use crate::cli::{Cli, Command};
-        use clap::Parser as _;
-        let config = |flags: &str| {
-            let line = format!("pwfs mount {flags} dir");
-            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
-            let Command::Mount(args) = cli.command else {
-                panic!("{line}");
-            };
-            tree_config(&args)
-        };
-        let default = TreeConfig::default();
-        for (flags, ttl) in [
-            ("", default.metadata_ttl),
-            ("--freshness balanced", default.metadata_ttl),
-            ("--freshness strict", Some(Duration::from_secs(1))),
-            ("--freshness archive", None),
-            ("--metadata-ttl 7s", Some(Duration::from_secs(7))),
-        ] {
-            assert_eq!(config(flags).metadata_ttl, ttl, "{flags}");
-        }
-        assert_eq!(
-            default.metadata_ttl,
-            Some(Duration::from_mins(5)),
-            "as the help says"
-        );
-        assert!(matches!(config("").on_outage, OnOutage::Stale));
-        assert!(matches!(config("--on-outage fail").on_outage, OnOutage::Fail));
-        assert!(matches!(config("").placeholders, Placeholders::Hide));
-        assert!(matches!(
-            config("--placeholders empty").placeholders,
-            Placeholders::Empty
-        ));
     }
 
     #[test]

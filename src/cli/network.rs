@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::parser::ValueSource;
 
 use crate::http::network::names_login;
+use crate::http::pace::Pace;
 use crate::http::{Network, Secret};
 
 use super::failure::{CliError, ErrorKind};
@@ -16,15 +18,17 @@ const CLIENT_KEY: &str = "client_key";
 const PROXY: &str = "proxy";
 const NO_PROXY: &str = "no_proxy";
 const ALLOW_PLAIN_HTTP: &str = "allow_plain_http";
+const PACE: &str = "pace";
 
 /// The arguments, as the parser knows them.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     CA_BUNDLE,
     CLIENT_CERT,
     CLIENT_KEY,
     PROXY,
     NO_PROXY,
     ALLOW_PLAIN_HTTP,
+    PACE,
 ];
 
 /// How servers are reached.
@@ -88,9 +92,26 @@ pub struct NetworkArgs {
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     pub allow_plain_http: bool,
+    /// How fast to ask each server, together with your other mounts and commands: gentle (100 requests a minute), normal
+    /// (600), or fast (no limit until the server asks for less) [default: normal]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "HOW",
+        env = "PWFS_PACE",
+        value_parser = paces(),
+        hide_possible_values = true
+    )]
+    pub pace: Option<Pace>,
     /// Which of them stand on the command line itself, and not in the environment.
     #[arg(skip)]
     said: Vec<&'static str>,
+}
+
+/// The words of a pace. An empty variable is one that is not set, which the parser takes for a word of its own.
+fn paces() -> impl clap::builder::TypedValueParser<Value = Pace> {
+    PossibleValuesParser::new(Pace::ALL.map(|(word, _)| word)).try_map(|word| word.parse::<Pace>())
 }
 
 // An error would show the text.
@@ -166,6 +187,9 @@ impl NetworkArgs {
             network.no_proxy = Some(list);
         }
         network.allow_plain_http |= self.allow_plain_http && wanted(ALLOW_PLAIN_HTTP);
+        if let Some(pace) = self.pace.filter(|_| wanted(PACE)) {
+            network.pace = Some(pace);
+        }
         network
     }
 }

@@ -11,7 +11,10 @@ use serde::Serialize;
 
 use super::failure::CliError;
 
+mod bar;
 pub mod log;
+
+pub use bar::Bar;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +123,11 @@ impl Printer {
     /// Removes the progress line.
     pub fn end_progress(&self) {
         self.progress("");
+    }
+
+    /// A bar for work that takes long, counted in `of_what`; shown where progress is.
+    pub fn bar(&self, of_what: &str) -> Bar {
+        Bar::new(self.shows_progress, of_what)
     }
 
     /// Tells something beside the results, on stderr.

@@ -117,7 +117,7 @@ impl Session {
 
     /// A client that reaches the servers as profile, flags and environment say.
     pub fn http(&self) -> Result<HttpClient, CliError> {
-        Ok(connect::client(&self.profile)?)
+        Ok(connect::client(&self.profile, Some(&self.dirs.runtime))?)
     }
 
     /// True if the profile is in the file.
@@ -188,6 +188,7 @@ impl Session {
             name: self.profile_name.clone(),
             profile: self.profile.clone(),
             state_dir: self.dirs.state.clone(),
+            pace_dir: Some(self.dirs.runtime.clone()),
         })
     }
 

@@ -1,22 +1,38 @@
-//! `status`: whether mounts work, as they tell themselves.
+//! `status`: whether mounts work, as they tell themselves; and what is asked of servers, as its ledgers tell.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::GlobalArgs;
 use super::failure::{CliError, ErrorKind};
 use super::mount::{escape_path, with_state};
 use super::output::{Format, Printer, escape};
+use crate::config::{AppDirs, DirOverrides};
 use crate::daemon::blocking;
 use crate::daemon::health::probe::{Found, Told};
 use crate::fuse::mountpoint::{self, Mounted, MountpointError};
+use crate::http::pace::PaceStatus;
 
-/// Show whether mounts work
+mod catalog;
+mod servers;
+
+use catalog::CatalogRow;
+use servers::ServerRow;
+
+/// Show whether mounts work, and how servers are asked
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
     /// The mount [default: all that let you in]
     dir: Option<PathBuf>,
+}
+
+/// What `--json` shows.
+#[derive(Debug, Serialize)]
+struct Report {
+    mounts: Vec<StatusRow>,
+    servers: Vec<ServerRow>,
 }
 
 /// A mount, as `--json` shows it.
@@ -30,6 +46,8 @@ struct StatusRow {
     since: Option<String>,
     detail: Option<String>,
     remedy: Option<String>,
+    /// What is kept beside it.
+    catalog: Option<CatalogRow>,
 }
 
 /// How bad a state is, from nothing to worst; decides the exit status.
@@ -40,27 +58,59 @@ enum Trouble {
     Mount,
 }
 
-/// Shows one mount, or all.
-pub async fn status(args: &StatusArgs, printer: &Printer) -> Result<(), CliError> {
+/// Shows one mount, or all; and the servers that are asked by whomever.
+pub async fn status(args: &StatusArgs, global: &GlobalArgs, printer: &Printer) -> Result<(), CliError> {
     let dir = args.dir.clone();
-    let found = blocking(move || look(dir)).await?;
-    let rows: Vec<StatusRow> = found
-        .iter()
-        .map(|(mounted, found)| StatusRow::new(mounted, found))
-        .collect();
+    let system = global.system;
+    let (mounts, servers) = blocking(move || {
+        let with_catalog = |(mounted, found): &(Mounted, Found)| {
+            let mut row = StatusRow::new(mounted, found);
+            if matches!(found, Found::Alive(_)) {
+                row.catalog = catalog::look(&mounted.path);
+            }
+            row
+        };
+        let mounts: Vec<StatusRow> = look(dir)?.iter().map(with_catalog).collect();
+        Ok::<_, CliError>((mounts, paces(system)))
+    })
+    .await?;
+    let report = Report {
+        mounts,
+        servers: servers.iter().map(ServerRow::new).collect(),
+    };
     match printer.format() {
-        Format::Json => printer.json(&rows)?,
-        Format::Text if rows.is_empty() => printer.line("no ProjectWise mounts")?,
+        Format::Json => printer.json(&report)?,
         Format::Text => {
-            for row in &rows {
+            if report.mounts.is_empty() {
+                printer.line("no ProjectWise mounts")?;
+            }
+            for row in &report.mounts {
                 show(row, printer)?;
+            }
+            for row in &report.servers {
+                row.show(printer)?;
             }
         }
     }
-    match rows.iter().max_by_key(|row| row.trouble()) {
+    match report.mounts.iter().max_by_key(|row| row.trouble()) {
         Some(worst) => worst.verdict(),
         None => Ok(()),
     }
+}
+
+/// What this user's processes ask of servers, or those of the system.
+fn paces(system: bool) -> Vec<PaceStatus> {
+    let overrides = DirOverrides::from_environment();
+    let dirs = if system {
+        AppDirs::of_the_system(overrides)
+    } else {
+        match AppDirs::new(overrides) {
+            Ok(dirs) => dirs,
+            // Then nothing can have been counted there either.
+            Err(_) => return Vec::new(),
+        }
+    };
+    PaceStatus::all(&dirs.runtime)
 }
 
 /// The mount at `dir`, or all that let this user in, each with what it tells.
@@ -95,7 +145,7 @@ fn look(dir: Option<PathBuf>) -> Result<Vec<(Mounted, Found)>, CliError> {
 
 /// What a state that is not the login's asks for.
 const DEAD: &str = "clear it with `pwfs unmount`, then mount again";
-const SILENT: &str = "end its process, or wait until it answers again";
+const SILENT: &str = "wait until it answers again, or break it off with `pwfs unmount --force`";
 
 impl StatusRow {
     fn new(mounted: &Mounted, found: &Found) -> Self {
@@ -113,6 +163,7 @@ impl StatusRow {
             since: told.since,
             detail: told.detail,
             remedy: told.remedy,
+            catalog: None,
         }
     }
 
@@ -165,6 +216,9 @@ fn show(row: &StatusRow, printer: &Printer) -> Result<(), CliError> {
         if let Some(value) = value {
             printer.line(&format!("  {name:<8} {}", escape(value)))?;
         }
+    }
+    for (name, value) in row.catalog.iter().flat_map(CatalogRow::lines) {
+        printer.line(&format!("  {name:<8} {}", escape(&value)))?;
     }
     Ok(())
 }

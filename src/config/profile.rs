@@ -7,9 +7,11 @@ use toml_edit::{Item, TableLike};
 use crate::auth::login::{DEFAULT_ISSUER, DEFAULT_REDIRECT_URI, DEFAULT_SCOPES, SERVICE_SCOPES};
 use crate::auth::{AuthKind, StoreKind};
 use crate::http::Network;
+use crate::http::pace::Pace;
 use crate::remote::wsg::{ApiVersion, BlobRedirect, PageMode, QueryStyle, RangeMode, WsgOptions};
 
 use super::Field;
+use super::freshness::Freshness;
 use super::schema::{self, folder_tables};
 
 /// What a desktop has; `login` decides anew where there is none.
@@ -55,6 +57,8 @@ pub struct Profile {
     pub wsg: WsgOptions,
     /// How the servers are reached.
     pub network: Network,
+    /// How fresh its mounts are.
+    pub freshness: Freshness,
 }
 
 impl Default for Profile {
@@ -72,6 +76,7 @@ impl Default for Profile {
             folders: Vec::new(),
             wsg: WsgOptions::default(),
             network: Network::default(),
+            freshness: Freshness::default(),
         }
     }
 }
@@ -161,7 +166,9 @@ impl Profile {
                 proxy: text(table, "proxy")?,
                 no_proxy: text(table, "no_proxy")?,
                 allow_plain_http: switch(table, "allow_plain_http")?.unwrap_or_default(),
+                pace: word(table, "pace", &Pace::ALL)?,
             },
+            freshness: Freshness::read(table)?,
         })
     }
 
@@ -174,6 +181,7 @@ impl Profile {
         let path = |path: &Option<PathBuf>| optional(path.as_deref().and_then(std::path::Path::to_str));
         let only = |applies: bool, field: Field| if applies { field } else { Field::Absent };
         let (auth, network) = (self.auth, &self.network);
+        let [preset, how, metadata_ttl, on_outage, max_stale, refresh_interval] = self.freshness.fields();
         let values = [
             Field::Text(auth.to_string()),
             only(auth.has_app(), Field::Text(self.issuer.clone())),
@@ -202,13 +210,20 @@ impl Profile {
             optional(network.proxy.as_deref()),
             optional(network.no_proxy.as_deref()),
             only(network.allow_plain_http, Field::Switch(true)),
+            preset,
+            how,
+            metadata_ttl,
+            on_outage,
+            max_stale,
+            refresh_interval,
+            optional(network.pace.map(|pace| pace.to_string()).as_deref()),
             Field::Folders(self.folders.clone()),
         ];
         schema::PROFILE.into_iter().zip(values).collect()
     }
 }
 
-fn spelling<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
+pub(super) fn spelling<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
     words
         .iter()
         .find(|(_, known)| *known == value)
@@ -224,7 +239,7 @@ fn unless_default<T: PartialEq + Copy + Default>(words: &[(&str, T)], value: T) 
     }
 }
 
-fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, String> {
+pub(super) fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, String> {
     match table.get(key) {
         None => Ok(None),
         Some(item) => match item.as_str() {
@@ -244,7 +259,11 @@ fn switch(table: &dyn TableLike, key: &str) -> Result<Option<bool>, String> {
     }
 }
 
-fn word<T: Copy>(table: &dyn TableLike, key: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+pub(super) fn word<T: Copy>(
+    table: &dyn TableLike,
+    key: &str,
+    words: &[(&str, T)],
+) -> Result<Option<T>, String> {
     let Some(text) = text(table, key)? else {
         return Ok(None);
     };

@@ -14,7 +14,7 @@ pub(super) const PROFILES_KEY: &str = "profiles";
 const TOP: [&str; 2] = [DEFAULT_PROFILE_KEY, PROFILES_KEY];
 
 /// The keys of a profile, in the order they are written.
-pub(super) const PROFILE: [&str; 22] = [
+pub(super) const PROFILE: [&str; 29] = [
     "auth",
     "issuer",
     "client_id",
@@ -36,6 +36,13 @@ pub(super) const PROFILE: [&str; 22] = [
     "proxy",
     "no_proxy",
     "allow_plain_http",
+    "preset",
+    "freshness",
+    "metadata_ttl",
+    "on_outage",
+    "max_stale",
+    "refresh_interval",
+    "pace",
     "folders",
 ];
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::auth::{AuthKind, StoreKind};
 use crate::http::Network;
@@ -45,8 +47,25 @@ fn full() -> Profile {
             proxy: Some("http://proxy.office:3128".to_owned()),
             no_proxy: Some(".office,10.0.0.0/8".to_owned()),
             allow_plain_http: true,
+            pace: Some(crate::http::pace::Pace::Gentle),
+        },
+        freshness: freshness::Freshness {
+            preset: Some(freshness::Preset::Pipeline),
+            how: Some(freshness::HowFresh::Strict),
+            metadata_ttl: Some(Duration::from_secs(90)),
+            on_outage: Some(freshness::Outage::Stale),
+            max_stale: Some(Duration::from_hours(36)),
+            refresh_interval: Some(Duration::from_secs(20)),
         },
     }
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_told_with_its_key() {
+    let error = parse("[profiles.work]\nmetadata_ttl = \"soon\"\n").unwrap_err();
+    assert!(error.to_string().contains("metadata_ttl is \"soon\""), "{error}");
+    let error = parse("[profiles.work]\nrefresh_interval = \"0s\"\n").unwrap_err();
+    assert!(error.to_string().contains("longer than 0s"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From a profile to a document server: the client, the login's tokens, the datasource.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auth::{AppId, AuthKind, CredentialStore, TokenSource};
@@ -12,7 +12,7 @@ use crate::http::{HttpClient, HttpError, Options};
 use crate::model::{Datasource, DocumentId, FolderId};
 use crate::remote::link::{DatasourceLink, LinkError};
 use crate::remote::platform::{Platform, PlatformError};
-use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgRemote};
+use crate::remote::wsg::{AddressError, ConnectError, WsgAddress, WsgOptions, WsgRemote};
 use crate::remote::{Remote, RemoteError};
 
 use super::choose::ChooseError;
@@ -80,6 +80,7 @@ pub enum ConnectionError {
 }
 
 /// What a connection is made from.
+#[derive(Clone)]
 pub struct Account {
     /// The profile's name.
     pub name: String,
@@ -87,6 +88,8 @@ pub struct Account {
     pub profile: Profile,
     /// Where the login is kept, if in a file.
     pub state_dir: PathBuf,
+    /// Where this user's processes count their requests together: the runtime directory.
+    pub pace_dir: Option<PathBuf>,
 }
 
 /// A datasource, and where a link to it leads.
@@ -100,18 +103,29 @@ pub struct Opened {
 }
 
 /// A client that reaches the servers as `profile` says; what its network's settings name is read with the first request.
-pub fn client(profile: &Profile) -> Result<HttpClient, HttpError> {
+/// It counts its requests together with the user's other processes in `pace_dir`.
+pub fn client(profile: &Profile, pace_dir: Option<&Path>) -> Result<HttpClient, HttpError> {
     HttpClient::with_options(Options {
         network: profile.network.clone(),
+        pace_dir: pace_dir.map(Path::to_owned),
         ..Options::default()
     })
 }
 
 impl Account {
+    /// Who vouches for the account: the identity provider, or the kind of login where there is none.
+    pub fn issuer(&self) -> String {
+        if self.profile.auth.has_app() {
+            self.profile.issuer.clone()
+        } else {
+            self.profile.auth.to_string()
+        }
+    }
+
     /// A client that reaches the servers as the profile says. Settings that cannot be used are told now, where they are
     /// still known as such.
     pub fn http(&self) -> Result<HttpClient, HttpError> {
-        let http = client(&self.profile)?;
+        let http = client(&self.profile, self.pace_dir.as_deref())?;
         http.ready()?;
         Ok(http)
     }
@@ -179,6 +193,21 @@ impl Account {
             tokens,
             start,
         })
+    }
+
+    /// What listing `folder` of the datasource called `name` would ask, without asking it. Empty where the profile names
+    /// another datasource, or a link from which no address follows.
+    pub fn questions(&self, name: &str, folder: FolderId) -> Vec<String> {
+        let Ok(DatasourceLink::Wsg(address)) = self.link(None) else {
+            return Vec::new();
+        };
+        let Ok(http) = client(&self.profile, None) else {
+            return Vec::new();
+        };
+        let tokens = self.tokens(&http);
+        WsgRemote::offline(http, tokens, &address, WsgOptions::default())
+            .filter(|remote| remote.name() == name)
+            .map_or_else(Vec::new, |remote| remote.questions(folder))
     }
 
     /// How the login behind `tokens` is looked after; `sign_in` is the command that makes a new one.

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 
+use super::catalog::{self, CATALOG, CATALOG_DIR, CATALOG_ROOT, CatalogFact, JOURNAL, JOURNAL_FILE, RULES};
 use super::login::{self, LOGIN, LOGIN_DETAIL, LOGIN_REMEDY, LOGIN_SINCE, Login, PROFILE};
-use crate::model::{DirId, Entry, Timestamp};
+use crate::model::{DirId, Document, Entry, Folder, Timestamp};
+use crate::store::Proof;
 use crate::tree::Tree;
 use crate::tree::inodes::{Inode, ROOT, Target};
 
@@ -23,10 +25,14 @@ pub(super) enum Attribute {
     Readable,
     DeniedReason,
     Complete,
+    Stale,
+    Proof,
     MimeType,
     OriginUrl,
     /// Of the root alone.
     Login(LoginFact),
+    /// Of the root alone.
+    Catalog(CatalogFact),
 }
 
 /// What the root tells of the login behind the mount.
@@ -39,7 +45,7 @@ pub(super) enum LoginFact {
     Remedy,
 }
 
-const ALL: [(Attribute, &str); 20] = [
+const ALL: [(Attribute, &str); 28] = [
     (Attribute::Guid, "user.projectwise.guid"),
     (Attribute::FolderGuid, "user.projectwise.folder_guid"),
     (Attribute::Name, "user.projectwise.name"),
@@ -53,6 +59,8 @@ const ALL: [(Attribute, &str); 20] = [
     (Attribute::Readable, "user.projectwise.readable"),
     (Attribute::DeniedReason, "user.projectwise.denied_reason"),
     (Attribute::Complete, "user.projectwise.complete"),
+    (Attribute::Stale, "user.projectwise.stale"),
+    (Attribute::Proof, "user.projectwise.proof"),
     (Attribute::MimeType, "user.mime_type"),
     (Attribute::OriginUrl, "user.xdg.origin.url"),
     (Attribute::Login(LoginFact::Profile), PROFILE),
@@ -60,11 +68,19 @@ const ALL: [(Attribute, &str); 20] = [
     (Attribute::Login(LoginFact::Since), LOGIN_SINCE),
     (Attribute::Login(LoginFact::Detail), LOGIN_DETAIL),
     (Attribute::Login(LoginFact::Remedy), LOGIN_REMEDY),
+    (Attribute::Catalog(CatalogFact::Name), CATALOG),
+    (Attribute::Catalog(CatalogFact::Dir), CATALOG_DIR),
+    (Attribute::Catalog(CatalogFact::Root), CATALOG_ROOT),
+    (Attribute::Catalog(CatalogFact::Journal), JOURNAL),
+    (Attribute::Catalog(CatalogFact::JournalFile), JOURNAL_FILE),
+    (Attribute::Catalog(CatalogFact::Rules), RULES),
 ];
 
 /// What attributes are made from, beside the inode.
 pub(super) struct Sources<'a> {
     pub(super) tree: &'a Tree,
+    /// The entry as it was listed; where it is not known, only what the inode itself tells is told.
+    pub(super) entry: Option<&'a Entry>,
     /// `server:datasource`, for links.
     pub(super) location: &'a str,
     pub(super) login: Option<&'a Login>,
@@ -103,56 +119,82 @@ pub(super) fn names(sources: &Sources<'_>, inode: &Inode) -> Vec<u8> {
 fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<String> {
     let Sources {
         tree,
+        entry,
         location,
         login,
     } = *sources;
-    match &inode.target {
-        Target::Directory(directory, entry) => {
-            let folder = match entry.as_deref() {
-                Some(Entry::Folder(folder)) => Some(folder),
-                Some(Entry::Document(_)) | None => None,
+    let readable = || Some(flag(refusal(tree, inode).is_none()));
+    match inode.target {
+        Target::Directory(directory, _) => {
+            let folder = || folder(entry);
+            let id = match directory.id {
+                DirId::Folder(id) => Some(id),
+                DirId::Root => None,
             };
             match attribute {
-                Attribute::Guid => Some(folder?.id.to_string()),
-                Attribute::FolderGuid => Some(folder?.parent?.to_string()),
-                Attribute::Name => Some(folder?.name.clone()),
-                Attribute::Description => present(&folder?.description),
-                Attribute::Url | Attribute::OriginUrl => link(location, &format!("P{{{}}}/", folder?.id)),
-                Attribute::Etag => folder?.etag.clone(),
-                Attribute::FetchedAt => Some(tree.age(*directory)?.1.to_string()),
-                Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
+                Attribute::Guid => Some(id?.to_string()),
+                Attribute::FolderGuid => Some(folder()?.parent?.to_string()),
+                Attribute::Name => Some(folder()?.name.clone()),
+                Attribute::Description => present(&folder()?.description),
+                Attribute::Url | Attribute::OriginUrl => link(location, &format!("P{{{}}}/", id?)),
+                Attribute::Etag => folder()?.etag.clone(),
+                Attribute::FetchedAt => Some(tree.age(directory)?.1.to_string()),
+                Attribute::Readable => readable(),
                 Attribute::DeniedReason => refusal(tree, inode),
-                Attribute::Complete => Some(flag(tree.held(*directory).is_some())),
+                Attribute::Complete => Some(flag(tree.held(directory).is_some())),
+                Attribute::Stale => tree.stands_in(directory.id).then(|| flag(true)),
+                Attribute::Proof => Some(proof(tree.held(directory)?.arrival.proof).to_owned()),
                 Attribute::Version | Attribute::IsActive | Attribute::State | Attribute::MimeType => None,
+                Attribute::Catalog(fact) if inode.ino == ROOT => catalog::text(tree, fact),
+                Attribute::Catalog(_) => None,
                 Attribute::Login(fact) => of_login(login.filter(|_| inode.ino == ROOT)?, fact),
             }
         }
-        Target::File(..) => {
-            let (document, _) = inode.document()?;
+        Target::File(version) => {
+            let document = || document(entry);
             match attribute {
-                Attribute::Guid => Some(document.id.to_string()),
-                Attribute::FolderGuid => match (document.folder, inode.parent.id) {
+                Attribute::Guid => Some(version.id.to_string()),
+                Attribute::FolderGuid => match (document().and_then(|it| it.folder), inode.parent.id) {
                     (Some(folder), _) | (None, DirId::Folder(folder)) => Some(folder.to_string()),
                     (None, DirId::Root) => None,
                 },
-                Attribute::Name => Some(document.name.clone()),
-                Attribute::Description => present(&document.description),
-                Attribute::Version => present(&document.version),
+                Attribute::Name => Some(document()?.name.clone()),
+                Attribute::Description => present(&document()?.description),
+                Attribute::Version => present(&document()?.version),
                 Attribute::IsActive => {
                     // Without a listing nobody knows.
+                    let current = tree.is_current(inode) == Some(true);
                     tree.held(inode.parent)?;
-                    Some(flag(document.active && tree.is_current(inode) == Some(true)))
+                    Some(flag(current && document()?.active))
                 }
-                Attribute::State => document.state.clone(),
-                Attribute::Url | Attribute::OriginUrl => link(location, &format!("D{{{}}}", document.id)),
-                Attribute::Etag => document.etag.clone(),
+                Attribute::State => document()?.state.clone(),
+                Attribute::Url | Attribute::OriginUrl => link(location, &format!("D{{{}}}", version.id)),
+                Attribute::Etag => document()?.etag.clone(),
                 Attribute::FetchedAt => Some(fetched_at(tree, inode)?.to_string()),
-                Attribute::Readable => Some(flag(refusal(tree, inode).is_none())),
+                Attribute::Readable => readable(),
                 Attribute::DeniedReason => refusal(tree, inode),
-                Attribute::MimeType => document.mime_type.clone(),
-                Attribute::Complete | Attribute::Login(_) => None,
+                Attribute::MimeType => document()?.mime_type.clone(),
+                Attribute::Complete
+                | Attribute::Stale
+                | Attribute::Proof
+                | Attribute::Login(_)
+                | Attribute::Catalog(_) => None,
             }
         }
+    }
+}
+
+const fn folder(entry: Option<&Entry>) -> Option<&Folder> {
+    match entry {
+        Some(Entry::Folder(folder)) => Some(folder),
+        Some(Entry::Document(_)) | None => None,
+    }
+}
+
+const fn document(entry: Option<&Entry>) -> Option<&Document> {
+    match entry {
+        Some(Entry::Document(document)) => Some(document),
+        Some(Entry::Folder(_)) | None => None,
     }
 }
 
@@ -173,6 +215,14 @@ fn link(location: &str, object: &str) -> Option<String> {
     (!location.is_empty()).then(|| format!("pw://{location}/Documents/{object}"))
 }
 
+const fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Paged => "paged",
+        Proof::Compared => "compared",
+        Proof::Confirmed => "confirmed",
+    }
+}
+
 fn present(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -188,9 +238,5 @@ fn fetched_at(tree: &Tree, inode: &Inode) -> Option<Timestamp> {
 
 /// Why the server refuses this object, as far as it was asked.
 fn refusal(tree: &Tree, inode: &Inode) -> Option<String> {
-    let id = match &inode.target {
-        Target::Directory(_, entry) => entry.as_ref().map(|entry| entry.id())?,
-        Target::File(entry, _) => entry.id(),
-    };
-    tree.refusal(id).map(|refusal| refusal.to_string())
+    tree.refusal(inode.object()?).map(|refusal| refusal.to_string())
 }

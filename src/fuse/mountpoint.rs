@@ -163,6 +163,17 @@ pub fn ours() -> io::Result<Vec<Mounted>> {
     Ok(mounts()?.into_iter().filter(Mounted::is_ours).collect())
 }
 
+/// Where the file system that shows FUSE connections is mounted.
+pub(super) fn fusectl() -> Option<Vec<PathBuf>> {
+    let found = mounts().ok()?.into_iter();
+    Some(
+        found
+            .filter(|mounted| mounted.kind == "fusectl")
+            .map(|mounted| mounted.path)
+            .collect(),
+    )
+}
+
 /// All mounts this process sees, in the order they were made.
 fn mounts() -> io::Result<Vec<Mounted>> {
     Ok(parse(&fs::read("/proc/self/mountinfo")?))

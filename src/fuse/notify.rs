@@ -1,8 +1,8 @@
 //! Tells the kernel what became stale, from threads that hold no lock and answer nobody.
 //!
-//! The kernel may hold a notification about a name back while a lookup in the same directory is in flight, for as long
-//! as that takes. So what concerns an inode goes first, there are a few threads, that slow directories do not silence
-//! the others, and since nothing waits for them, a notification that hangs costs freshness and never an answer.
+//! The kernel holds a notification about a name back while a lookup in the same directory is in flight. Which those are
+//! is known to [`Invalidations`], so no thread here ever waits for a server in a system call that nothing can end. What
+//! concerns an inode goes first, and is never held back.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,10 +11,12 @@ use std::thread::JoinHandle;
 
 use fuser::{INodeNo, Notifier};
 
+use crate::names::FileName;
 use crate::tree::inodes::InodeNo;
 use crate::tree::invalidation::{Drops, Invalidations};
 
-/// A directory that holds one up must be slow and change at once; four such at a time are not to be expected.
+/// A directory holds one up for no longer than its lookups take that are answered at once; a few make sure that one of
+/// ten thousand changes does not silence the others.
 const THREADS: usize = 4;
 
 /// The notifying threads; they end when the set is closed.
@@ -32,8 +34,8 @@ impl KernelNotifier {
                 .name(format!("notify-{number}"))
                 .spawn(move || {
                     while let Some((ino, drops)) = invalidations.take() {
-                        tell(&notifier, ino, &drops);
-                        invalidations.done(ino);
+                        let left = tell(&notifier, &invalidations, ino, drops);
+                        invalidations.done(ino, left);
                     }
                 })?;
             threads.push(thread);
@@ -51,7 +53,13 @@ impl KernelNotifier {
     }
 }
 
-fn tell(notifier: &Notifier, ino: InodeNo, drops: &Drops) {
+/// Tells all of it, and returns the names that have to wait.
+fn tell(
+    notifier: &Notifier,
+    invalidations: &Invalidations,
+    ino: InodeNo,
+    drops: Drops,
+) -> impl Iterator<Item = FileName> + use<> {
     let node = INodeNo(ino.0);
     if drops.listing {
         report(notifier.inval_inode(node, 0, 0));
@@ -60,9 +68,13 @@ fn tell(notifier: &Notifier, ino: InodeNo, drops: &Drops) {
         // A negative offset leaves the pages alone.
         report(notifier.inval_inode(node, -1, 0));
     }
-    for name in &drops.names {
+    let mut names = drops.names.into_iter();
+    while invalidations.goes_on(ino)
+        && let Some(name) = names.next()
+    {
         report(notifier.inval_entry(node, OsStr::new(name.as_str())));
     }
+    names
 }
 
 fn report(told: io::Result<()>) {

@@ -14,8 +14,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Adaptor;
+use super::connection::Connection;
 use super::mountpoint::{self, Mounted};
 use super::notify::KernelNotifier;
+use super::selftest::{self, KernelCaching, Probe};
 use crate::fs::Filesystem;
 use crate::tree::invalidation::Invalidations;
 
@@ -27,6 +29,9 @@ const THREADS: usize = 8;
 
 /// How long fusermount3 may take: it makes one system call.
 const HELPER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long unmounting may hang before the connection is broken off: longer than a mount in use is waited for.
+const UNMOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who may use the mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +52,8 @@ pub struct SessionOptions {
     pub source: String,
     /// Who may use it.
     pub access: Access,
+    /// What the kernel is trusted with; `None` tries that out.
+    pub caching: Option<KernelCaching>,
 }
 
 /// A mount that answers.
@@ -54,6 +61,8 @@ pub struct FuseSession {
     mountpoint: PathBuf,
     /// The device number the kernel gave the mount; tells it from a later one at the same place.
     device: Option<String>,
+    connection: Option<Connection>,
+    caching: KernelCaching,
     /// Taken when the mount is ended in order.
     session: Option<JoinHandle<()>>,
     ended: watch::Receiver<bool>,
@@ -91,7 +100,9 @@ impl FuseSession {
         };
         config.n_threads = Some(THREADS);
         let invalidations = fs.tree().invalidations().clone();
-        let session = Session::new(Adaptor::new(fs, runtime), &options.mountpoint, &config)?;
+        let probe = Arc::new(Probe::new());
+        let adaptor = Adaptor::new(fs, runtime, probe.clone());
+        let session = Session::new(adaptor, &options.mountpoint, &config)?;
         let notifier = session.notifier();
         // From here on an error drops what was made, which unmounts.
         let background = session.spawn()?;
@@ -107,14 +118,32 @@ impl FuseSession {
         let mut mounted = Self {
             mountpoint: options.mountpoint.clone(),
             device: None,
+            connection: None,
+            caching: KernelCaching::NONE,
             session: Some(session),
             ended,
             notifier: None,
             invalidations,
         };
+        let on_top = mounted.on_top();
+        mounted.connection = on_top.as_ref().map(Connection::of);
+        mounted.device = on_top.map(|on_top| on_top.device);
+        mounted.caching = match options.caching {
+            Some(caching) => probe.decide(caching),
+            None => selftest::run(&probe, &notifier, &mounted.mountpoint),
+        };
         mounted.notifier = Some(KernelNotifier::start(&notifier, &mounted.invalidations)?);
-        mounted.device = mounted.on_top().map(|on_top| on_top.device);
         Ok(mounted)
+    }
+
+    /// What the kernel is trusted with.
+    pub const fn caching(&self) -> KernelCaching {
+        self.caching
+    }
+
+    /// The kernel's side of the mount.
+    pub const fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
     }
 
     /// What is mounted at the place of this mount now.
@@ -124,10 +153,14 @@ impl FuseSession {
 
     /// True if this very mount is still there, and not another one that took its place meanwhile.
     fn is_there(&self) -> bool {
-        !*self.ended.borrow()
-            && self
-                .on_top()
-                .is_some_and(|on_top| Some(on_top.device) == self.device)
+        let Some(on_top) = self
+            .on_top()
+            .filter(|on_top| Some(&on_top.device) == self.device.as_ref())
+        else {
+            return false;
+        };
+        // Numbers are given again. One that has ended is still there if it was broken off, and then it is dead.
+        !*self.ended.borrow() || (on_top.is_ours() && on_top.is_dead())
     }
 
     /// Turns true when the mount is gone, whoever unmounted it.
@@ -135,11 +168,13 @@ impl FuseSession {
         self.ended.clone()
     }
 
-    /// Unmounts and waits for the session's end. Blocks for at most about three seconds.
+    /// Unmounts and waits for the session's end. Blocks for at most about ten seconds, and for three unless the
+    /// kernel's side of the mount hangs: then the connection is broken off.
     pub fn unmount(mut self) -> io::Result<Unmounted> {
         // First of all: a notification in flight must not hold the last lookups.
         self.invalidations.close();
         let outcome = if self.is_there() {
+            let _watchdog = self.connection.clone().and_then(Watchdog::start);
             unmount(&self.mountpoint)
         } else {
             Ok(Unmounted::Cleanly)
@@ -149,11 +184,17 @@ impl FuseSession {
             return outcome;
         };
         // After a lazy unmount the session lives until the last file is closed; nobody must wait for that.
-        for _ in 0..50 {
-            if session.is_finished() {
-                break;
+        wait_until(Duration::from_millis(500), || session.is_finished());
+        if !session.is_finished() {
+            // Who waits for an answer is told now that none will come. Who only has a file open is left alone.
+            let waited_for = self
+                .connection
+                .as_ref()
+                .filter(|connection| connection.waiting().is_some_and(|waiting| waiting > 0));
+            if let Some(connection) = waited_for {
+                break_off(connection);
+                wait_until(Duration::from_millis(500), || session.is_finished());
             }
-            pause(Duration::from_millis(10));
         }
         if !session.is_finished() {
             return outcome;
@@ -165,6 +206,45 @@ impl FuseSession {
             notifier.join();
         }
         outcome
+    }
+}
+
+/// Breaks a connection off if it is not dropped in time.
+struct Watchdog {
+    /// Ends the wait by being dropped.
+    _call_off: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn start(connection: Connection) -> Option<Self> {
+        let (call_off, called_off) = mpsc::channel::<()>();
+        let watching = std::thread::Builder::new()
+            .name("unmount-watchdog".to_owned())
+            .spawn(move || {
+                if called_off.recv_timeout(UNMOUNT_PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    break_off(&connection);
+                }
+            });
+        watching.is_ok().then_some(Self { _call_off: call_off })
+    }
+}
+
+fn break_off(connection: &Connection) {
+    match connection.abort() {
+        Ok(()) => {
+            tracing::warn!("unmounting did not end by itself; whoever waited for an answer gets an error");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "unmounting does not end, and the mount cannot be broken off");
+        }
+    }
+}
+
+/// Waits for something nobody announces, at most `limit`.
+fn wait_until(limit: Duration, so: impl Fn() -> bool) {
+    let end = Instant::now() + limit;
+    while !so() && Instant::now() < end {
+        pause(Duration::from_millis(10));
     }
 }
 
@@ -195,6 +275,23 @@ pub fn unmount(mountpoint: &Path) -> io::Result<Unmounted> {
         }
     }
     unmount_once(mountpoint, UnmountFlags::DETACH).map(|()| Unmounted::Lazily)
+}
+
+/// Breaks the connection of a mount off and takes it off its directory: whoever waits for it gets an error at once.
+pub fn force(mounted: &Mounted) -> io::Result<()> {
+    Connection::of(mounted).abort()?;
+    // Its process, or the kernel, may have taken it off already, or be about to.
+    let is_there = || {
+        let on_top = mountpoint::at(&mounted.path).ok().flatten();
+        on_top.is_some_and(|on_top| on_top.device == mounted.device)
+    };
+    if !is_there() {
+        return Ok(());
+    }
+    match detach(&mounted.path) {
+        Err(_) if !is_there() => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Takes a dead mount (its process is gone) off its directory.

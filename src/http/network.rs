@@ -1,4 +1,4 @@
-//! What stands between this machine and the servers: certificates, proxies, and what may go unencrypted.
+//! What stands between this machine and the servers: certificates, proxies, what may go unencrypted, and how fast.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::is_loopback;
+use super::pace::Pace;
 
 /// How servers are reached, as a profile says it. The default is what the system and the environment say.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Network {
     pub no_proxy: Option<String>,
     /// True where servers of the network may be spoken to without encryption.
     pub allow_plain_http: bool,
+    /// How fast servers are asked; where absent [`Pace::Normal`], and servers on this machine without a limit.
+    pub pace: Option<Pace>,
 }
 
 /// The word for "no proxy at all", whatever the environment says.
@@ -53,6 +56,7 @@ impl fmt::Debug for Network {
             .field("proxy", &self.proxy.as_deref().map(without_login))
             .field("no_proxy", &self.no_proxy)
             .field("allow_plain_http", &self.allow_plain_http)
+            .field("pace", &self.pace)
             .finish()
     }
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::failure::{Failure, Stage};
+use super::pace::Pass;
 use super::pool::{self, Hop, Pool};
+use super::retry;
 use super::{HttpError, Redirects, Request, SafeUrl, authority};
 
 /// One hop to the blob store, and one for a store that has moved.
@@ -27,6 +29,7 @@ pub(super) async fn follow(
     pool: &Pool,
     request: &Request,
     redirects: Redirects,
+    pass: Option<&Pass>,
 ) -> Result<reqwest::Response, Failure> {
     let mut url = request.url.clone();
     if !matches!(url.scheme(), "http" | "https") {
@@ -35,7 +38,15 @@ pub(super) async fn follow(
     }
     let mut hop = Hop::First;
     for _ in 0..=MOST_HOPS {
-        let response = pool.execute(request, &url, hop).await?;
+        let outcome = pool.execute(request, &url, hop).await;
+        // The pass is for the server asked, and says nothing of one it points to.
+        if let (Some(pass), Hop::First) = (pass, hop) {
+            match &outcome {
+                Ok(response) => pass.answered(response.status().as_u16(), wanted_pause(response)),
+                Err(failure) => pass.failed(&failure.error),
+            }
+        }
+        let response = outcome?;
         let handed_over = matches!(response.status().as_u16(), 307 | 308);
         if redirects == Redirects::Refuse || !handed_over {
             return Ok(response);
@@ -62,6 +73,11 @@ pub(super) async fn follow(
         authority(&request.url)
     );
     Err(refusal(HttpError::Redirect(text)))
+}
+
+fn wanted_pause(response: &reqwest::Response) -> Option<Duration> {
+    let value = response.headers().get("retry-after")?;
+    retry::parse_retry_after(value.to_str().ok()?)
 }
 
 fn refusal(error: HttpError) -> Failure {

@@ -4,17 +4,18 @@
 //! is missing, `wire` reads, `error` sorts refusals, `file` checks ranges. What differs between servers is seen,
 //! remembered for as long as the process lives, and can be fixed by [`WsgOptions`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::auth::TokenSource;
 use crate::http::{HttpClient, Redirects};
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
-use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
+use crate::remote::{Answer, Capabilities, Content, Progress, Remote, RemoteError, Validator, Whereabouts};
 
 mod account;
 pub(in crate::remote) mod address;
+mod conditional;
 pub(in crate::remote) mod error;
 mod file;
 mod gateway;
@@ -23,7 +24,10 @@ mod paging;
 pub mod probe;
 mod problem;
 mod query;
+mod roots;
+mod subtree;
 mod support;
+mod whereabouts;
 mod wire;
 
 #[cfg(test)]
@@ -37,7 +41,7 @@ pub use query::QueryStyle;
 use error::Failure;
 use file::{RangeSeen, Wanted};
 use gateway::Gateway;
-use listing::Listings;
+use listing::{Expected, Listings};
 use query::Query;
 use wire::{Asked, Instance, ObjectProperties, RepositoryProperties};
 
@@ -116,6 +120,9 @@ pub struct WsgRemote {
     repository: String,
     name: String,
     ranges: support::Support,
+    trust: conditional::Trust,
+    hiding: whereabouts::Hiding,
+    subtrees: subtree::Subtrees,
     /// `Navigation/NavNode` is not there; the roots come from the list of all folders.
     without_nodes: AtomicBool,
 }
@@ -180,6 +187,9 @@ impl WsgRemote {
             repository: query::segment(repository),
             name,
             ranges: support::Support::default(),
+            trust: conditional::Trust::default(),
+            hiding: whereabouts::Hiding::default(),
+            subtrees: subtree::Subtrees::default(),
             without_nodes: AtomicBool::new(false),
         }
     }
@@ -246,55 +256,18 @@ impl WsgRemote {
         let answers: Vec<Vec<Entry>> = stream::iter(chunks)
             .map(|chunk| async move {
                 let progress = Progress::new();
+                let expected = Expected {
+                    at_most: Some(chunk.len()),
+                    ..Expected::all(asked)
+                };
                 self.listings
-                    .entries(self, &query(&chunk), asked, None, Some(chunk.len()), &progress)
+                    .entries(self, &query(&chunk), expected, &progress)
                     .await
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
         Ok(answers.into_iter().flatten().collect())
-    }
-
-    /// `None` where the navigation tree has nodes at its top and none of them is a folder: they are groups that
-    /// hold the folders, or are named as nobody knows.
-    async fn roots_from_nodes(&self, progress: &Progress) -> Result<Option<Vec<Folder>>, Failure> {
-        let nodes = self.listings.nodes(self, progress).await?;
-        let is_strange = !nodes.is_empty();
-        let nodes: Vec<Folder> = nodes.into_iter().flatten().collect();
-        if is_strange && nodes.is_empty() {
-            return Ok(None);
-        }
-        let ids: Vec<Guid> = nodes.iter().map(|node| node.id.0).collect();
-        let mut known = std::collections::HashMap::new();
-        for entry in self.folders_by_id(&ids).await? {
-            if let Entry::Folder(folder) = entry {
-                known.insert(folder.id, folder);
-            }
-        }
-        // A folder the query does not give is listed as far as its node tells: it is there.
-        let roots = nodes
-            .into_iter()
-            .map(|node| known.remove(&node.id).unwrap_or(node));
-        Ok(Some(roots.collect()))
-    }
-
-    async fn roots_from_all_folders(&self, progress: &Progress) -> Result<Vec<Folder>, Failure> {
-        let all = self
-            .listings
-            .entries(self, &Query::all_folders(), Asked::Folders, None, None, progress)
-            .await?;
-        let folders: Vec<Folder> = all
-            .into_iter()
-            .filter_map(|entry| match entry {
-                Entry::Folder(folder) => Some(folder),
-                Entry::Document(_) => None,
-            })
-            .collect();
-        let seen: std::collections::HashSet<FolderId> = folders.iter().map(|folder| folder.id).collect();
-        // A folder whose parent this account may not see can be reached from nowhere but the root.
-        let is_root = |folder: &Folder| folder.parent.is_none_or(|parent| !seen.contains(&parent));
-        Ok(folders.into_iter().filter(is_root).collect())
     }
 }
 
@@ -303,7 +276,11 @@ async fn repositories(gateway: &Gateway) -> Result<Vec<Datasource>, RemoteError>
     let url = gateway.url("Repositories/").await?;
     let response = gateway.get(&url, &[], WHAT).await?;
     let rows: Vec<Instance<RepositoryProperties>> = listing::read_rows(&response, WHAT)?;
-    Ok(rows.into_iter().filter_map(Instance::into_datasource).collect())
+    let read = |row: Instance<RepositoryProperties>| {
+        row.into_datasource()
+            .ok_or_else(|| Failure::protocol(format!("{WHAT} has a row without an id")).into())
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// True for what pwfs can show; a gateway may serve other products, too.
@@ -363,65 +340,75 @@ impl Remote for WsgRemote {
     }
 
     async fn roots(&self, progress: &Progress) -> Result<Vec<Folder>, RemoteError> {
-        if !self.without_nodes.load(Ordering::Relaxed) {
-            match self.roots_from_nodes(progress).await {
-                Ok(Some(roots)) => return Ok(roots),
-                Ok(None) => {
-                    tracing::debug!(
-                        "no folder at the top of the navigation tree; listing all folders for the roots"
-                    );
-                }
-                // A page in place of the words may mean the same; if not, the other question fails, too.
-                Err(failure) if failure.is_unknown_class() || failure.is_bare_not_found() => {
-                    tracing::debug!(error = %failure.error, "no navigation tree; listing all folders for the roots");
-                    self.without_nodes.store(true, Ordering::Relaxed);
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        Ok(self.roots_from_all_folders(progress).await?)
+        Ok(self.root_folders(progress).await?)
     }
 
     async fn list(&self, folder: FolderId, progress: &Progress) -> Result<Vec<Entry>, RemoteError> {
+        match self.list_if_changed(folder, None, progress).await? {
+            Answer::Rows { entries, .. } => Ok(entries),
+            Answer::Unchanged => Err(Failure::not_modified().into()),
+        }
+    }
+
+    async fn list_if_changed(
+        &self,
+        folder: FolderId,
+        seen: Option<&Validator>,
+        progress: &Progress,
+    ) -> Result<Answer, RemoteError> {
+        let answer = self.children(folder, seen, progress).await;
+        if answer.as_ref().is_err_and(whereabouts::says_not_there) {
+            self.hiding.not_found(ObjectId::Folder(folder));
+        }
+        Ok(answer?)
+    }
+
+    async fn subtree(
+        &self,
+        folder: FolderId,
+        progress: &Progress,
+    ) -> Result<Option<Vec<Entry>>, RemoteError> {
+        self.subtree_of(folder, progress).await
+    }
+
+    async fn whereabouts(&self, ids: &[ObjectId]) -> Result<Vec<(ObjectId, Whereabouts)>, RemoteError> {
+        self.whereabouts_of(ids).await
+    }
+
+    fn questions(&self, folder: FolderId) -> Vec<String> {
         let style = self.options.query_style;
-        let (folders, documents) = (
+        [
             Query::child_folders(style, folder),
             Query::documents(style, folder),
-        );
-        let (mut entries, documents) = tokio::try_join!(
-            self.listings
-                .entries(self, &folders, Asked::Folders, Some(folder), None, progress),
-            self.listings
-                .entries(self, &documents, Asked::Documents, Some(folder), None, progress),
-        )?;
-        entries.extend(documents.into_iter().filter(|entry| match entry {
-            Entry::Document(document) => document.active,
-            Entry::Folder(_) => true,
-        }));
-        Ok(entries)
+        ]
+        .iter()
+        .map(|query| {
+            let (path, token) = self.listings.first_question(self, query);
+            let path = format!("Repositories/{}/{path}", self.repository);
+            let url = self.gateway.likely_url(&path);
+            match token {
+                Some(token) => format!("GET {url} (SkipToken: {token})"),
+                None => format!("GET {url}"),
+            }
+        })
+        .collect()
     }
 
     async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError> {
-        let what = format!("folder {folder}");
-        let id = ObjectId::Folder(folder);
-        match self
-            .one(&query::folder(folder), Asked::Folders, id, &what)
-            .await?
-        {
+        match self.by_own_id(ObjectId::Folder(folder)).await? {
             Entry::Folder(found) => Ok(found),
-            Entry::Document(_) => Err(RemoteError::Protocol(format!("{what} is a document").into())),
+            Entry::Document(_) => Err(RemoteError::Protocol(
+                format!("folder {folder} is a document").into(),
+            )),
         }
     }
 
     async fn document(&self, document: DocumentId) -> Result<Document, RemoteError> {
-        let what = format!("document {document}");
-        let id = ObjectId::Document(document);
-        match self
-            .one(&query::document(document), Asked::Documents, id, &what)
-            .await?
-        {
+        match self.by_own_id(ObjectId::Document(document)).await? {
             Entry::Document(found) => Ok(found),
-            Entry::Folder(_) => Err(RemoteError::Protocol(format!("{what} is a folder").into())),
+            Entry::Folder(_) => Err(RemoteError::Protocol(
+                format!("document {document} is a folder").into(),
+            )),
         }
     }
 
@@ -483,7 +470,12 @@ impl Remote for WsgRemote {
             .open(&url, &headers, redirects, |streaming| {
                 file::judge(streaming, wanted)
             })
-            .await?;
+            .await
+            .inspect_err(|failure| {
+                if whereabouts::says_not_there(failure) {
+                    self.hiding.not_found(ObjectId::Document(document));
+                }
+            })?;
         match seen {
             RangeSeen::Honoured => self.ranges.proved(),
             // With If-Range a whole file means another tag, unless it is the same one.

@@ -10,8 +10,11 @@
 //! are read in slot order, and the cookie names generation and slot. A piece is cut from the generation the reader
 //! began with while that is remembered, and goes on by slot in the present one after. [`crate::names`] answers 3.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, LazyLock};
+
+use hashbrown::HashTable;
 
 use super::Residue;
 use crate::model::{ContentTag, Document, DocumentKind, Entry, ObjectId, Timestamp};
@@ -98,12 +101,56 @@ pub struct Listing {
     pub changed: Timestamp,
     /// Ascending by slot.
     rows: Vec<Row>,
-    by_name: HashMap<FileName, usize>,
-    by_id: HashMap<ObjectId, usize>,
+    by_name: Index,
+    by_id: Index,
     /// Part of the listing, and shown nowhere in the tree: documents without a file.
     hidden: Vec<Arc<Entry>>,
     next_slot: u64,
     bytes: u64,
+    memory: usize,
+}
+
+/// Where the row of a name or an id is, without a copy of either.
+type Index = HashTable<u32>;
+
+/// Keyed anew in each process: names and ids are chosen by a server.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+fn hash(key: impl Hash) -> u64 {
+    HASHER.hash_one(key)
+}
+
+/// An index of `rows`; of two with one key the later is found.
+fn index<K: Hash + PartialEq>(rows: &[Row], key: impl Fn(&Row) -> K) -> Index {
+    let mut index = Index::with_capacity(rows.len());
+    let hash_at = |at: u32| hash(key(&rows[at as usize]));
+    // Four thousand million rows are more than any memory holds.
+    for (at, row) in (0..u32::MAX).zip(rows) {
+        let key_of = key(row);
+        let same = |&other: &u32| key(&rows[other as usize]) == key_of;
+        match index.find_mut(hash(&key_of), same) {
+            Some(earlier) => *earlier = at,
+            None => {
+                index.insert_unique(hash(&key_of), at, |&at| hash_at(at));
+            }
+        }
+    }
+    index
+}
+
+/// What a listing is made of, where it was kept.
+#[derive(Debug)]
+pub struct Parts {
+    /// See [`Listing::generation`].
+    pub generation: u16,
+    /// See [`Listing::changed`].
+    pub changed: Timestamp,
+    /// In any order; slots and names all differ.
+    pub rows: Vec<Row>,
+    /// See [`Listing::hidden`].
+    pub hidden: Vec<Arc<Entry>>,
+    /// See [`Listing::next_slot`].
+    pub next_slot: u64,
 }
 
 /// How to show what has no file.
@@ -153,6 +200,7 @@ impl Listing {
             .into_iter()
             .zip(names)
             .map(|(entry, name)| {
+                let (entry, name) = shared(draft.previous, entry, name);
                 let tag = match &*entry {
                     Entry::Folder(_) => None,
                     Entry::Document(document) => Some(shown_tag(document, draft.tag)),
@@ -168,7 +216,6 @@ impl Listing {
         let first_slot = draft.residue.map_or(FIRST_SLOT, |residue| residue.next_slot);
         let next_slot = assign_slots(&mut rows, draft.previous, first_slot);
         rows.sort_unstable_by_key(|row| row.slot);
-
         let (generation, changed) = match draft.previous {
             Some(previous) if same_membership(&previous.rows, &rows) => {
                 (previous.generation, previous.changed)
@@ -182,17 +229,33 @@ impl Listing {
                 None => (draft.generation, draft.unlisted_mtime),
             },
         };
-        let by_name = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (row.name.clone(), at))
-            .collect();
-        let by_id = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (row.entry.id(), at))
-            .collect();
+        Self::restore(Parts {
+            generation,
+            changed,
+            rows,
+            hidden,
+            next_slot,
+        })
+    }
+
+    /// Puts a listing together again from what was kept of it.
+    pub fn restore(parts: Parts) -> Self {
+        let Parts {
+            generation,
+            changed,
+            mut rows,
+            hidden,
+            next_slot,
+        } = parts;
+        rows.sort_unstable_by_key(|row| row.slot);
+        rows.shrink_to_fit();
+        let by_name = index(&rows, |row| row.name.clone());
+        let by_id = index(&rows, |row| row.entry.id());
         let bytes = rows.iter().filter_map(Row::size).fold(0, u64::saturating_add);
+        let memory = weight::of_rows(&rows)
+            + hidden.iter().map(|entry| weight::of_entry(entry)).sum::<usize>()
+            + by_name.allocation_size()
+            + by_id.allocation_size();
         Self {
             generation,
             changed,
@@ -202,17 +265,24 @@ impl Listing {
             hidden,
             next_slot,
             bytes,
+            memory,
         }
     }
 
     /// The entry shown by `name`.
     pub fn get(&self, name: &str) -> Option<&Row> {
-        self.by_name.get(name).map(|&at| &self.rows[at])
+        let is_it = |&at: &u32| self.rows[at as usize].name.as_str() == name;
+        self.by_name
+            .find(hash(name), is_it)
+            .map(|&at| &self.rows[at as usize])
     }
 
     /// The row of this folder or document, whatever its version.
     pub fn find(&self, id: ObjectId) -> Option<&Row> {
-        self.by_id.get(&id).map(|&at| &self.rows[at])
+        let is_it = |&at: &u32| self.rows[at as usize].entry.id() == id;
+        self.by_id
+            .find(hash(id), is_it)
+            .map(|&at| &self.rows[at as usize])
     }
 
     /// What is to be kept of it when it must make room.
@@ -239,6 +309,22 @@ impl Listing {
         self.rows.iter().map(|row| &row.entry).chain(&self.hidden)
     }
 
+    /// Whether it shows what is without a file as `placeholders` has it; a mount that does otherwise may have kept it.
+    pub fn shows(&self, placeholders: Placeholders) -> bool {
+        self.rows.iter().all(|row| is_shown(&row.entry, placeholders))
+            && !self.hidden.iter().any(|entry| is_shown(entry, placeholders))
+    }
+
+    /// What the server listed and the tree shows nowhere.
+    pub fn hidden(&self) -> &[Arc<Entry>] {
+        &self.hidden
+    }
+
+    /// The first slot no reader has seen.
+    pub const fn next_slot(&self) -> u64 {
+        self.next_slot
+    }
+
     /// How many entries the server listed.
     pub fn len(&self) -> usize {
         self.rows.len() + self.hidden.len()
@@ -247,6 +333,11 @@ impl Listing {
     /// True if the server listed nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub const fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The sum of all known lengths, in bytes.
@@ -288,6 +379,25 @@ impl Difference {
         }
         difference
     }
+}
+
+/// The entry and its name as the listing before has them, where they are equal: most of a folder stays as it is, and the
+/// generations that slow readers are in cost little more than one.
+fn shared(previous: Option<&Listing>, entry: Arc<Entry>, name: FileName) -> (Arc<Entry>, FileName) {
+    let Some(before) = previous.and_then(|previous| previous.find(entry.id())) else {
+        return (entry, name);
+    };
+    let entry = if before.entry == entry {
+        before.entry.clone()
+    } else {
+        entry
+    };
+    let name = if before.name == name {
+        before.name.clone()
+    } else {
+        name
+    };
+    (entry, name)
 }
 
 fn is_shown(entry: &Entry, placeholders: Placeholders) -> bool {
@@ -366,6 +476,8 @@ fn just_after(time: Timestamp) -> Timestamp {
     time.checked_add(jiff::SignedDuration::from_nanos(1))
         .unwrap_or(time)
 }
+
+mod weight;
 
 #[cfg(test)]
 mod tests;

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::TreeError;
 use crate::model::DirId;
-use crate::remote::Progress;
+use crate::remote::{Progress, Urgency, UrgencyHandle, with_urgency};
 use crate::store::StoredListing;
 
 /// What a flight comes to.
@@ -24,9 +25,12 @@ pub(super) type FlightResult = Result<Arc<StoredListing>, TreeError>;
 #[derive(Clone)]
 pub(super) struct Flight {
     number: u64,
+    anew: bool,
     result: Shared<BoxFuture<'static, FlightResult>>,
     progress: Progress,
-    started: Instant,
+    urgency: UrgencyHandle,
+    /// Since when somebody waits for it.
+    wanted: Arc<OnceLock<Instant>>,
 }
 
 /// All listings on their way.
@@ -42,10 +46,13 @@ impl Flights {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// The flight that lists `dir`: the one under way, or a new one that does `work`.
+    /// The flight that lists `dir`: the one under way, or a new one that does `work`, which asks the server if it is
+    /// to be `anew`. It is as urgent as the most urgent of those who joined it.
     pub(super) fn join<F>(
         self: &Arc<Self>,
         dir: DirId,
+        anew: bool,
+        urgency: Urgency,
         runtime: &Handle,
         work: impl FnOnce(Progress) -> F,
     ) -> Flight
@@ -54,7 +61,10 @@ impl Flights {
     {
         let mut table = self.table.lock();
         if let Some(flight) = table.get(&dir) {
-            return flight.clone();
+            let flight = flight.clone();
+            drop(table);
+            flight.wanted_by(urgency);
+            return flight;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let progress = Progress::new();
@@ -65,35 +75,61 @@ impl Flights {
             dir,
             number,
         };
-        let task = runtime.spawn(async move {
+        let handle = UrgencyHandle::new(urgency);
+        let task = runtime.spawn(with_urgency(handle.clone(), async move {
             let result = work.await;
             drop(landing);
             result
-        });
+        }));
         let result = async move {
             task.await
                 .unwrap_or_else(|_| Err(TreeError::Unproved("the listing was given up".to_owned())))
         };
         let flight = Flight {
             number,
+            anew,
             result: result.boxed().shared(),
             progress,
-            started: Instant::now(),
+            urgency: handle,
+            wanted: Arc::default(),
         };
+        flight.wanted_by(urgency);
         table.insert(dir, flight.clone());
         flight
+    }
+
+    /// Whether `dir` is being listed.
+    pub(super) fn is_under_way(&self, dir: DirId) -> bool {
+        self.table.lock().contains_key(&dir)
     }
 }
 
 impl Flight {
-    /// Its number; a later one began later.
-    pub(super) const fn number(&self) -> u64 {
-        self.number
+    /// True if it asks the server, and began when [`Flights::next_number`] was `number` or later.
+    pub(super) const fn is_new(&self, number: u64) -> bool {
+        self.anew && self.number >= number
     }
 
-    /// When it began.
-    pub(super) const fn started(&self) -> Instant {
-        self.started
+    /// What it comes to.
+    pub(super) fn result(&self) -> impl Future<Output = FlightResult> + Send + use<> {
+        self.result.clone()
+    }
+
+    /// Changes with each page.
+    pub(super) fn moves(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Since when somebody has waited for it. What nobody waited for may have stood in a queue for long.
+    pub(super) fn wanted_since(&self) -> Instant {
+        self.wanted.get().copied().unwrap_or_else(Instant::now)
+    }
+
+    fn wanted_by(&self, urgency: Urgency) {
+        if urgency == Urgency::Interactive {
+            self.wanted.get_or_init(Instant::now);
+        }
+        self.urgency.raise(urgency);
     }
 
     /// Waits until `end` at the latest, and no longer than `idle` without a page.

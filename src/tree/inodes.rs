@@ -3,14 +3,26 @@
 //! A number follows from identity alone, so it is the same after a remount, a rename, a move and on another machine:
 //! a directory from (mount entry, GUID), a file from (mount entry, GUID, content tag). A file's inode therefore is
 //! one *version* of a document: new bytes are a new inode under the same name, as if replaced by a rename.
+//!
+//! After one `find` the kernel holds every inode there is, so an inode is kept as the few bytes that `getattr` and `read`
+//! need ([`shard`]); names and texts stay in the listings.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
-use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, Folder, FolderId, Guid};
+use crate::model::{ContentTag, DirId, Document, DocumentId, FolderId, Guid, ObjectId, Timestamp};
+
+mod places;
+mod shard;
+
+use places::{Place, Places};
+use shard::{Held, Shard};
 
 /// An inode number: 63 bits, never 0; the root is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,16 +59,42 @@ pub const ROOT_DIRECTORY: Directory = Directory {
 };
 
 /// What an inode is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// A directory; its folder is absent for the root only.
-    Directory(Directory, Option<Arc<Entry>>),
+    /// A directory, and the mtime it has until it is listed; `None` where nobody told, as of the root.
+    Directory(Directory, Option<Timestamp>),
     /// One version of a document.
-    File(Arc<Entry>, ContentTag),
+    File(Version),
+}
+
+/// One version of a document, as far as a file system cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// The document.
+    pub id: DocumentId,
+    /// Which of its contents.
+    pub tag: ContentTag,
+    /// When the bytes last changed.
+    pub mtime: Timestamp,
+    /// When anything of the document last changed.
+    pub ctime: Timestamp,
+}
+
+impl Version {
+    /// The content `tag` of `document`.
+    pub fn new(document: &Document, tag: ContentTag) -> Self {
+        let mtime = tag.stamp.or(document.created).unwrap_or(Timestamp::UNIX_EPOCH);
+        Self {
+            id: document.id,
+            tag,
+            mtime,
+            ctime: document.updated.unwrap_or(mtime),
+        }
+    }
 }
 
 /// One inode.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inode {
     /// Its number.
     pub ino: InodeNo,
@@ -74,6 +112,17 @@ enum Identity {
     File(MountEntry, DocumentId, ContentTag),
 }
 
+impl fmt::Display for Identity {
+    /// A canonical text: inode numbers are made from it, and salts kept by it, so it never changes meaning.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("root"),
+            Self::Directory(MountEntry(mount), folder) => write!(f, "d1 {mount} {folder}"),
+            Self::File(MountEntry(mount), document, tag) => write!(f, "f1 {mount} {document} {tag}"),
+        }
+    }
+}
+
 impl Inode {
     /// The root's inode.
     pub const fn root() -> Self {
@@ -84,164 +133,274 @@ impl Inode {
         }
     }
 
-    /// The folder, of a directory below the root.
-    pub fn folder(&self) -> Option<&Folder> {
+    /// The version of a document it is, if it is a file.
+    pub const fn version(&self) -> Option<&Version> {
         match &self.target {
-            Target::Directory(_, Some(entry)) => match &**entry {
-                Entry::Folder(folder) => Some(folder),
-                Entry::Document(_) => None,
-            },
-            Target::Directory(_, None) | Target::File(..) => None,
-        }
-    }
-
-    /// The document and content tag, of a file.
-    pub fn document(&self) -> Option<(&Document, ContentTag)> {
-        match &self.target {
-            Target::File(entry, tag) => match &**entry {
-                Entry::Document(document) => Some((document, *tag)),
-                Entry::Folder(_) => None,
-            },
+            Target::File(version) => Some(version),
             Target::Directory(..) => None,
         }
     }
 
+    /// The folder or document; `None` for the root.
+    pub const fn object(&self) -> Option<ObjectId> {
+        match self.target {
+            Target::File(version) => Some(ObjectId::Document(version.id)),
+            Target::Directory(directory, _) => match directory.id {
+                DirId::Folder(folder) => Some(ObjectId::Folder(folder)),
+                DirId::Root => None,
+            },
+        }
+    }
+
+    /// The mtime of a directory until it is listed; `None` where nobody told, and for a file.
+    pub const fn unlisted_mtime(&self) -> Option<Timestamp> {
+        match self.target {
+            Target::Directory(_, mtime) => mtime,
+            Target::File(_) => None,
+        }
+    }
+
     fn identity(&self) -> Identity {
-        match &self.target {
+        match self.target {
             Target::Directory(directory, _) => match directory.id {
                 DirId::Root => Identity::Root,
                 DirId::Folder(folder) => Identity::Directory(directory.mount, folder),
             },
-            Target::File(entry, tag) => match &**entry {
-                Entry::Document(document) => Identity::File(self.parent.mount, document.id, *tag),
-                Entry::Folder(folder) => Identity::Directory(self.parent.mount, folder.id),
+            Target::File(version) => Identity::File(self.parent.mount, version.id, version.tag),
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            parent: self.parent,
+            mount: match self.target {
+                Target::Directory(directory, _) => directory.mount,
+                Target::File(_) => self.parent.mount,
             },
         }
     }
 }
 
+/// How many parts the table has: enough that one of them never takes long to grow, and that the session threads rarely
+/// meet.
+const SHARDS: usize = 256;
+
+/// So many inodes are a megabyte here, and as a rule more in listings.
+const MANY: u64 = 10_000;
+
 /// All inodes the kernel may ask about.
-#[derive(Debug, Default)]
 pub struct InodeTable {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    held: HashMap<InodeNo, Held>,
-    /// Identities that lost their first number to another one. A clash of 63-bit hashes is not to be expected in the
-    /// life of the product; two live inodes of one number would mix their bytes, so it is ruled out all the same.
-    salts: HashMap<Identity, u32>,
+    /// Locked before `places`.
+    shards: Box<[Mutex<Shard>]>,
+    places: Mutex<Places>,
+    /// Identities, as text, that lost their first number to another one. A clash of 63-bit hashes is not to be expected
+    /// in the life of the product; two live inodes of one number would mix their bytes, so it is ruled out all the same.
+    salts: Mutex<HashMap<String, u32>>,
+    /// Told of every new salt.
+    keeper: OnceLock<SaltKeeper>,
     /// References given back that were never counted.
-    overdrawn: u64,
+    overdrawn: AtomicU64,
+    /// Inodes forgotten so far.
+    forgotten: AtomicU64,
+    many_forgotten: Notify,
+    number: fn(&str, u32) -> InodeNo,
 }
 
-#[derive(Debug)]
-struct Held {
-    inode: Arc<Inode>,
-    /// References the kernel has: entries given less references forgotten.
-    lookups: u64,
+type SaltKeeper = Box<dyn Fn(&str, u32) + Send + Sync>;
+
+impl Default for InodeTable {
+    fn default() -> Self {
+        Self::with_salts(Vec::new())
+    }
 }
 
 impl InodeTable {
+    /// An empty table that knows these salts from an earlier one.
+    pub fn with_salts(salts: Vec<(String, u32)>) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            places: Mutex::default(),
+            salts: Mutex::new(salts.into_iter().collect()),
+            keeper: OnceLock::new(),
+            overdrawn: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
+            many_forgotten: Notify::new(),
+            number,
+        }
+    }
+
+    /// The identities that lost their first number to another one, and what each is salted with.
+    pub fn salts(&self) -> Vec<(String, u32)> {
+        let salts = self.salts.lock();
+        salts
+            .iter()
+            .map(|(identity, &salt)| (identity.clone(), salt))
+            .collect()
+    }
+
+    /// Has `keep` told of every salt found from now on, so that a later table gives the same numbers. It must not block.
+    /// Only the first one is heard.
+    pub fn keep_salts(&self, keep: impl Fn(&str, u32) + Send + Sync + 'static) {
+        // One that is there already stays.
+        let _ = self.keeper.set(Box::new(keep));
+    }
+
     /// The inode of this target below `parent`, with the number that is its own.
-    pub fn resolve(&self, parent: Directory, target: Target) -> Arc<Inode> {
+    pub fn resolve(&self, parent: Directory, target: Target) -> Inode {
         let mut inode = Inode {
             ino: ROOT,
             parent,
             target,
         };
         let identity = inode.identity();
-        let mut state = self.state.lock();
-        let mut salt = state.salts.get(&identity).copied().unwrap_or(0);
+        if identity == Identity::Root {
+            return inode;
+        }
+        let text = identity.to_string();
+        let known = self.salts.lock().get(&text).copied().unwrap_or(0);
+        let mut salt = known;
         loop {
-            inode.ino = number(&identity, salt);
-            match state.held.get(&inode.ino) {
-                Some(held) if held.inode.identity() != identity => salt += 1,
+            inode.ino = (self.number)(&text, salt);
+            match self.get(inode.ino) {
+                Some(held) if held.identity() != identity => salt += 1,
                 Some(_) | None => break,
             }
         }
-        if salt > 0 {
-            state.salts.insert(identity, salt);
+        if salt > known {
+            tracing::warn!(%text, salt, "two inodes would have had one number");
+            if let Some(keep) = self.keeper.get() {
+                keep(&text, salt);
+            }
+            self.salts.lock().insert(text, salt);
         }
-        Arc::new(inode)
+        inode
     }
 
     /// Counts one more reference the kernel has to `inode`, and keeps its newest attributes.
-    pub fn remember(&self, inode: &Arc<Inode>) {
+    pub fn remember(&self, inode: &Inode) {
         if inode.ino == ROOT {
             return;
         }
-        let mut state = self.state.lock();
-        let held = state.held.entry(inode.ino).or_insert_with(|| Held {
-            inode: inode.clone(),
-            lookups: 0,
-        });
-        held.inode = inode.clone();
-        held.lookups += 1;
+        let mut shard = self.shard(inode.ino);
+        match shard.get_mut(inode.ino) {
+            Some(held) => {
+                held.lookups = held.lookups.saturating_add(1);
+                self.renew(held, inode);
+            }
+            None => {
+                let place = self.places.lock().take(inode.place());
+                shard.insert(Held::new(inode, place, 1));
+            }
+        }
     }
 
-    /// Takes back `count` references.
-    pub fn forget(&self, ino: InodeNo, count: u64) {
+    /// Takes back `count` references. Returns the inode if that was the last one.
+    pub fn forget(&self, ino: InodeNo, count: u64) -> Option<Inode> {
         if ino == ROOT {
-            return;
+            return None;
         }
-        let state = &mut *self.state.lock();
-        let held = state.held.get_mut(&ino);
-        let counted = held.as_ref().map_or(0, |held| held.lookups);
-        state.overdrawn += count.saturating_sub(counted);
-        if count >= counted {
-            state.held.remove(&ino);
-        } else if let Some(held) = held {
-            held.lookups -= count;
+        let mut shard = self.shard(ino);
+        let Some(held) = shard.get_mut(ino) else {
+            self.overdrawn.fetch_add(count, Ordering::Relaxed);
+            return None;
+        };
+        if held.lookups == u32::MAX {
+            return None;
+        }
+        let left = u64::from(held.lookups).checked_sub(count);
+        match left.and_then(|left| u32::try_from(left).ok()) {
+            Some(left) if left > 0 => {
+                held.lookups = left;
+                None
+            }
+            _ => {
+                let over = count.saturating_sub(u64::from(held.lookups));
+                self.overdrawn.fetch_add(over, Ordering::Relaxed);
+                let held = shard.remove(ino)?;
+                let mut places = self.places.lock();
+                let inode = held.inode(places.get(held.place));
+                places.give_back(held.place);
+                if (self.forgotten.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(MANY) {
+                    self.many_forgotten.notify_one();
+                }
+                Some(inode)
+            }
         }
     }
 
     /// References the kernel gave back and nobody had counted. More than none means that an inode may be forgotten
     /// here while the kernel still holds it.
     pub fn overdrawn(&self) -> u64 {
-        self.state.lock().overdrawn
+        self.overdrawn.load(Ordering::Relaxed)
+    }
+
+    /// How many inodes were forgotten so far.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// Waits until ten thousand more inodes were forgotten: memory is worth giving back then.
+    pub async fn many_forgotten(&self) {
+        self.many_forgotten.notified().await;
     }
 
     /// The inode of this number, if the kernel may still ask about it.
-    pub fn get(&self, ino: InodeNo) -> Option<Arc<Inode>> {
+    pub fn get(&self, ino: InodeNo) -> Option<Inode> {
         if ino == ROOT {
-            return Some(Arc::new(Inode::root()));
+            return Some(Inode::root());
         }
-        self.state.lock().held.get(&ino).map(|held| held.inode.clone())
+        let shard = self.shard(ino);
+        let held = shard.get(ino)?;
+        Some(held.inode(self.places.lock().get(held.place)))
     }
 
     /// True if the kernel may hold something of this inode.
     pub fn holds(&self, ino: InodeNo) -> bool {
-        ino == ROOT || self.state.lock().held.contains_key(&ino)
+        ino == ROOT || self.shard(ino).get(ino).is_some()
     }
 
     /// Gives an inode the kernel holds its newest attributes; the identity stays.
-    pub fn update(&self, inode: &Arc<Inode>) {
-        if let Some(held) = self.state.lock().held.get_mut(&inode.ino) {
-            held.inode = inode.clone();
+    pub fn update(&self, inode: &Inode) {
+        if let Some(held) = self.shard(inode.ino).get_mut(inode.ino) {
+            self.renew(held, inode);
         }
+    }
+
+    fn renew(&self, held: &mut Held, inode: &Inode) {
+        let mut places = self.places.lock();
+        let mut place = held.place;
+        if places.get(place) != inode.place() {
+            place = places.take(inode.place());
+            places.give_back(held.place);
+        }
+        *held = Held::new(inode, place, held.lookups);
     }
 
     /// How many inodes the kernel holds, the root not counted.
     pub fn len(&self) -> usize {
-        self.state.lock().held.len()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// True if the kernel holds nothing but the root.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Bytes of memory the table takes now.
+    pub fn bytes(&self) -> usize {
+        let shards: usize = self.shards.iter().map(|shard| shard.lock().bytes()).sum();
+        shards + self.places.lock().bytes()
+    }
+
+    fn shard(&self, ino: InodeNo) -> MutexGuard<'_, Shard> {
+        // Bits that the index of a part makes no use of, so that its own stay as good as random.
+        self.shards[(ino.0 >> 40) as usize % SHARDS].lock()
+    }
 }
 
 /// The first 63 bits of a SHA-256 over a canonical text; what other machines must agree on.
-fn number(identity: &Identity, salt: u32) -> InodeNo {
-    let text = match identity {
-        Identity::Root => return ROOT,
-        Identity::Directory(MountEntry(mount), folder) => format!("d1 {mount} {folder} {salt}"),
-        Identity::File(MountEntry(mount), document, tag) => format!("f1 {mount} {document} {tag} {salt}"),
-    };
-    let digest = Sha256::digest(text.as_bytes());
+fn number(identity: &str, salt: u32) -> InodeNo {
+    let digest = Sha256::digest(format!("{identity} {salt}"));
     let mut first = [0_u8; 8];
     first.copy_from_slice(&digest[..8]);
     // 0 means "no inode" to the kernel and 1 is the root; both give way.
@@ -249,83 +408,4 @@ fn number(identity: &Identity, salt: u32) -> InodeNo {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn document(guid: u8) -> Arc<Entry> {
-        Arc::new(Entry::Document(Document {
-            id: DocumentId(Guid::from_bytes([guid; 16])),
-            folder: None,
-            name: "a".into(),
-            file_name: Some("a".into()),
-            description: String::new(),
-            version: String::new(),
-            active: true,
-            kind: crate::model::DocumentKind::File,
-            size: Some(1),
-            file_updated: None,
-            updated: None,
-            created: None,
-            state: None,
-            mime_type: None,
-            etag: None,
-        }))
-    }
-
-    fn tag(size: u64) -> ContentTag {
-        ContentTag {
-            size: Some(size),
-            stamp: None,
-            revision: 0,
-        }
-    }
-
-    #[test]
-    fn the_number_is_the_same_for_ever() {
-        // Written down once: a change here would give every file of every user another inode number.
-        let identity = Identity::File(MountEntry::WHOLE, DocumentId(Guid::from_bytes([7; 16])), tag(5));
-        assert_eq!(number(&identity, 0), InodeNo(7_049_817_991_219_145_603));
-    }
-
-    #[test]
-    fn a_new_version_is_a_new_inode() {
-        let table = InodeTable::default();
-        let old = table.resolve(ROOT_DIRECTORY, Target::File(document(1), tag(1)));
-        let new = table.resolve(ROOT_DIRECTORY, Target::File(document(1), tag(2)));
-        assert_ne!(old.ino, new.ino);
-    }
-
-    #[test]
-    fn an_inode_lives_until_its_last_reference_is_forgotten() {
-        let table = InodeTable::default();
-        let inode = table.resolve(ROOT_DIRECTORY, Target::File(document(1), tag(1)));
-        table.remember(&inode);
-        table.remember(&inode);
-        table.forget(inode.ino, 1);
-        assert!(table.get(inode.ino).is_some());
-        table.forget(inode.ino, 1);
-        assert!(table.get(inode.ino).is_none());
-        assert!(table.is_empty());
-    }
-
-    #[test]
-    fn two_inodes_of_one_number_are_told_apart() {
-        let table = InodeTable::default();
-        let first = table.resolve(ROOT_DIRECTORY, Target::File(document(1), tag(1)));
-        let second = document(2);
-        // Plays a clash: another identity sits on the number of the second one.
-        let clash = table
-            .resolve(ROOT_DIRECTORY, Target::File(second.clone(), tag(1)))
-            .ino;
-        let squatter = Arc::new(Inode {
-            ino: clash,
-            ..(*first).clone()
-        });
-        table.remember(&squatter);
-        let moved = table.resolve(ROOT_DIRECTORY, Target::File(second.clone(), tag(1)));
-        assert_ne!(moved.ino, clash);
-        table.forget(clash, 1);
-        let again = table.resolve(ROOT_DIRECTORY, Target::File(second, tag(1)));
-        assert_eq!(again.ino, moved.ino, "the salt is remembered");
-    }
-}
+mod tests;

@@ -66,6 +66,10 @@ impl Lapses {
                 due.push(Lapse { at, ino, directory });
             }
         }
+        if state.by_ino.is_empty() {
+            // A walk over a whole datasource leaves a table of megabytes.
+            state.by_ino = HashMap::new();
+        }
         due
     }
 

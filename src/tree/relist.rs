@@ -1,60 +1,123 @@
-//! How a directory's listing takes the place of the one before, and who hears of it.
+//! How a directory is asked for, and what its answers and refusals mean.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::flight::FlightResult;
-use super::inodes::{Directory, Inode, InodeNo, MountEntry, ROOT, ROOT_DIRECTORY, Target};
+use super::inodes::{Directory, Inode, InodeNo, MountEntry, ROOT, Target, Version};
+use super::keep::{Answered, Asked};
 use super::lapse::Lapse;
-use super::proof::{self, ProofError};
+use super::proof::{self, ProofError, ProvedAnswer};
 use super::{ChosenFolder, FAILURE_MEMORY, Inner, TreeError, dir_object, unlisted_mtime};
+use crate::catalog::Proof;
 use crate::clock::Moment;
 use crate::model::{ContentTag, DirId, Document, Entry, Folder, FolderId, ObjectId, Timestamp};
-use crate::names::Place;
-use crate::remote::{Progress, RemoteError};
-use crate::store::StoredListing;
-use crate::store::listing::{Difference, Draft, Listing, Row};
+use crate::remote::{Progress, RemoteError, Urgency, UrgencyHandle, Validator};
+use crate::store::listing::Row;
 
 impl Inner {
-    /// Asks the server for `dir`, proves the answer and puts it in place.
-    pub(super) async fn fetch(&self, dir: DirId, progress: &Progress) -> FlightResult {
-        let asked = self.clock.now();
-        let asked_at = Timestamp::now();
-        let held = self.store.get(dir);
-        let entries = if dir == DirId::Root && !self.config.chosen.is_empty() {
-            self.chosen_entries().await.map_err(ProofError::Remote)
-        } else {
-            let held = held.as_ref().map(|stored| &*stored.listing);
-            proof::prove(&*self.remote, dir, held, self.config.confirm_after, progress)
-                .await
-                .map(|proved| {
-                    for (object, departure) in &proved.departed {
-                        tracing::debug!(?dir, ?object, ?departure, "left its folder");
-                        if let ObjectId::Document(document) = object {
-                            self.amendments.lock().remove(document);
-                        }
-                    }
-                    proved.entries
-                })
+    /// Asks the leader or the server for `dir`, proves the answer and puts it in place.
+    pub(super) async fn fetch(self: &Arc<Self>, dir: DirId, anew: bool, progress: &Progress) -> FlightResult {
+        self.recall(dir).await;
+        if let Some(led) = self.by_leader(dir, anew, progress).await {
+            match &led {
+                Ok(_) => {
+                    self.unanswered.store(false, Ordering::Relaxed);
+                    self.failures.lock().remove(&dir);
+                }
+                Err(error) => self.remember(dir, error),
+            }
+            return led;
+        }
+        let times = Asked {
+            asked: self.clock.now(),
+            asked_at: Timestamp::now(),
         };
-        match entries {
-            Ok(entries) => {
-                self.failures.lock().remove(&dir);
-                Ok(self.commit(dir, entries, asked, asked_at))
+        let answer = self.ask(dir, progress).await;
+        if answer.is_ok() {
+            self.unanswered.store(false, Ordering::Relaxed);
+            self.failures.lock().remove(&dir);
+        }
+        match answer {
+            Ok(answer) => {
+                let placed = self.on_disk(move |inner| match answer {
+                    Some(answered) => Some(inner.commit(dir, &answered, times)),
+                    // Where another process kept one since, that is as good.
+                    None => inner.renew(dir, times).or_else(|| inner.adopt(dir)),
+                });
+                let placed = placed.await.flatten();
+                placed.ok_or_else(|| TreeError::Unproved("the listing was given up".to_owned()))
             }
             Err(error) => {
                 let error = match error {
                     ProofError::Remote(error) => TreeError::Remote(error),
                     ProofError::Short(detail) => TreeError::Unproved(detail),
                 };
-                if let TreeError::Remote(refusal @ RemoteError::Denied { .. }) = &error {
-                    self.refuse(dir_object(dir), refusal.clone());
-                } else {
-                    let until = self.clock.now().plus(FAILURE_MEMORY);
-                    self.failures.lock().insert(dir, (until, error.clone()));
-                }
+                self.remember(dir, &error);
+                let refused = matches!(error, TreeError::Remote(RemoteError::Denied { .. }));
+                let text = error.to_string();
+                self.on_disk(move |inner| inner.note_trouble(dir, text, refused))
+                    .await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Remembers a refusal, or for a moment another failure, for those who ask next.
+    fn remember(&self, dir: DirId, error: &TreeError) {
+        match error {
+            TreeError::Remote(refusal @ RemoteError::Denied { .. }) => {
+                self.refuse(dir_object(dir), refusal.clone());
+            }
+            // What failed before anybody waited answers nobody: a person's own question may find the server back.
+            _ if UrgencyHandle::current().get() < Urgency::Interactive => {}
+            TreeError::Remote(_) | TreeError::TimedOut | TreeError::Unproved(_) | TreeError::Gone => {
+                let until = self.clock.now().plus(FAILURE_MEMORY);
+                self.failures.lock().insert(dir, (until, error.clone()));
+            }
+        }
+    }
+
+    /// The server's proved answer; `None` if what is held is unchanged.
+    async fn ask(self: &Arc<Self>, dir: DirId, progress: &Progress) -> Result<Option<Answered>, ProofError> {
+        if dir == DirId::Root && !self.config.chosen.is_empty() {
+            return Ok(Some(Answered {
+                entries: self.chosen_entries().await.map_err(ProofError::Remote)?,
+                proof: Proof::Compared,
+                validator: None,
+                departed: Vec::new(),
+            }));
+        }
+        let held = self.store.get(dir);
+        let expected = match &self.catalog {
+            Some(_) => self
+                .on_disk(move |inner| inner.expected(dir))
+                .await
+                .unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let seen = held
+            .as_ref()
+            .and_then(|held| held.arrival.validator.clone())
+            .map(Validator);
+        let known = proof::Known {
+            held: held.as_ref().map(|held| &*held.listing),
+            expected: &expected,
+            seen: seen.as_ref(),
+        };
+        match proof::prove(&*self.remote, dir, known, self.config.confirm_after, progress).await? {
+            ProvedAnswer::Unchanged => Ok(None),
+            ProvedAnswer::Rows(proved) => {
+                for (object, departure) in &proved.departed {
+                    tracing::debug!(?dir, ?object, ?departure, "left its folder");
+                }
+                Ok(Some(Answered {
+                    entries: proved.entries,
+                    proof: proved.proof,
+                    validator: proved.validator.map(|Validator(text)| text),
+                    departed: proved.departed,
+                }))
             }
         }
     }
@@ -83,96 +146,8 @@ impl Inner {
         Ok(self.config.chosen.iter().map(shown).collect())
     }
 
-    /// Puts a proved listing in place: store and memory first, the kernel last.
-    fn commit(
-        &self,
-        dir: DirId,
-        entries: Vec<Entry>,
-        asked: Moment,
-        asked_at: Timestamp,
-    ) -> Arc<StoredListing> {
-        let _alone = self.commits.lock();
-        let landed = self.clock.now();
-        self.replace(
-            dir,
-            entries.into_iter().map(Arc::new).collect(),
-            asked,
-            asked_at,
-            landed,
-        )
-    }
-
-    /// Builds the listing of `dir` anew from the entries it has, after something else was learnt of them.
-    pub(super) fn rebuild(&self, dir: DirId) {
-        let _alone = self.commits.lock();
-        if let Some(stored) = self.store.get(dir) {
-            let entries = stored.listing.entries().cloned().collect();
-            self.replace(dir, entries, stored.fetched, stored.fetched_at, stored.landed);
-        }
-    }
-
-    /// The one way a listing changes; `commits` is held.
-    fn replace(
-        &self,
-        dir: DirId,
-        entries: Vec<Arc<Entry>>,
-        fetched: Moment,
-        fetched_at: Timestamp,
-        landed: Moment,
-    ) -> Arc<StoredListing> {
-        let previous = self.store.get(dir);
-        self.drop_amendments(&entries);
-        let now = Timestamp::now();
-        let residue = self.store.residue(dir);
-        let draft = Draft {
-            place: if dir == DirId::Root {
-                Place::Root
-            } else {
-                Place::Folder
-            },
-            entries,
-            previous: previous.as_ref().map(|stored| &*stored.listing),
-            residue,
-            tag: &|document| self.tag(document),
-            placeholders: self.config.placeholders,
-            now,
-            unlisted_mtime: self.unlisted_mtime(dir).unwrap_or(now),
-            generation: self.generation(previous.as_deref()),
-        };
-        let listing = Listing::build(draft);
-        let stored = Arc::new(StoredListing::succeed(
-            previous.as_deref(),
-            listing,
-            fetched,
-            fetched_at,
-            landed,
-        ));
-        self.store.put(dir, stored.clone());
-        match previous {
-            Some(previous) => self.announce(dir, &previous.listing, &stored.listing),
-            // It was listed before and had to make room: nobody knows any more what the kernel was told.
-            None if residue.is_some() => {
-                for ino in self.held_inodes(dir) {
-                    self.invalidations.add(ino, |drops| drops.listing = true);
-                }
-            }
-            None => {}
-        }
-        stored
-    }
-
-    /// A generation that no reader of this directory can still have in hand.
-    fn generation(&self, previous: Option<&StoredListing>) -> u16 {
-        loop {
-            let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
-            if previous.is_none_or(|previous| !previous.remembers(generation)) {
-                return generation;
-            }
-        }
-    }
-
     /// Forgets what downloads told of contents that are not listed any more.
-    fn drop_amendments(&self, entries: &[Arc<Entry>]) {
+    pub(super) fn drop_amendments(&self, entries: &[Arc<Entry>]) {
         let mut amendments = self.amendments.lock();
         if amendments.is_empty() {
             return;
@@ -184,67 +159,9 @@ impl Inner {
                     .is_some_and(|known| known.listed != document.content_tag(0))
             {
                 amendments.remove(&document.id);
+                self.keep_amendment(document.id, None);
             }
         }
-    }
-
-    /// The inodes under which the kernel may hold `dir`.
-    fn held_inodes(&self, dir: DirId) -> Vec<InodeNo> {
-        let inodes = self
-            .reached(dir)
-            .into_iter()
-            .map(|directory| self.directory_ino(directory));
-        inodes.filter(|&ino| self.inodes.holds(ino)).collect()
-    }
-
-    /// Tells the kernel, through the set, what of `dir` is no longer as it was told.
-    fn announce(&self, dir: DirId, old: &Listing, new: &Listing) {
-        let difference = Difference::between(old, new);
-        if difference == Difference::default() {
-            return;
-        }
-        for directory in self.reached(dir) {
-            let ino = self.directory_ino(directory);
-            if !self.inodes.holds(ino) {
-                continue;
-            }
-            for &id in &difference.attributes {
-                if let Some(row) = new.find(id) {
-                    let inode = self.resolve(directory, row);
-                    if self.inodes.holds(inode.ino) {
-                        self.inodes.update(&inode);
-                        self.invalidations.add(inode.ino, |drops| drops.attributes = true);
-                    }
-                }
-            }
-            if old.generation != new.generation {
-                self.invalidations.add(ino, |drops| {
-                    drops.listing = true;
-                    drops.names.extend(difference.names.iter().cloned());
-                });
-            }
-        }
-    }
-
-    /// Every directory that shows `dir`: one for each mount entry it can be reached by.
-    fn reached(&self, dir: DirId) -> Vec<Directory> {
-        if dir == DirId::Root {
-            return vec![ROOT_DIRECTORY];
-        }
-        if self.config.chosen.is_empty() {
-            return vec![Directory {
-                mount: MountEntry::WHOLE,
-                id: dir,
-            }];
-        }
-        self.config
-            .chosen
-            .iter()
-            .map(|chosen| Directory {
-                mount: MountEntry(chosen.folder.id.0),
-                id: dir,
-            })
-            .collect()
     }
 
     pub(super) fn directory_ino(&self, directory: Directory) -> InodeNo {
@@ -258,10 +175,13 @@ impl Inner {
         }
     }
 
-    pub(super) fn resolve(&self, directory: Directory, row: &Row) -> Arc<Inode> {
-        let target = match (&*row.entry, row.tag) {
-            (Entry::Document(_), Some(tag)) => Target::File(row.entry.clone(), tag),
-            (Entry::Folder(folder), _) => {
+    pub(super) fn resolve(&self, directory: Directory, row: &Row) -> Inode {
+        let target = match &*row.entry {
+            Entry::Document(document) => {
+                let tag = row.tag.unwrap_or_else(|| document.content_tag(0));
+                Target::File(Version::new(document, tag))
+            }
+            Entry::Folder(folder) => {
                 let mount = match directory.id {
                     DirId::Root if !self.config.chosen.is_empty() => MountEntry(folder.id.0),
                     DirId::Root => MountEntry::WHOLE,
@@ -271,9 +191,8 @@ impl Inner {
                     mount,
                     id: DirId::Folder(folder.id),
                 };
-                Target::Directory(below, Some(row.entry.clone()))
+                Target::Directory(below, Some(unlisted_mtime(folder)))
             }
-            (Entry::Document(document), None) => Target::File(row.entry.clone(), document.content_tag(0)),
         };
         self.inodes.resolve(directory, target)
     }
@@ -300,13 +219,13 @@ impl Inner {
     }
 
     /// What the parent's listing says of a directory that was never listed itself.
-    fn unlisted_mtime(&self, dir: DirId) -> Option<Timestamp> {
+    pub(super) fn unlisted_mtime(&self, dir: DirId) -> Option<Timestamp> {
         if dir == DirId::Root {
             return Some(self.started);
         }
         self.reached(dir).into_iter().find_map(|directory| {
             let inode = self.inodes.get(self.directory_ino(directory))?;
-            inode.folder().map(unlisted_mtime)
+            inode.unlisted_mtime()
         })
     }
 
@@ -315,7 +234,7 @@ impl Inner {
         let now = self.clock.now();
         for lapse in self.lapses.due(now) {
             let refreshed = self.store.get(lapse.directory.id).and_then(|stored| {
-                let until = stored.fetched.plus(self.config.metadata_ttl?);
+                let until = stored.arrival.fetched.plus(self.config.metadata_ttl?);
                 (until > now).then_some(until)
             });
             match refreshed {

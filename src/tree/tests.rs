@@ -436,13 +436,16 @@ async fn a_length_that_was_learnt_changes_nothing_else() {
         TreeConfig::default(),
     );
     let before = stage.tree.list(DIRECTORY).await.unwrap().stored.listing.clone();
-    stage.tree.learn(
-        &unknown,
-        ContentTag {
-            size: Some(7),
-            ..unknown.content_tag(0)
-        },
-    );
+    stage
+        .tree
+        .learn(
+            &unknown,
+            ContentTag {
+                size: Some(7),
+                ..unknown.content_tag(0)
+            },
+        )
+        .await;
     assert_eq!(
         stage.tree.tag(before.get("1.pdf").unwrap()).unwrap().size,
         Some(7)
@@ -460,19 +463,23 @@ async fn a_length_that_was_learnt_changes_nothing_else() {
 async fn what_a_download_told_leads_the_name_to_a_new_inode() {
     let stage = Stage::new(vec![Ok(vec![document(1, 1)])], TreeConfig::default());
     let listed = stage.tree.list(DIRECTORY).await.unwrap();
-    let old = stage
+    let row = listed.stored.listing.get("1.pdf").unwrap();
+    let old = stage.tree.resolve(DIRECTORY, row);
+    let (Entry::Document(document), Some(tag)) = (&*row.entry, row.tag) else {
+        unreachable!("a document")
+    };
+    stage
         .tree
-        .resolve(DIRECTORY, listed.stored.listing.get("1.pdf").unwrap());
-    let (document, tag) = old.document().unwrap();
-    stage.tree.amend(
-        DIRECTORY,
-        document,
-        ContentTag {
-            size: Some(5),
-            revision: 1,
-            ..tag
-        },
-    );
+        .amend(
+            DIRECTORY,
+            document,
+            ContentTag {
+                size: Some(5),
+                revision: 1,
+                ..tag
+            },
+        )
+        .await;
     let row = stage
         .tree
         .held(DIRECTORY)
@@ -490,4 +497,58 @@ async fn what_a_download_told_leads_the_name_to_a_new_inode() {
         Some(5),
         "kept while the listing says the same"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_kernel_forgets_makes_room_only_where_it_is_kept_elsewhere() {
+    for release_forgotten in [false, true] {
+        let config = TreeConfig {
+            release_forgotten,
+            ..TreeConfig::default()
+        };
+        let stage = Stage::new(vec![Ok(vec![document(1, 1)])], config);
+        let listed = stage.tree.list(DIRECTORY).await.unwrap();
+        let row = listed.stored.listing.get("1.pdf").unwrap();
+        let (inode, file) = (
+            stage.tree.directory_inode(DIRECTORY),
+            stage.tree.resolve(DIRECTORY, row),
+        );
+        for inode in [&inode, &inode, &file] {
+            stage.tree.inodes().remember(inode);
+        }
+        stage.tree.forget(inode.ino, 1);
+        assert!(stage.tree.held(DIRECTORY).is_some(), "the kernel holds it");
+        assert!(stage.tree.entry(&file).await.is_some());
+        stage.tree.forget(inode.ino, 1);
+        assert_eq!(stage.tree.held(DIRECTORY).is_none(), release_forgotten);
+        assert_eq!(
+            stage.tree.inodes().get(file.ino),
+            Some(file),
+            "the file needs no listing"
+        );
+        assert_eq!(stage.tree.entry(&file).await.is_none(), release_forgotten);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_of_the_version_its_inode_stands_for() {
+    let versions = (1..=6).map(|size| Ok(vec![document(1, size)])).collect();
+    let stage = Stage::new(versions, TreeConfig::default());
+    let mut inodes = Vec::new();
+    for _ in 1..=6 {
+        let listed = stage.tree.list(DIRECTORY).await.unwrap();
+        let row = listed.stored.listing.get("1.pdf").unwrap();
+        inodes.push(stage.tree.resolve(DIRECTORY, row));
+        stage.expire();
+    }
+    let mut sizes = Vec::new();
+    for inode in &inodes {
+        let entry = stage.tree.entry(inode).await;
+        sizes.push(entry.and_then(|entry| match &*entry {
+            Entry::Document(document) => document.size,
+            Entry::Folder(_) => None,
+        }));
+    }
+    let remembered = [None, None, Some(3), Some(4), Some(5), Some(6)];
+    assert_eq!(sizes, remembered, "never another version's");
 }

@@ -96,7 +96,7 @@ async fn the_root_alone_tells_of_the_login_and_asks_nobody() {
     );
     bench.server.reset_counters();
     let names = |ino| {
-        let names = bench.fs.listxattr(ino).unwrap();
+        let names = async_io::block_on(bench.fs.listxattr(ino)).unwrap();
         let names = String::from_utf8(names).unwrap();
         let of_login = |name: &&str| name.starts_with("user.projectwise.login");
         names.split('\0').filter(of_login).count()
@@ -124,7 +124,11 @@ async fn the_root_alone_tells_of_the_login_and_asks_nobody() {
         assert_eq!(names(ROOT), 2 + more, "{word}");
         assert_eq!(names(folder.ino), 0);
         let name = format!("{PREFIX}login");
-        let error = bench.fs.getxattr(folder.ino, OsStr::new(&name)).unwrap_err();
+        let error = bench
+            .fs
+            .getxattr(folder.ino, OsStr::new(&name))
+            .await
+            .unwrap_err();
         assert_eq!(error.errno(), libc::ENODATA);
     }
     // The last state stays where nobody is left to change it.

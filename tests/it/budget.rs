@@ -213,7 +213,7 @@ async fn attributes_and_numbers_of_the_file_system_cost_nothing() {
     bench.expire();
     bench.server.reset_counters();
     for attr in &attrs {
-        let names = bench.fs.listxattr(attr.ino).unwrap();
+        let names = bench.fs.listxattr(attr.ino).await.unwrap();
         assert!(!names.is_empty());
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             let name = std::str::from_utf8(name).unwrap();
@@ -223,7 +223,11 @@ async fn attributes_and_numbers_of_the_file_system_cost_nothing() {
             );
         }
         for unknown in ["security.selinux", "user.nothing", "system.posix_acl_access"] {
-            let error = bench.fs.getxattr(attr.ino, OsStr::new(unknown)).unwrap_err();
+            let error = bench
+                .fs
+                .getxattr(attr.ino, OsStr::new(unknown))
+                .await
+                .unwrap_err();
             assert_eq!(error.errno(), libc::ENODATA);
         }
         bench.fs.getattr(attr.ino).unwrap();
@@ -250,7 +254,7 @@ async fn nothing_a_mount_does_changes_the_server() {
     for attr in bench.walk().await.values().take(40) {
         // Some may not be read; none may be written.
         let _refused = bench.read(attr).await;
-        let _none = bench.fs.listxattr(attr.ino);
+        let _none = bench.fs.listxattr(attr.ino).await;
     }
     bench.expire();
     bench.walk().await;

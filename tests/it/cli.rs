@@ -4,3 +4,4 @@ mod browse;
 mod datasources;
 mod help;
 mod mount;
+mod pace;

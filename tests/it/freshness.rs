@@ -112,7 +112,8 @@ async fn fifty_callers_share_one_refresh() {
     });
     assert!(seen.into_iter().all(|new| new), "all waited for the refresh");
     assert_eq!(bench.asked(RequestKind::ListDocuments), 1);
-    assert_eq!(bench.asked(RequestKind::ListProjects), 1);
+    // Unchanged, it is asked for once more beside what changed: rows of two moments make no listing.
+    assert_eq!(bench.asked(RequestKind::ListProjects), 2);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pwfs::catalog::{Catalog, CatalogId, Places};
 use pwfs::cli::demo::visitor::sign_in_to_demo;
 use pwfs::clock::Clock;
 use pwfs::content::{CacheOptions, ContentCache, Reader};
@@ -18,7 +19,7 @@ use pwfs::remote::Remote;
 use pwfs::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
 use pwfs::store::listing::DirCookie;
 use pwfs::tree::inodes::{InodeNo, ROOT};
-use pwfs::tree::{Tree, TreeConfig};
+use pwfs::tree::{Kept, Tree, TreeConfig};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -56,7 +57,8 @@ impl Bench {
         let remote = connect_as(&server, dir.path(), wsg).await;
         // What connecting costs is no part of what a test counts.
         server.reset_counters();
-        let (fs, clock) = filesystem(remote.clone(), quick(config), dir.path()).await;
+        let clock = Clock::manual();
+        let fs = filesystem(remote.clone(), quick(config), dir.path(), &clock).await;
         Self {
             server,
             remote,
@@ -69,8 +71,18 @@ impl Bench {
     /// The same server and cache, seen by a daemon that was started anew.
     pub async fn remount(&mut self) {
         self.remote = connect(&self.server, self.dir.path()).await;
-        (self.fs, self.clock) =
-            filesystem(self.remote.clone(), quick(TreeConfig::default()), self.dir.path()).await;
+        self.fs = filesystem(
+            self.remote.clone(),
+            quick(TreeConfig::default()),
+            self.dir.path(),
+            &self.clock,
+        )
+        .await;
+    }
+
+    /// Another mount beside [`Bench::fs`]: the same account, cache and clock.
+    pub async fn beside(&self, config: TreeConfig) -> Filesystem {
+        filesystem(self.remote.clone(), quick(config), self.dir.path(), &self.clock).await
     }
 
     pub fn world(&self) -> Arc<World> {
@@ -199,7 +211,8 @@ impl Bench {
     }
 
     pub fn xattr(&self, ino: InodeNo, name: &str) -> Option<String> {
-        let value = self.fs.getxattr(ino, OsStr::new(name)).ok()?;
+        // What made room in memory may be waited for.
+        let value = async_io::block_on(self.fs.getxattr(ino, OsStr::new(name))).ok()?;
         Some(String::from_utf8(value).unwrap())
     }
 
@@ -263,8 +276,7 @@ async fn connect_as(server: &DemoServer, state: &Path, options: WsgOptions) -> A
     )
 }
 
-async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (Filesystem, Clock) {
-    let clock = Clock::manual();
+async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path, clock: &Clock) -> Filesystem {
     let account = remote.account().await.unwrap();
     let cache = ContentCache::open(
         &dir.join("cache"),
@@ -273,7 +285,19 @@ async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (
     )
     .unwrap();
     let reader = Reader::new(Arc::new(cache), remote.clone());
-    let tree = Tree::new(remote, &Handle::current(), config, clock.clone());
+    let places = Places {
+        cache: dir.join("cache"),
+        state: dir.join("state"),
+    };
+    let id = CatalogId {
+        issuer: "demo".to_owned(),
+        account: account.clone(),
+        datasource: remote.name().to_owned(),
+    };
+    let opened = Catalog::open(&places, &id).unwrap();
+    assert!(opened.set_aside.is_empty(), "nothing is damaged");
+    let kept = Kept::read(opened.catalog).unwrap();
+    let tree = Tree::over(remote, &Handle::current(), config, clock.clone(), Some(kept));
     let appearance = Appearance {
         uid: 1000,
         gid: 1000,
@@ -281,8 +305,5 @@ async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path) -> (
         dir_mode: 0o555,
         location: "demo:ds".to_owned(),
     };
-    (
-        Filesystem::new(tree, reader, appearance, &account, Duration::from_secs(10), None),
-        clock,
-    )
+    Filesystem::new(tree, reader, appearance, &account, Duration::from_secs(10), None)
 }

@@ -7,36 +7,51 @@ use std::path::{Path, PathBuf};
 /// Each module and what it may import. Nothing else may; nothing imports upward.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("clock", &[]),
+    ("clock", &["model"]),
+    ("memory", &[]),
     ("names", &["model"]),
-    ("http", &[]),
+    ("http", &["clock"]),
     ("auth", &["http", "model"]),
     ("remote", &["auth", "http", "model"]),
     ("store", &["clock", "model", "names"]),
+    ("catalog", &["clock", "model", "names", "store"]),
     ("content", &["clock", "model", "remote"]),
-    ("tree", &["clock", "model", "names", "remote", "store"]),
-    ("fs", &["auth", "content", "model", "remote", "store", "tree"]),
+    ("tree", &["catalog", "clock", "model", "names", "remote", "store"]),
+    (
+        "leader",
+        &["catalog", "clock", "model", "remote", "store", "tree"],
+    ),
+    (
+        "fs",
+        &["auth", "catalog", "content", "model", "remote", "store", "tree"],
+    ),
+    (
+        "refresh",
+        &["catalog", "clock", "model", "remote", "store", "tree"],
+    ),
     ("fuse", &["fs", "model", "names", "store", "tree"]),
     ("config", &["auth", "http", "model", "remote"]),
     (
         "daemon",
         &[
-            "auth", "clock", "config", "content", "fs", "fuse", "http", "model", "names", "remote", "store",
-            "tree",
+            "auth", "catalog", "clock", "config", "content", "fs", "fuse", "http", "leader", "memory",
+            "model", "names", "refresh", "remote", "store", "tree",
         ],
     ),
     (
         "doctor",
         &[
-            "auth", "clock", "config", "daemon", "fuse", "http", "model", "names", "remote", "tree",
+            "auth", "catalog", "clock", "config", "daemon", "fuse", "http", "model", "names", "remote",
+            "tree",
         ],
     ),
+    ("explain", &["catalog", "clock", "model", "names", "store"]),
     ("demo", &["model"]),
     (
         "cli",
         &[
-            "auth", "config", "content", "daemon", "demo", "doctor", "fs", "fuse", "http", "model", "names",
-            "remote", "store", "tree",
+            "auth", "catalog", "clock", "config", "content", "daemon", "demo", "doctor", "explain", "fs",
+            "fuse", "http", "leader", "model", "names", "refresh", "remote", "store", "tree",
         ],
     ),
 ];
@@ -55,6 +70,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("crossterm::", &["cli/picker/terminal.rs"]),
     ("use clap", &["cli.rs", "cli/"]),
     ("axum::", &["demo.rs", "demo/"]),
+    ("unsafe ", &["memory.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pwfs::cli::demo::check;
-use pwfs::daemon::{Daemon, DaemonError, MountPlan};
+use pwfs::daemon::{Daemon, DaemonError, MountPlan, Storage};
 use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode, VersionGuids};
 use pwfs::demo::{DemoOptions, DemoServer, ExpectedDocument};
 use pwfs::fs::Appearance;
 use pwfs::fuse::mountpoint;
+use pwfs::fuse::selftest::KernelCaching;
 use pwfs::fuse::session::{Access, Unmounted};
 use pwfs::model::DocumentKind;
 use pwfs::remote::Remote;
@@ -25,8 +26,11 @@ use tokio::runtime::Handle;
 
 use crate::harness::{connect, small};
 
+mod caching;
 mod changes;
 mod desktop;
+mod force;
+mod invalidation;
 mod kernel;
 mod lifecycle;
 mod login;
@@ -115,6 +119,7 @@ struct Settings {
     options: DemoOptions,
     tree: TreeConfig,
     file_mode: u16,
+    caching: Option<KernelCaching>,
 }
 
 impl Default for Settings {
@@ -123,6 +128,7 @@ impl Default for Settings {
             options: small(),
             tree: TreeConfig::default(),
             file_mode: 0o444,
+            caching: None,
         }
     }
 }
@@ -160,6 +166,11 @@ fn skipped(reason: &str) -> bool {
 async fn mount(settings: Settings) -> Mounted {
     let server = DemoServer::start(settings.options.clone()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
+    mount_of(server, dir, settings).await
+}
+
+/// A mount of this server, with `dir` for everything.
+async fn mount_of(server: DemoServer, dir: TempDir, settings: Settings) -> Mounted {
     let mountpoint = dir.path().join("mnt");
     fs::create_dir(&mountpoint).unwrap();
     let forced = ForcedUnmount(mountpoint.clone());
@@ -198,9 +209,17 @@ fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Setti
             dir_mode: 0o555,
             location: "demo:ds".to_owned(),
         },
-        cache_dir: dir.join("cache"),
+        storage: Storage {
+            cache_dir: dir.join("cache"),
+            state_dir: dir.join("state"),
+            issuer: "demo".to_owned(),
+        },
         access: Access::Owner,
+        refresh_interval: Duration::from_secs(60),
+        caching: settings.caching,
         login: None,
+        account: None,
+        outstanding: None,
     }
 }
 
@@ -237,14 +256,18 @@ async fn quiet(script: &str, arguments: &[&Path]) -> String {
 }
 
 async fn check_tour(options: DemoOptions) {
-    if !fuse_is_here() {
-        return;
-    }
-    let mounted = mount(Settings {
+    check_tour_of(Settings {
         options,
         ..Settings::default()
     })
     .await;
+}
+
+async fn check_tour_of(settings: Settings) {
+    if !fuse_is_here() {
+        return;
+    }
+    let mounted = mount(settings).await;
     let findings = check::tour(&mounted.server, &mounted.daemon).await.unwrap();
     assert!(
         findings.passed(),

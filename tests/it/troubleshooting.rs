@@ -696,6 +696,18 @@ fn the_rows_of_this_machine_are_what_the_program_says() {
             Code::CacheUnusable if fuse_is_here() => {
                 bed.run(&["mount", "empty", "--cache-dir", "full/file/cache"])
             }
+            Code::MountNone => bed.run(&["explain", "empty/x"]),
+            Code::MountNoCatalog if fuse_is_here() => {
+                // The contents can be kept there, and the catalog cannot.
+                fs::create_dir(home.join("half")).unwrap();
+                fs::write(home.join("half/catalog-v1"), "in the way").unwrap();
+                let mut running = bed.stage.start(&["mount", "empty", "--cache-dir", "half"]);
+                running.wait_for_line(|line| line.contains("is mounted at"));
+                let seen = bed.run(&["explain", "empty"]);
+                bed.stage.run(&["unmount", "empty"]).succeeds();
+                running.finish();
+                seen
+            }
             Code::Usage => bed.run(&["frobnicate"]),
             _ => continue,
         };

@@ -252,6 +252,14 @@ codes! {
     MountAlreadyMounted = "mount.already-mounted",
     /// Nobody can look at the directory.
     MountInput = "mount.input",
+    /// The path is in no mount of pwfs.
+    MountNone = "mount.none",
+    /// The mount does not tell where its catalog is.
+    MountNoCatalog = "mount.no-catalog",
+    /// The catalog or the journal cannot be read.
+    CatalogUnreadable = "catalog.unreadable",
+    /// The journal does not reach back to the cursor.
+    EventsResync = "events.resync",
     /// The cache directory cannot be used.
     CacheUnusable = "cache.unusable",
 }

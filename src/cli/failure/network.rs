@@ -123,6 +123,13 @@ pub(super) fn failure(peer: Peer, error: &HttpError) -> CliError {
                     Peer::Issuer => "check the network, the proxy and the issuer's address",
                 })
         }
+        HttpError::Paced { retry_after, .. } => {
+            // The identity provider is never paced.
+            let wait = retry_after.as_secs().max(1);
+            CliError::of(ErrorKind::TryAgain, error)
+                .code(Code::WsgThrottled)
+                .hint(format!("try again in {wait} s; `pwfs status` shows what is asked of each server"))
+        }
         HttpError::TooLarge(_) => unusable(Code::NetworkTooLarge).hint(REPORT),
         HttpError::Redirect(_) => unusable(Code::NetworkRedirect)
             .hint("a server may send readers on to another public https address only: contact its administrator"),

@@ -181,6 +181,8 @@ async fn try_once(
         name: context.profile.to_owned(),
         profile: saved.profile.clone(),
         state_dir: PathBuf::from(context.state_dir),
+        // The client is there already.
+        pace_dir: None,
     };
     let outcome = account
         .connect_as(context.http.clone(), tokens, Some(source))

@@ -57,15 +57,30 @@ pub fn ask(mountpoints: &[PathBuf]) -> Vec<Found> {
         .collect()
 }
 
-/// Asks on a thread of its own, which a mount that never answers keeps.
+/// The attributes of one mount's root, in the order of `names`; or why it does not tell. Blocks for at most about two
+/// seconds.
+pub fn attributes<const N: usize>(
+    mountpoint: &Path,
+    names: [&'static str; N],
+) -> Result<[Option<String>; N], Found> {
+    let path = mountpoint.to_owned();
+    let told = on_a_thread(move || read(&path, names));
+    told.recv_timeout(ANSWER_TIME).unwrap_or(Err(Found::Silent))
+}
+
 fn begin(path: &Path) -> mpsc::Receiver<Found> {
-    let (tell, told) = mpsc::channel();
     let path = path.to_owned();
+    on_a_thread(move || asked(&path))
+}
+
+/// Asks on a thread of its own, which a mount that never answers keeps.
+fn on_a_thread<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> mpsc::Receiver<T> {
+    let (tell, told) = mpsc::channel();
     let asking = std::thread::Builder::new()
         .name("probe".to_owned())
         .spawn(move || {
             // Nobody listens any more if it took too long.
-            let _ = tell.send(asked(&path));
+            let _ = tell.send(ask());
         });
     if let Err(error) = asking {
         // The channel is closed, which counts as no answer.
@@ -75,23 +90,29 @@ fn begin(path: &Path) -> mpsc::Receiver<Found> {
 }
 
 fn asked(path: &Path) -> Found {
+    match read(path, [LOGIN, PROFILE, LOGIN_SINCE, LOGIN_DETAIL, LOGIN_REMEDY]) {
+        Ok([login, profile, since, detail, remedy]) => Found::Alive(Told {
+            profile,
+            login,
+            since,
+            detail,
+            remedy,
+        }),
+        Err(found) => found,
+    }
+}
+
+fn read<const N: usize>(path: &Path, names: [&'static str; N]) -> Result<[Option<String>; N], Found> {
     let mut buffer = vec![0; LONGEST_VALUE];
-    let mut told = Told::default();
-    let attributes = [
-        (LOGIN, &mut told.login),
-        (PROFILE, &mut told.profile),
-        (LOGIN_SINCE, &mut told.since),
-        (LOGIN_DETAIL, &mut told.detail),
-        (LOGIN_REMEDY, &mut told.remedy),
-    ];
-    for (name, value) in attributes {
+    let mut values = [const { None }; N];
+    for (name, value) in names.into_iter().zip(&mut values) {
         match rustix::fs::getxattr(path, name, &mut *buffer) {
             Ok(length) => *value = Some(String::from_utf8_lossy(&buffer[..length]).into_owned()),
-            Err(Errno::NOTCONN) => return Found::Dead,
-            Err(Errno::ACCESS | Errno::PERM) => return Found::Closed,
+            Err(Errno::NOTCONN) => return Err(Found::Dead),
+            Err(Errno::ACCESS | Errno::PERM) => return Err(Found::Closed),
             // Nothing to tell, or a mount of a version that knows no such attribute.
             Err(_) => {}
         }
     }
-    Found::Alive(told)
+    Ok(values)
 }

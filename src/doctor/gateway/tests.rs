@@ -34,6 +34,7 @@ impl Bench {
                 ..Profile::default()
             },
             state_dir: state.path().to_owned(),
+            pace_dir: None,
         };
         Self {
             server,

@@ -13,6 +13,7 @@ fn account(auth: AuthKind) -> Account {
             ..Profile::default()
         },
         state_dir: Path::new("/nonexistent").to_owned(),
+        pace_dir: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::auth::{AuthError, OauthError};
 use crate::http::HttpError;
 use crate::remote::{Detail, Origin, RemoteError};
 
+use super::gateway::NOT_MODIFIED;
 use super::problem::{ErrorId, Problem};
 use super::wire::Scalar;
 
@@ -67,6 +68,14 @@ impl Failure {
     /// A failure of this side's making: an answer that cannot be used.
     pub(super) fn protocol(detail: impl Into<String>) -> Self {
         Self::new(RemoteError::Protocol(detail.into().into()))
+    }
+
+    /// Nothing has changed since the answer the question named: no failure for who asked so.
+    pub(super) fn not_modified() -> Self {
+        Self {
+            status: NOT_MODIFIED,
+            ..Self::protocol("the server says that nothing has changed")
+        }
     }
 
     /// No answer of a gateway, or of one that can be spoken to.
@@ -298,6 +307,10 @@ impl From<HttpError> for Failure {
             | HttpError::Proxy(_)
             | HttpError::Settings(_) => RemoteError::Unreachable(detail),
             HttpError::TimedOut(_) => RemoteError::TimedOut(detail),
+            HttpError::Paced { retry_after, .. } => RemoteError::Throttled {
+                retry_after: Some(retry_after),
+                detail,
+            },
             HttpError::TooLarge(_) | HttpError::Redirect(_) | HttpError::Protocol(_) => {
                 RemoteError::Protocol(detail)
             }

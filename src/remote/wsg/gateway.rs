@@ -25,6 +25,9 @@ const NEWEST: ApiVersion = ApiVersion { major: 2, minor: 8 };
 /// The oldest this client speaks; also what a server of any version answers a probe on.
 pub(super) const OLDEST: ApiVersion = ApiVersion { major: 2, minor: 0 };
 
+/// The answer to an `If-None-Match` whose tag is still right; it has no body.
+pub(super) const NOT_MODIFIED: u16 = 304;
+
 /// A server of one WSG deployment.
 pub(super) struct Gateway {
     http: HttpClient,
@@ -108,7 +111,30 @@ impl Gateway {
             .map_err(|error| Failure::protocol(format!("no URL can be made for this server: {error}")))
     }
 
-    /// The whole answer to a GET for JSON; any failure is sorted.
+    /// The version, where it was probed; else what the URL or the user says of it, or the newest.
+    pub(super) fn likely_version(&self) -> Version {
+        self.version.get().copied().unwrap_or_else(|| {
+            let path = self.asked.unwrap_or(VersionPath {
+                scheme: VersionScheme::Api,
+                version: NEWEST,
+            });
+            let api = match path.scheme {
+                VersionScheme::Api => path.version,
+                VersionScheme::Service => NEWEST,
+            };
+            Version { path, api }
+        })
+    }
+
+    /// The URL of `path` below the version segment as it is sent, without asking for the version.
+    pub(super) fn likely_url(&self, path: &str) -> String {
+        let path = format!("{}/{path}", self.likely_version().path);
+        let plain = || format!("{}/{path}", self.server);
+        Url::parse(&plain()).map_or_else(|_| plain(), String::from)
+    }
+
+    /// The whole answer to a GET for JSON; any failure is sorted. "Not modified" is an answer to a question that has an
+    /// `If-None-Match`, and to no other.
     pub(super) async fn get(
         &self,
         url: &Url,
@@ -141,7 +167,10 @@ impl Gateway {
         what: &str,
     ) -> Result<Response, Failure> {
         let response = self.send(url, headers, Some(authorization)).await?;
-        if response.status == 200 && !looks_like_a_page(&response) {
+        let conditional = || headers.iter().any(|(name, _)| *name == "If-None-Match");
+        if response.status == 200 && !looks_like_a_page(&response)
+            || response.status == NOT_MODIFIED && conditional()
+        {
             Ok(response)
         } else {
             Err(failure_of(&response, what))

@@ -116,6 +116,18 @@ impl From<Failure> for Broken {
 }
 
 impl Pager<'_> {
+    /// What is asked first.
+    pub(super) fn first_ask(&self) -> Ask {
+        Ask {
+            token: (self.mode != PageMode::Skip).then(|| INITIAL_TOKEN.to_owned()),
+            top: match self.paging {
+                Paging::Honoured => Some(self.size),
+                Paging::Optional => None,
+            },
+            skip: None,
+        }
+    }
+
     /// All rows, in the server's order, each key once: of rows with one key the last one seen counts.
     ///
     /// # Errors
@@ -143,16 +155,9 @@ impl Pager<'_> {
         F: FnMut(Ask) -> P,
         P: Future<Output = Result<Page<T>, Failure>>,
     {
-        let first_top = match self.paging {
-            Paging::Honoured => Some(self.size),
-            Paging::Optional => None,
-        };
-        let first = fetch(Ask {
-            token: (self.mode != PageMode::Skip).then(|| INITIAL_TOKEN.to_owned()),
-            top: first_top,
-            skip: None,
-        })
-        .await?;
+        let ask = self.first_ask();
+        let first_top = ask.top;
+        let first = fetch(ask).await?;
         progress.page(first.rows.len());
         let has_token = first.token.as_ref().is_some_and(|token| !token.is_empty());
         match self.mode {

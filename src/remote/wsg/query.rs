@@ -26,11 +26,22 @@ pub(super) enum Class {
     NavNode,
 }
 
+/// How `api.ancestor` is spelled; each was seen in one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ancestor {
+    /// `api.ancestor=Project-{guid}`.
+    Dash,
+    /// `API.ancestor=PW_WSG.Project={guid}`.
+    Equals,
+}
+
 /// A query without its paging options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) class: Class,
     path: String,
+    /// An option as it stands in the URL.
+    ancestor: Option<String>,
     /// Names and raw values.
     options: Vec<(&'static str, String)>,
     /// A column whose order is stable between pages.
@@ -88,6 +99,7 @@ impl Query {
         Self {
             class,
             path,
+            ancestor: None,
             options,
             order: Some(STABLE_ORDER),
             what: format!("folder {folder}"),
@@ -109,6 +121,7 @@ impl Query {
         Self {
             class,
             path: path.to_owned(),
+            ancestor: None,
             options: vec![
                 ("$filter", format!("$id in [{}]", list.join(","))),
                 ("$select", "*".to_owned()),
@@ -123,6 +136,7 @@ impl Query {
         Self {
             class: Class::NavNode,
             path: "Navigation/NavNode".to_owned(),
+            ancestor: None,
             options: Vec::new(),
             order: None,
             what: "the root folders".to_owned(),
@@ -134,17 +148,19 @@ impl Query {
         Self {
             class: Class::Project,
             path: "PW_WSG/Project!poly".to_owned(),
+            ancestor: None,
             options: vec![("$select", "*".to_owned())],
             order: Some(STABLE_ORDER),
             what: "the list of all folders".to_owned(),
         }
     }
 
-    /// Every document of the datasource. Only for its first page.
+    /// Every document of the datasource. Only for its first page, unless it is bounded.
     pub(super) fn all_documents() -> Self {
         Self {
             class: Class::Document,
             path: "PW_WSG/Document!poly".to_owned(),
+            ancestor: None,
             options: vec![("$select", "*".to_owned())],
             order: Some(STABLE_ORDER),
             what: "the list of all documents".to_owned(),
@@ -162,6 +178,16 @@ impl Query {
             }
             None => self.options.insert(0, ("$filter", condition)),
         }
+        self
+    }
+
+    /// Those of them that are below this folder, at any depth.
+    pub(super) fn below(mut self, spelling: Ancestor, folder: FolderId) -> Self {
+        self.ancestor = Some(match spelling {
+            Ancestor::Dash => format!("api.ancestor=Project-{folder}"),
+            Ancestor::Equals => format!("API.ancestor=PW_WSG.Project={folder}"),
+        });
+        self.what = format!("what is below folder {folder}");
         self
     }
 
@@ -187,6 +213,10 @@ impl Query {
             path.push_str(name);
             path.push('=');
             encode_value(value, &mut path);
+        }
+        if let Some(ancestor) = &self.ancestor {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.push_str(ancestor);
         }
         path
     }
@@ -307,6 +337,21 @@ mod tests {
             path,
             "PW_WSG/Project!poly?$filter=Name%20eq%20'A'&$select=*&$top=2"
         );
+    }
+
+    #[test]
+    fn an_ancestor_is_written_in_either_spelling() {
+        for (spelling, text) in [
+            (Ancestor::Dash, format!("api.ancestor=Project-{FOLDER}")),
+            (Ancestor::Equals, format!("API.ancestor=PW_WSG.Project={FOLDER}")),
+        ] {
+            assert_eq!(
+                Query::all_documents()
+                    .below(spelling, FOLDER)
+                    .path(false, Some(5), None),
+                format!("PW_WSG/Document!poly?$select=*&$top=5&{text}")
+            );
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::auth::{AppId, CredentialStore, Credentials, StoreKind};
 use crate::http::{Options, Secret};
 
 mod logins;
+mod rows;
 
 const FOLDER: &str = "87d25a9c-e00a-45ce-8946-1854ac221ab3";
+const SUBFOLDER: &str = "3c6d1f52-8f0e-4c49-9d7e-5a0a1b6f2d11";
 const DOCUMENT: &str = "9d8a7a70-254f-4494-bfe8-9c312e33a662";
 const REPOSITORY: &str = "Bentley.PW--acme~3Ads";
 
@@ -227,8 +229,9 @@ fn paged(count: usize, cap: usize, by_token: bool) -> impl Fn(&Seen) -> String {
         let token = seen.header("skiptoken");
         if seen.target.starts_with("PW_WSG/Project?") {
             let first = number_after(&seen.target, "$skip=").unwrap_or(0) == 0;
-            let row =
-                format!(r#"{{"instanceId":"{FOLDER}","className":"Project","properties":{{"Name":"Sub"}}}}"#);
+            let row = format!(
+                r#"{{"instanceId":"{SUBFOLDER}","className":"Project","properties":{{"Name":"Sub"}}}}"#
+            );
             return instances(if first { std::slice::from_ref(&row) } else { &[] });
         }
         let top = number_after(&seen.target, "$top=").unwrap_or(usize::MAX).min(cap);

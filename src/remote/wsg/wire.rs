@@ -254,6 +254,14 @@ impl Instance<NodeProperties> {
     /// The folder a node stands for, as far as the node tells; `None` for nodes of other things.
     pub(super) fn into_folder(self) -> Result<Option<Folder>, UnusableRow> {
         let properties = self.properties.unwrap_or_default();
+        // Nothing that can be told from an answer whose values cannot be read: it may be a folder.
+        if self.id.text().is_none() && properties.class.text().is_none() {
+            return Err(UnusableRow {
+                class: "node of the navigation tree",
+                name: bounded(&properties.label.text().unwrap_or_default()),
+                id: String::new(),
+            });
+        }
         if !properties
             .class
             .text()

@@ -248,3 +248,76 @@ proptest! {
         }
     }
 }
+
+/// A document with all that a server tells of one.
+fn full_document(number: u32) -> Arc<Entry> {
+    let mut guid = [7; 16];
+    guid[..4].copy_from_slice(&number.to_be_bytes());
+    Arc::new(Entry::Document(Document {
+        id: DocumentId(Guid::from_bytes(guid)),
+        folder: Some(FolderId(Guid::from_bytes([1; 16]))),
+        name: format!("LEC-STR-DRG-{number:06} General arrangement"),
+        file_name: Some(format!("LEC-STR-DRG-{number:06}.dgn")),
+        description: "General arrangement of the northern approach".to_owned(),
+        version: "C".to_owned(),
+        active: true,
+        kind: DocumentKind::File,
+        size: Some(u64::from(number)),
+        file_updated: Some(time(1)),
+        updated: Some(time(2)),
+        created: Some(time(i64::from(number))),
+        state: Some("Shared".to_owned()),
+        mime_type: Some("application/octet-stream".to_owned()),
+        etag: Some(format!("W/\"{number:016x}\"")),
+    }))
+}
+
+#[test]
+fn what_stays_the_same_is_in_memory_once() {
+    let first = build(vec![document(1, "a", 1), document(2, "b", 1)], None, 0);
+    let second = build(vec![document(1, "a", 1), document(2, "b", 2)], Some(&first), 1);
+    let same = |name| Arc::ptr_eq(&first.get(name).unwrap().entry, &second.get(name).unwrap().entry);
+    assert!(same("a") && !same("b"));
+}
+
+#[test]
+fn a_listing_weighs_more_with_longer_texts_and_with_what_is_not_shown() {
+    let bare = build(vec![document(1, "a", 1)], None, 0).memory();
+    let long = "x".repeat(100_000);
+    let name = build(vec![document(1, &long, 1)], None, 0).memory();
+    assert!(name > bare + 200_000, "a name and a file name");
+    let Entry::Document(plain) = &*document(1, &long, 1) else {
+        unreachable!("a document")
+    };
+    let hidden = Document {
+        kind: DocumentKind::Placeholder,
+        ..plain.clone()
+    };
+    let hidden = build(vec![Arc::new(Entry::Document(hidden))], None, 0);
+    assert!(hidden.rows().is_empty() && hidden.memory() > 200_000);
+}
+
+#[test]
+#[ignore = "by itself only: it looks at the memory of the whole process"]
+fn a_listing_weighs_what_the_process_grows_by() {
+    let anonymous = || -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kilobytes.parse::<usize>().unwrap() << 10
+    };
+    let before = anonymous();
+    let listings: Vec<_> = (0..1000)
+        .map(|folder| {
+            let documents = (0..100).map(|at| full_document(folder * 100 + at)).collect();
+            build(documents, None, 0)
+        })
+        .collect();
+    let grown = anonymous() - before;
+    let told: usize = listings.iter().map(Listing::memory).sum();
+    let each = told / 100_000;
+    assert!(
+        told > grown * 85 / 100 && told < grown * 115 / 100,
+        "told {told} ({each} a row), and the process grew by {grown}"
+    );
+}

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pwfs::demo::{Effect, Fault};
+use pwfs::demo::{Effect, Fault, RequestKind};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -411,8 +411,9 @@ fn answers_are_as_fresh_as_asked() {
     for mounted in &all[..2] {
         until("the new document shows", || list(mounted) == after);
     }
+    // What one mount has seen the others of the account have, too, and ask nobody for it.
     for mounted in &all[2..] {
-        assert_eq!(list(mounted), before);
+        until("the others show it", || list(mounted) == after);
     }
     let words = stage
         .run(&["mount", "x", "--freshness", "strict", "--metadata-ttl", "1s"])
@@ -452,9 +453,72 @@ fn an_outage_shows_what_was_or_an_error_as_asked() {
         }
     });
     stage.server.clear_faults();
-    until("the server is back", || {
-        list(&fail).is_ok_and(|names| names == before)
+    until("the server is back", || match list(&fail) {
+        Ok(names) => names == before,
+        Err(_) => false,
     });
+}
+
+#[test]
+fn a_mount_begins_without_its_server_and_shows_what_it_knows() {
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let (running, dir) = mount(&stage, "mnt", &[]);
+    let root = names(&dir).unwrap();
+    let before = names(&dir.join(PROJECT)).unwrap();
+    stage.run(&["unmount", "mnt"]).succeeds();
+    running.finish().succeeds();
+
+    // Nothing answers any more; what was listed is shown, at the root and below.
+    stage.server.inject(Fault::everywhere(Effect::DropConnection));
+    let (running, dir) = mount(&stage, "mnt", &["--metadata-ttl", "1s"]);
+    assert_eq!(names(&dir).unwrap(), root);
+    assert_eq!(names(&dir.join(PROJECT)).unwrap(), before);
+    // And it recovers by itself.
+    let world = stage.server.world();
+    let project = world.folder_at(&[PROJECT]).unwrap();
+    world.add_folder(Some(project), "New").unwrap();
+    stage.server.clear_faults();
+    until("the new folder shows", || {
+        names(&dir.join(PROJECT)).is_ok_and(|names| names.contains("New"))
+    });
+    stage.run(&["unmount", "mnt"]).succeeds();
+    running.finish().succeeds();
+}
+
+#[test]
+fn a_mount_that_began_for_another_account_than_the_server_sees_ends() {
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let (running, _) = mount(&stage, "mnt", &[]);
+    stage.run(&["unmount", "mnt"]).succeeds();
+    running.finish().succeeds();
+
+    // The server has come to see somebody else in the same login, as where an administrator mapped it anew.
+    let starts = stage.home.path().join(".cache/pwfs/starts-v1");
+    let start = fs::read_dir(&starts).unwrap().next().unwrap().unwrap().path();
+    let remembered = fs::read_to_string(&start).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&remembered).unwrap();
+    other["account"] = "user of another time".into();
+    fs::write(&start, other.to_string()).unwrap();
+    // It has nothing of that account, so that it can only begin once its root was listed; and it is found out by then.
+    let hold = stage
+        .server
+        .inject(Fault::on(RequestKind::User, Effect::HangAfterAccept));
+    let mut running = stage.start(&["mount", "mnt"]);
+    running.wait_for_line(|line| line.contains("is mounted at"));
+    stage.server.clear_fault(hold);
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(75), "{}", finished.all());
+    assert!(
+        finished.stderr.contains("the server sees another account"),
+        "{}",
+        finished.all()
+    );
 }
 
 #[test]

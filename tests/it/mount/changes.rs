@@ -17,14 +17,14 @@ use super::{Mounted, PATIENCE, PROJECT, Settings, blocking, fuse_is_here, mount,
 use crate::harness::small;
 
 /// A shell that works inside a directory and answers one command at a time.
-struct Inhabitant {
+pub(super) struct Inhabitant {
     child: Child,
     say: ChildStdin,
     hear: BufReader<ChildStdout>,
 }
 
 impl Inhabitant {
-    fn of(directory: &Path) -> Self {
+    pub(super) fn of(directory: &Path) -> Self {
         let mut child = Command::new("sh")
             .current_dir(directory)
             .stdin(Stdio::piped())
@@ -41,7 +41,7 @@ impl Inhabitant {
     }
 
     /// Runs a command in the shell; returns the first line it wrote.
-    async fn ask(self, command: &str) -> (Self, String) {
+    pub(super) async fn ask(self, command: &str) -> (Self, String) {
         let (mut shell, command) = (self, command.to_owned());
         let pid = Pid::from_child(&shell.child);
         blocking_with_end(pid, move || {
@@ -54,7 +54,7 @@ impl Inhabitant {
     }
 
     /// Sends it home.
-    async fn leave(self) {
+    pub(super) async fn leave(self) {
         let Self { mut child, say, hear } = self;
         drop((say, hear));
         blocking_with_end(Pid::from_child(&child), move || child.wait().unwrap()).await;
@@ -66,12 +66,12 @@ async fn read(path: &Path) -> io::Result<Vec<u8>> {
     blocking(move || fs::read(path)).await
 }
 
-async fn ino(path: &Path) -> io::Result<u64> {
+pub(super) async fn ino(path: &Path) -> io::Result<u64> {
     let path = path.to_owned();
     blocking(move || fs::metadata(path).map(|metadata| metadata.ino())).await
 }
 
-async fn is_absent(path: &Path) -> bool {
+pub(super) async fn is_absent(path: &Path) -> bool {
     matches!(ino(path).await, Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 

@@ -1,0 +1,346 @@
+//! The journal: one row for each difference between two listings, in the order in which they were seen.
+//!
+//! It is state and not cache: a pipeline remembers how far it read. So it says what it said of every object, and a new
+//! row is the difference to that.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rusqlite::Connection;
+
+use super::codec::{Unreadable, is_later, unreadable};
+use super::database::Database;
+use super::difference::{self, Telling};
+use super::told::{self, State};
+use super::{CatalogError, CatalogId, DirKey, events, schema};
+use crate::clock::Stamp;
+use crate::model::{FolderId, Guid, ObjectId, Timestamp};
+use crate::store::listing::Listing;
+
+/// How far a reader is: an epoch, which is a random number of the journal, and the last row read. Written
+/// `<16 hexadecimal digits>.<number>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which journal.
+    pub epoch: u64,
+    /// The last row read.
+    pub sequence: u64,
+}
+
+/// Why something is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The server says that it does not exist.
+    Deleted,
+    /// The server refuses it.
+    Denied,
+    /// It moved to a folder that was never listed.
+    Moved,
+    /// The server does not say.
+    Unknown,
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is listed and was not. `first`: so was the whole folder.
+    Add {
+        /// True in the first listing of its folder.
+        first: bool,
+    },
+    /// It is the same document with another content or other properties.
+    Modify {
+        /// True if the bytes changed.
+        content: bool,
+    },
+    /// A new version of a document, which may have a new GUID.
+    NewVersion {
+        /// The GUID of the version before; the same where the server keeps it.
+        old: ObjectId,
+    },
+    /// Another name in the same folder.
+    Rename {
+        /// The name before.
+        old_name: String,
+    },
+    /// Another folder, and perhaps another name.
+    Move {
+        /// The folder before.
+        old_parent: DirKey,
+        /// The name before.
+        old_name: String,
+    },
+    /// It is not listed any more.
+    Gone {
+        /// Why.
+        reason: Reason,
+    },
+    /// The server began or ceased to refuse it.
+    Rights {
+        /// False while it is refused.
+        readable: bool,
+    },
+}
+
+/// A row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its number.
+    pub sequence: u64,
+    /// When the listing that showed it was asked for.
+    pub at: Timestamp,
+    /// What it happened to.
+    pub id: ObjectId,
+    /// The folder it is in, or was.
+    pub parent: DirKey,
+    /// The name it is shown by, or was.
+    pub name: String,
+    /// The content tag, of a document.
+    pub tag: Option<String>,
+    /// What happened.
+    pub change: Change,
+}
+
+/// The answer to "what happened since".
+#[derive(Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The next rows, in order; none for a reader that has read all.
+    Events(Vec<Event>),
+    /// The journal does not reach back so far, or is another one: the reader must begin anew.
+    Resync,
+}
+
+/// The text is not a cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a cursor")]
+pub struct InvalidCursor(String);
+
+/// The journal of one account.
+pub struct Journal(Database);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}.{}", self.epoch, self.sequence)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        parse_cursor(text).ok_or_else(|| InvalidCursor(text.to_owned()))
+    }
+}
+
+fn parse_cursor(text: &str) -> Option<Cursor> {
+    let (epoch, sequence) = text.split_once('.')?;
+    let plain = |text: &str, radix| !text.is_empty() && text.chars().all(|digit| digit.is_digit(radix));
+    (epoch.len() == EPOCH_DIGITS && plain(epoch, 16) && plain(sequence, 10)).then_some(())?;
+    Some(Cursor {
+        epoch: u64::from_str_radix(epoch, 16).ok()?,
+        sequence: sequence.parse().ok()?,
+    })
+}
+
+const EPOCH_DIGITS: usize = 16;
+
+/// Keys of `meta`: the epoch in hexadecimal digits, and the number of the last row that was pruned.
+const EPOCH: &str = "epoch";
+const PRUNED: &str = "pruned";
+
+impl Journal {
+    /// Opens the journal at `path` to write it, making it where there is none.
+    pub(super) fn open(path: &Path, id: &CatalogId) -> Result<Self, CatalogError> {
+        let about = super::about(id);
+        let founding = move |connection: &Connection| {
+            let mut put = connection.prepare("INSERT INTO meta (key, value) VALUES (?, ?)")?;
+            put.execute((EPOCH, format!("{:016x}", fastrand::u64(..))))?;
+            put.execute((PRUNED, "0"))?;
+            for (key, value) in &about {
+                put.execute((key, value))?;
+            }
+            Ok(())
+        };
+        Database::open(path.to_owned(), &schema::JOURNAL, Box::new(founding)).map(Self)
+    }
+
+    /// Opens the journal at `path` for reading, such as by a command beside a mount.
+    pub fn read_only(path: &Path) -> Result<Self, CatalogError> {
+        Database::open_reading(path, &schema::JOURNAL).map(Self)
+    }
+
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+
+    /// The end of the journal.
+    pub fn head(&self) -> Result<Cursor, CatalogError> {
+        self.0.read("reading the journal", head)
+    }
+
+    /// At most `limit` rows after `cursor`.
+    pub fn since(&self, cursor: Cursor, limit: usize) -> Result<Since, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let head = head(connection)?;
+            let pruned: u64 = meta(connection, PRUNED, |text| text.parse().ok())?;
+            let reachable = (pruned..=head.sequence).contains(&cursor.sequence);
+            if cursor.epoch != head.epoch || !reachable {
+                return Ok(Since::Resync);
+            }
+            events::after(connection, cursor.sequence, limit).map(Since::Events)
+        })
+    }
+
+    /// The last `limit` rows about an object, newest first; those that made a new version of it too. Reads the whole
+    /// journal: for a person who asks.
+    pub fn of_object(&self, guid: Guid, limit: usize) -> Result<Vec<Event>, CatalogError> {
+        self.0.read("searching the journal", |connection| {
+            events::of_object(connection, guid, limit)
+        })
+    }
+
+    /// The last `limit` rows about whatever was called `name` in `dir`, newest first; as slow.
+    pub fn of_name(&self, dir: DirKey, name: &str, limit: usize) -> Result<Vec<Event>, CatalogError> {
+        self.0.read("searching the journal", |connection| {
+            events::of_name(connection, dir, name, limit)
+        })
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Forgets rows older than `before`; what it said of each object stays. Returns how many.
+    ///
+    /// Only from its beginning: a row that is younger keeps those after it.
+    pub fn prune(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.write("pruning the journal", |connection| {
+            let Some((count, last)) = events::prune(connection, before, Timestamp::now())? else {
+                return Ok(0);
+            };
+            connection.execute(
+                "UPDATE meta SET value = ? WHERE key = ?",
+                (last.to_string(), PRUNED),
+            )?;
+            Ok(count)
+        })
+    }
+
+    /// Tells a listing, and commits that; returns the folders to be listed anew.
+    pub(super) fn tell(&self, telling: &Telling<'_>) -> Result<Vec<FolderId>, CatalogError> {
+        self.write("writing the journal", |connection| {
+            difference::tell(connection, telling)
+        })
+    }
+
+    /// See [`difference::retell`].
+    pub(super) fn retell(&self, dir: DirKey, asked: &Stamp, listing: &Listing) -> Result<(), CatalogError> {
+        self.write("writing the journal", |connection| {
+            difference::retell(connection, dir, asked, listing)
+        })
+    }
+
+    /// Whether the journal says of `dir` what a listing asked for at `asked` says, as far as can be known without
+    /// comparing; `None` if it never told of it.
+    pub(super) fn is_settled(&self, dir: DirKey, asked: &Stamp) -> Result<Option<bool>, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let Some(known) = told::folder(connection, dir)? else {
+                return Ok(None);
+            };
+            let behind = known.gone || is_later(&known.asked, asked);
+            Ok(Some(!behind && !told::is_unsettled(connection, dir)?))
+        })
+    }
+
+    /// What was told to be in `dir`.
+    pub(super) fn told_in(&self, dir: DirKey) -> Result<Vec<ObjectId>, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let mut found = Vec::new();
+            told::each_in(connection, dir, |told| {
+                if told.state == State::Here {
+                    found.push(told.said.id);
+                }
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// What left for `dir` and was not seen in it.
+    pub(super) fn expected(&self, dir: DirKey) -> Result<Vec<ObjectId>, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let expected = told::expected(connection, dir)?;
+            Ok(expected.into_iter().map(|told| told.said.id).collect())
+        })
+    }
+
+    /// True where [`Journal::tell_rights`] has nothing to tell.
+    pub(super) fn knows_rights(&self, object: Guid, readable: bool) -> Result<bool, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let told = told::everywhere(connection, object)?;
+            Ok(told.iter().all(|told| told.readable == readable))
+        })
+    }
+
+    /// Tells that the server began or ceased to refuse `object`, unless that was told.
+    pub(super) fn tell_rights(
+        &self,
+        object: Guid,
+        readable: bool,
+        at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write("writing the journal", |connection| {
+            let mut announced = false;
+            for mut told in told::everywhere(connection, object)? {
+                if told.readable == readable {
+                    continue;
+                }
+                told.readable = readable;
+                told::put(connection, &told)?;
+                if announced || matches!(told.state, State::Ceded(_)) {
+                    continue;
+                }
+                announced = true;
+                let event = Event {
+                    sequence: 0,
+                    at,
+                    id: told.said.id,
+                    parent: told.parent,
+                    name: told.said.name,
+                    tag: told.said.tag,
+                    change: Change::Rights { readable },
+                };
+                events::put(connection, &event)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Where a damaged journal was put since this was last asked.
+    pub(super) fn take_aside(&self) -> Vec<PathBuf> {
+        self.0.take_aside()
+    }
+
+    fn write<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, CatalogError> {
+        self.0.write(doing, |transaction| Ok(write(transaction)?))
+    }
+}
+
+fn head(connection: &Connection) -> rusqlite::Result<Cursor> {
+    Ok(Cursor {
+        epoch: meta(connection, EPOCH, |text| u64::from_str_radix(text, 16).ok())?,
+        sequence: events::last(connection)?,
+    })
+}
+
+fn meta<T>(connection: &Connection, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let text: String = connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?")?
+        .query_row([key], |row| row.get(0))?;
+    parse(&text).ok_or_else(|| unreadable(0, Unreadable(text)))
+}

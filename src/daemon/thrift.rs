@@ -1,0 +1,46 @@
+//! Gives memory back after the kernel has forgotten much.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::blocking;
+use crate::fs::Filesystem;
+use crate::memory;
+
+/// How long nothing more must have been forgotten: the kernel forgets in bursts, and one look after all of them is enough.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How often it is waited for quiet at most; a kernel short of memory may never be.
+const PATIENCE: u32 = 10;
+
+/// The watch over what the kernel forgets; ends when dropped.
+pub(super) struct Thrift(AbortHandle);
+
+impl Thrift {
+    pub(super) fn begin(fs: &Filesystem, runtime: &Handle) -> Self {
+        let fs = fs.clone();
+        let watch = runtime.spawn(async move {
+            let inodes = fs.tree().inodes();
+            loop {
+                inodes.many_forgotten().await;
+                for _ in 0..PATIENCE {
+                    let before = inodes.forgotten();
+                    tokio::time::sleep(QUIET).await;
+                    if inodes.forgotten() == before {
+                        break;
+                    }
+                }
+                blocking(memory::give_back).await;
+            }
+        });
+        Self(watch.abort_handle())
+    }
+}
+
+impl Drop for Thrift {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
