@@ -8,7 +8,7 @@
 //! 3. the others keep listings too: each mount its own root, and everyone while nobody answers.
 //!
 //! The lock is the kernel's, who takes it back from the dead, and every follower's connection ends with the leader: 1.
-//! One that is silent for [`SILENCE`] is not asked again until it answers; its followers ask the server themselves,
+//! One that is silent for `SILENCE` is not asked again until it answers; its followers ask the server themselves,
 //! which costs requests and harms nothing, for the catalog takes writes from all. What is told is only a hint to look
 //! into the catalog, which numbers its writes: nothing is missed, whoever slept: 2. A follower says that it kept
 //! something, and the leader looks too: 3.

@@ -98,6 +98,16 @@ pub trait Remote: Send + Sync {
         Ok(ids.iter().map(one).collect())
     }
 
+    /// What was learnt of this server that a later process must not have to learn again; empty where there is nothing.
+    fn lessons(&self) -> String {
+        String::new()
+    }
+
+    /// Takes over [`Remote::lessons`] of an earlier process.
+    fn recall(&self, lessons: &str) {
+        let _ = lessons;
+    }
+
     /// What would be asked to list `folder`, as a person may try it: no secrets.
     fn questions(&self, folder: FolderId) -> Vec<String> {
         let _ = folder;

@@ -217,6 +217,8 @@ struct Inner {
     failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
     denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
     amendments: Mutex<HashMap<DocumentId, Amendment>>,
+    /// What was learnt of the server, as the catalog has it.
+    lessons: Mutex<String>,
     usage: Usage,
     walks: Mutex<Walks>,
     /// Told when failures are forgotten.
@@ -246,12 +248,19 @@ impl Tree {
         kept: Option<Kept>,
     ) -> Self {
         let store = MetadataStore::new(config.memory);
-        let (catalog, amendments, first_seen, inodes) = match kept {
-            None => (None, Vec::new(), 0, InodeTable::default()),
+        let (catalog, amendments, first_seen, inodes, lessons) = match kept {
+            None => (None, Vec::new(), 0, InodeTable::default(), String::new()),
             Some(kept) => {
                 let inodes = InodeTable::with_salts(kept.salts);
                 inodes.keep_salts(keeping_salts(kept.catalog.clone(), runtime.clone()));
-                (Some(kept.catalog), kept.amendments, kept.head, inodes)
+                remote.recall(&kept.lessons);
+                (
+                    Some(kept.catalog),
+                    kept.amendments,
+                    kept.head,
+                    inodes,
+                    kept.lessons,
+                )
             }
         };
         let amendments = amendments
@@ -279,6 +288,7 @@ impl Tree {
             failures: Mutex::default(),
             denials: Mutex::default(),
             amendments: Mutex::new(amendments),
+            lessons: Mutex::new(lessons),
             usage: Usage::default(),
             walks: Mutex::default(),
             forgave: Notify::new(),

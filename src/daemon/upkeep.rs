@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::blocking;
 use super::network::NetworkWatch;
 use crate::fs::Filesystem;
 use crate::http;
 use crate::leader::{Crawler, Hooks, Leadership, Standing, Usage};
-use crate::model::{DirId, FolderId};
+use crate::model::{DirId, FolderId, Timestamp};
 use crate::refresh::crawl::{CrawlProgress, CrawlSummary, Top, crawl};
 use crate::refresh::{IN_USE, Refresher};
 use crate::tree::{Tree, TreeError};
@@ -23,6 +25,12 @@ pub const CRAWL_AT_ONCE: usize = 16;
 
 /// How often a leader is told what is used here: well within what counts as in use.
 const TELL_USE: Duration = Duration::from_secs(30);
+
+/// How far back the journal reaches: a reader that was away for longer than a quarter of a year begins anew.
+const JOURNAL_KEEPS: SignedDuration = SignedDuration::from_hours(92 * 24);
+
+/// How often that is looked after.
+const PRUNE_EVERY: Duration = Duration::from_hours(24);
 
 /// The network is told of by many small changes; what comes within this time is one.
 const SETTLES: Duration = Duration::from_secs(2);
@@ -93,7 +101,10 @@ impl Upkeep {
     ) -> Self {
         let tree = fs.tree();
         let (lead, leads) = watch::channel(leadership.is_none());
-        let mut tasks = vec![runtime.spawn(hear_of_the_network(fs.clone()))];
+        let mut tasks = vec![
+            runtime.spawn(hear_of_the_network(fs.clone())),
+            runtime.spawn(prune_the_journal(tree.clone(), leads.clone())),
+        ];
         match leadership {
             Some(leadership) => {
                 tasks.push(runtime.spawn(watch_standing(leadership.standing(), lead)));
@@ -114,6 +125,24 @@ impl Drop for Upkeep {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+/// Has the journal forget what is too old, once a day, while this process leads.
+async fn prune_the_journal(tree: Tree, mut leads: watch::Receiver<bool>) {
+    while leads.wait_for(|leads| *leads).await.is_ok() {
+        if let Some(catalog) = tree.catalog().cloned() {
+            let pruned = blocking(move || {
+                let before = Timestamp::now().saturating_sub(JOURNAL_KEEPS)?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(catalog.journal().prune(before)?)
+            });
+            match pruned.await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "the journal forgot what is too old"),
+                Err(error) => tracing::debug!(%error, "the journal cannot be pruned"),
+            }
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
     }
 }
 

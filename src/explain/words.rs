@@ -1,4 +1,4 @@
-//! The sentences of an explanation: the answer first, then why. [`table`] has every fact, for whoever has to look further.
+//! The sentences of an explanation: the answer first, then why. `table` has every fact, for whoever has to look further.
 //!
 //! What came from a server is in them as it came: whoever prints them escapes it.
 

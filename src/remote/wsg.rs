@@ -19,6 +19,7 @@ mod conditional;
 pub(in crate::remote) mod error;
 mod file;
 mod gateway;
+mod lessons;
 mod listing;
 mod paging;
 pub mod probe;
@@ -373,6 +374,14 @@ impl Remote for WsgRemote {
 
     async fn whereabouts(&self, ids: &[ObjectId]) -> Result<Vec<(ObjectId, Whereabouts)>, RemoteError> {
         self.whereabouts_of(ids).await
+    }
+
+    fn lessons(&self) -> String {
+        self.lessons_learnt()
+    }
+
+    fn recall(&self, lessons: &str) {
+        self.take_lessons(lessons);
     }
 
     fn questions(&self, folder: FolderId) -> Vec<String> {

@@ -5,7 +5,7 @@
 //! one *version* of a document: new bytes are a new inode under the same name, as if replaced by a rename.
 //!
 //! After one `find` the kernel holds every inode there is, so an inode is kept as the few bytes that `getattr` and `read`
-//! need ([`shard`]); names and texts stay in the listings.
+//! need (`shard`); names and texts stay in the listings.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -19,11 +19,16 @@ use crate::remote::Urgency;
 use crate::store::listing::{Draft, Listing};
 use crate::store::{Arrival, StoredListing};
 
+/// Under which name the catalog keeps what was learnt of the server.
+const LESSONS: &str = "server lessons";
+
 /// What an earlier run left in the catalog, read before the tree begins.
 pub struct Kept {
     pub(super) catalog: Catalog,
     pub(super) amendments: Vec<(DocumentId, ContentTag, ContentTag)>,
     pub(super) salts: Vec<(String, u32)>,
+    /// What was learnt of the server.
+    pub(super) lessons: String,
     /// The newest write that was there: later ones are another process's, or our own.
     pub(super) head: u64,
 }
@@ -34,6 +39,7 @@ impl Kept {
         Ok(Self {
             amendments: catalog.amendments()?,
             salts: catalog.salts()?,
+            lessons: catalog.fact(LESSONS)?.unwrap_or_default(),
             head: catalog.since(u64::MAX)?.1,
             catalog,
         })
@@ -182,6 +188,7 @@ impl Inner {
                     kept = Some(listing);
                     self.clear_trouble(catalog, dir);
                     self.forget_gone(catalog, &proved.departed);
+                    self.keep_lessons(catalog);
                     self.look_at(look);
                 }
                 Ok(Replaced::Superseded(saved)) => return self.take(dir, saved, held.as_ref()),
@@ -335,6 +342,18 @@ impl Inner {
         };
         if let Err(error) = cleared {
             self.catalog_failed(&error);
+        }
+    }
+
+    /// Keeps what was learnt of the server, if that is news.
+    fn keep_lessons(&self, catalog: &Catalog) {
+        let lessons = self.remote.lessons();
+        let mut kept = self.lessons.lock();
+        if *kept != lessons {
+            match catalog.set_fact(LESSONS, &lessons) {
+                Ok(()) => *kept = lessons,
+                Err(error) => self.catalog_failed(&error),
+            }
         }
     }
 

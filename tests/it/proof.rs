@@ -609,6 +609,27 @@ async fn a_server_that_hides_what_it_refuses_is_never_taken_to_have_deleted_it()
 }
 
 #[tokio::test]
+async fn a_server_that_was_seen_to_hide_is_known_by_that_after_a_restart() {
+    let mut bench = bench(TOKENS, 20).await;
+    bench.server.turn(|knobs| knobs.no_rights = NoRights::NotFound);
+    let (folder, _, documents) = bench.stock("Hidden", 3).await;
+    let world = bench.world();
+    world.set_access(documents[0], Access::SeeOnly).unwrap();
+    let whole = ByteRange { start: 0, end: None };
+    let read = bench.remote.read(DocumentId(documents[0]), whole, None).await;
+    assert!(matches!(read, Err(RemoteError::NotFound { .. })));
+    bench.list(folder.ino).await.unwrap();
+    // The next listing keeps what the last one taught.
+    bench.expire();
+    bench.list(folder.ino).await.unwrap();
+
+    bench.remount().await;
+    world.delete_document(documents[1]).unwrap();
+    let at = whereabouts(&bench, documents[1]).await;
+    assert!(matches!(at, Whereabouts::Unanswered), "{at:?}");
+}
+
+#[tokio::test]
 async fn the_single_questions_of_one_call_are_bounded() {
     let bench = bench(TOKENS, 200).await;
     let mut random = fastrand::Rng::with_seed(1);

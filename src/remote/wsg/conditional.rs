@@ -179,8 +179,13 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.lies.load(Ordering::Relaxed)
+    }
+
+    /// It was lost before this process began.
+    pub(super) fn forfeit(&self) {
+        self.lies.store(true, Ordering::Relaxed);
     }
 
     fn lose(&self, how: &str) {

@@ -38,8 +38,13 @@ const MOST_SUSPECTS: usize = 64;
 
 impl Hiding {
     /// True where the server was seen not to find what it lists.
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
+    }
+
+    /// It was seen before this process began.
+    pub(super) fn learn(&self) {
+        self.seen.store(true, Ordering::Relaxed);
     }
 
     /// The server says that there is no such object.
