@@ -131,6 +131,7 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
     let below = (!located.names.is_empty()).then(|| located.names.join("/"));
     let scope = Scope { below, all: args.all };
     let mut is_last = args.once;
+    let mut pause = FALLBACK;
     loop {
         let mut ways = Ways::new(&open.catalog, open.beside.root);
         loop {
@@ -156,11 +157,12 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
         if say.blocking_send(Said::Caught).is_err() || is_last {
             return Ok(());
         }
-        match wake.wait(FALLBACK) {
+        match wake.wait(pause) {
             // What it wrote last is still told.
             Ok(Woken::Ended) => is_last = true,
             Ok(Woken::Nothing) if say.is_closed() => return Ok(()),
-            Ok(Woken::Journal | Woken::Nothing) => {}
+            Ok(Woken::Journal) => pause = VISIBLE,
+            Ok(Woken::Nothing) => pause = pause.saturating_mul(LONGER).min(FALLBACK),
             Err(error) => {
                 return Err(CliError::of(ErrorKind::Failure, &error)
                     .while_doing("the journal cannot be watched any more"));
@@ -172,6 +174,11 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
 /// A look at the journal without having been told of a change: for what no watch tells, such as a file that took the
 /// place of the journal.
 const FALLBACK: Duration = Duration::from_secs(10);
+
+/// What is written to the journal can be read once it was synced, of which nobody tells: so it is looked at again so soon
+/// after a write, and then each time after a longer pause.
+const VISIBLE: Duration = Duration::from_millis(20);
+const LONGER: u32 = 4;
 
 /// Which events are shown.
 struct Scope {
