@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::flight::FlightResult;
 use super::inodes::{Directory, Inode, InodeNo, MountEntry, ROOT, Target, Version};
@@ -46,7 +47,7 @@ impl Inner {
                     // Where another process kept one since, that is as good.
                     None => inner.renew(dir, times).or_else(|| inner.adopt(dir)),
                 });
-                let placed = placed.await.flatten();
+                let placed = ticking(placed, progress).await.flatten();
                 placed.ok_or_else(|| TreeError::Unproved("the listing was given up".to_owned()))
             }
             Err(error) => {
@@ -247,5 +248,20 @@ impl Inner {
             }
         }
         self.lapses.next()
+    }
+}
+
+/// Who waits hears so often that the answer is here and only has to be put in place.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Waits for `work`, telling `progress` meanwhile: listings are put in place one after the other, and a queue of them is
+/// no silence of the server.
+async fn ticking<T>(work: impl Future<Output = T>, progress: &Progress) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(TICK) => progress.page(0),
+        }
     }
 }
