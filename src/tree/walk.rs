@@ -251,11 +251,13 @@ impl Trail {
         self.parents.get(&dir).copied()
     }
 
-    /// `dir` and those above it; a folder moved below itself is no way without end.
+    /// `dir` and those above it that are part of the walk: read by it, or several folders in them. Whoever walks one folder
+    /// goes nowhere above it. A folder moved below itself is no way without end.
     fn line(&self, dir: DirId) -> Vec<DirId> {
         let mut line = vec![dir];
         let mut here = dir;
         while let Some(parent) = self.parent(here)
+            && (self.has_read(parent) || self.children.get(&parent).is_some_and(|count| *count > 1))
             && !line.contains(&parent)
         {
             line.push(parent);
@@ -329,7 +331,11 @@ mod tests {
         assert!(!stage.is_recognised(walk), "two may be an accident");
         assert_eq!(stage.read(111, 1), walk);
         let stand = stage.walks.stand(walk, stage.now).unwrap();
-        assert_eq!(stand.line, [dir(111), dir(11), dir(1), dir(0)]);
+        assert_eq!(
+            stand.line,
+            [dir(111), dir(11), dir(1)],
+            "and nothing beside its top"
+        );
         assert_eq!(stand.order, Order::Depth);
 
         let mut stage = Stage::new();
