@@ -391,9 +391,7 @@ fn open_catalog(storage: Storage, id: &CatalogId) -> Option<Kept> {
         state: storage.state_dir,
     };
     let opened = Catalog::open(&places, id).and_then(|opened| {
-        for path in &opened.set_aside {
-            tracing::warn!(path = %path.display(), "a damaged catalog was set aside; folders are listed anew");
-        }
+        // What was damaged it has said itself.
         Kept::read(opened.catalog)
     });
     match opened {

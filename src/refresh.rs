@@ -7,7 +7,7 @@
 //!
 //! Only a few looks are under way at once, as [`Urgency::Background`]: pacing gives them half of the budget at most, and
 //! whoever asks meanwhile has the look they need raised: 1. Each folder has a pace of its own (`refresh/cadence.rs`): 2.
-//! `refresh/outage.rs` says when the server is left alone, and `refresh/network.rs` hears when the network returns: 3.
+//! `refresh/outage.rs` says when the server is left alone, and `daemon/network.rs` hears when the network returns: 3.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
