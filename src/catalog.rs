@@ -97,6 +97,7 @@ pub struct SavedListing {
 }
 
 /// A proved answer of the server, to be kept.
+#[derive(Clone)]
 pub struct Fetched<'a> {
     /// Which directory.
     pub dir: DirKey,
@@ -256,20 +257,34 @@ impl Catalog {
         self.0.inventory()
     }
 
-    /// Keeps a proved answer.
-    ///
-    /// `build` makes the listing from the one that is kept now, which is given where its number is not `known` (it was
-    /// kept by another process, or made room in memory). It runs inside the write transaction: it must not block.
-    ///
-    /// # Errors
-    /// Nothing was kept, and the listing before stands; where the disk is full, for one.
+    /// Keeps a proved answer: [`Catalog::replace_all`] of one.
     pub fn replace(
         &self,
         fetched: &Fetched<'_>,
         known: Option<u64>,
         build: &mut dyn FnMut(Option<&SavedListing>) -> Arc<Listing>,
     ) -> Result<Replaced, CatalogError> {
-        self.0.replace(fetched, known, build)
+        let mut replaced = self
+            .0
+            .replace_all(&[(fetched.clone(), known)], &mut |_, saved| build(saved))?;
+        Ok(replaced.remove(0))
+    }
+
+    /// Keeps proved answers of different directories, all or none: they share the one wait for the disk. What became of
+    /// each is in the same order.
+    ///
+    /// `build` makes the listing of the answer of that index from the one that is kept now, which is given where its
+    /// number is not the one that is known (it was kept by another process, or made room in memory). It runs inside the
+    /// write transaction: it must not block.
+    ///
+    /// # Errors
+    /// Nothing was kept, and the listings before stand; where the disk is full, for one.
+    pub fn replace_all(
+        &self,
+        answers: &[(Fetched<'_>, Option<u64>)],
+        build: &mut dyn FnMut(usize, Option<&SavedListing>) -> Arc<Listing>,
+    ) -> Result<Vec<Replaced>, CatalogError> {
+        self.0.replace_all(answers, build)
     }
 
     /// Notes that the server was asked at `fetched` and said that the listing kept under `commit` is unchanged.
@@ -293,6 +308,11 @@ impl Catalog {
     /// Should the folder come back, it is listed as if for the first time.
     pub fn forget(&self, folder: FolderId) -> Result<u64, CatalogError> {
         self.0.forget(folder)
+    }
+
+    /// True if there is a listing of `dir`: less than [`Catalog::load`].
+    pub fn keeps(&self, dir: DirKey) -> Result<bool, CatalogError> {
+        self.0.keeps(dir)
     }
 
     /// The listing of `dir`.

@@ -32,6 +32,7 @@ use crate::store::{MetadataStore, StoredListing};
 
 mod ahead;
 mod announce;
+mod commit;
 mod flight;
 mod freshen;
 pub mod inodes;
@@ -46,6 +47,7 @@ pub mod usage;
 mod walk;
 
 pub use ahead::Reading;
+use commit::Commits;
 use flight::{Flight, FlightResult, Flights};
 pub use freshen::Freshened;
 use inodes::{Directory, Inode, InodeNo, InodeTable, ROOT_DIRECTORY, Target};
@@ -228,6 +230,8 @@ struct Inner {
     /// Held while a listing takes the place of another: reading what is there, building, storing and announcing are
     /// one step.
     commits: Mutex<()>,
+    /// Proved listings that are to be put in place.
+    arrived: Commits,
     next_generation: AtomicU16,
     /// The root's mtime before it is listed.
     started: Timestamp,
@@ -294,6 +298,7 @@ impl Tree {
             forgave: Notify::new(),
             bridged: Mutex::default(),
             commits: Mutex::default(),
+            arrived: Commits::default(),
             next_generation: AtomicU16::new(0),
             started: Timestamp::now(),
         }));

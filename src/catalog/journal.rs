@@ -228,10 +228,18 @@ impl Journal {
         })
     }
 
-    /// Tells a listing, and commits that; returns the folders to be listed anew.
-    pub(super) fn tell(&self, telling: &Telling<'_>) -> Result<Vec<FolderId>, CatalogError> {
+    /// Tells listings, one after the other, and commits them together; returns for each the folders to be listed anew.
+    ///
+    /// The price is the one wait for the disk, however many they are.
+    pub(super) fn tell(&self, tellings: &[Telling<'_>]) -> Result<Vec<Vec<FolderId>>, CatalogError> {
+        if tellings.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write("writing the journal", |connection| {
-            difference::tell(connection, telling)
+            tellings
+                .iter()
+                .map(|telling| difference::tell(connection, telling))
+                .collect()
         })
     }
 

@@ -38,6 +38,64 @@ pub(super) struct Store {
     entries: AtomicU64,
 }
 
+/// What became of one answer before the journal was told.
+enum Written {
+    Superseded(SavedListing),
+    Kept {
+        commit: u64,
+        listing: Arc<Listing>,
+        /// The listing before, where the journal has lost it.
+        lost: Option<SavedListing>,
+        to_tell: bool,
+    },
+}
+
+impl Written {
+    fn telling<'a>(
+        &'a self,
+        fetched: &'a Fetched<'a>,
+        asked_of: &'a dyn Fn(DirKey) -> rusqlite::Result<Option<Stamp>>,
+    ) -> Option<Telling<'a>> {
+        match self {
+            Self::Kept {
+                listing,
+                lost,
+                to_tell: true,
+                ..
+            } => Some(Telling {
+                dir: fetched.dir,
+                asked: &fetched.fetched,
+                listing,
+                before: lost.as_ref().map(|saved| (&saved.fetched, &*saved.listing)),
+                departed: fetched.departed,
+                asked_of,
+            }),
+            Self::Kept { to_tell: false, .. } | Self::Superseded(_) => None,
+        }
+    }
+
+    /// `looks` has the folders to look at for each that was told, in order.
+    fn replaced(self, looks: &mut impl Iterator<Item = Vec<FolderId>>) -> Replaced {
+        match self {
+            Self::Superseded(saved) => Replaced::Superseded(saved),
+            Self::Kept {
+                commit,
+                listing,
+                to_tell,
+                ..
+            } => Replaced::Kept {
+                commit,
+                listing,
+                look: if to_tell {
+                    looks.next().unwrap_or_default()
+                } else {
+                    Vec::new()
+                },
+            },
+        }
+    }
+}
+
 impl Store {
     pub(super) fn open(files: &Files, id: &CatalogId) -> Result<Self, CatalogError> {
         make_private(&files.dir)?;
@@ -160,56 +218,68 @@ impl Store {
         &self.dir
     }
 
-    pub(super) fn replace(
+    pub(super) fn replace_all(
         &self,
-        fetched: &Fetched<'_>,
-        known: Option<u64>,
-        build: &mut dyn FnMut(Option<&SavedListing>) -> Arc<Listing>,
-    ) -> Result<Replaced, CatalogError> {
-        let (replaced, totals) = self.catalog.write("keeping a listing", |connection| {
-            let kept = headers::find(connection, fetched.dir)?;
-            if let Some(header) = &kept
-                && is_later(&header.asked, &fetched.fetched)
-            {
-                let saved = headers::load(connection, header)?;
-                return Ok((Replaced::Superseded(saved), headers::totals(connection)?));
+        answers: &[(Fetched<'_>, Option<u64>)],
+        build: &mut dyn FnMut(usize, Option<&SavedListing>) -> Arc<Listing>,
+    ) -> Result<Vec<Replaced>, CatalogError> {
+        let (replaced, totals) = self.catalog.write("keeping listings", |connection| {
+            let mut written = Vec::with_capacity(answers.len());
+            for (index, (fetched, known)) in answers.iter().enumerate() {
+                written.push(self.write(connection, fetched, *known, &mut |saved| build(index, saved))?);
             }
-            let mut previous = match &kept {
-                Some(header) if known != Some(header.commit) => Some(headers::load(connection, header)?),
-                Some(_) | None => None,
-            };
-            let listing = build(previous.as_ref());
-            let told = match &kept {
-                Some(header) => self.is_told(fetched.dir, &header.asked)?,
-                None => Some(false),
-            };
-            // The journal was lost: it is to tell of the listing before, or it could not tell what left.
-            if let (None, None, Some(header)) = (told, &previous, &kept) {
-                previous = Some(headers::load(connection, header)?);
-            }
-            let lost = previous.as_ref().filter(|_| told.is_none());
-            let (commit, differs) = headers::replace(connection, fetched, kept.as_ref(), &listing)?;
-            let look = if told == Some(true) && !differs {
-                Vec::new()
-            } else {
-                self.journal.tell(&Telling {
-                    dir: fetched.dir,
-                    asked: &fetched.fetched,
-                    listing: &listing,
-                    before: lost.map(|saved| (&saved.fetched, &*saved.listing)),
-                    departed: fetched.departed,
-                    asked_of: &|dir| headers::asked(connection, dir),
-                })?
-            };
-            let kept = Replaced::Kept {
-                commit,
-                listing,
-                look,
-            };
-            Ok((kept, headers::totals(connection)?))
+            let asked_of = |dir| headers::asked(connection, dir);
+            let tellings: Vec<Telling<'_>> = answers
+                .iter()
+                .zip(&written)
+                .filter_map(|((fetched, _), written)| written.telling(fetched, &asked_of))
+                .collect();
+            let mut looks = self.journal.tell(&tellings)?.into_iter();
+            drop(tellings);
+            let replaced: Vec<Replaced> = written
+                .into_iter()
+                .map(|written| written.replaced(&mut looks))
+                .collect();
+            Ok((replaced, headers::totals(connection)?))
         })?;
         self.note(totals);
         Ok(replaced)
+    }
+
+    /// Writes the rows of one answer, and says what is to be told of it.
+    fn write(
+        &self,
+        connection: &Connection,
+        fetched: &Fetched<'_>,
+        known: Option<u64>,
+        build: &mut dyn FnMut(Option<&SavedListing>) -> Arc<Listing>,
+    ) -> Result<Written, Failure> {
+        let kept = headers::find(connection, fetched.dir)?;
+        if let Some(header) = &kept
+            && is_later(&header.asked, &fetched.fetched)
+        {
+            return Ok(Written::Superseded(headers::load(connection, header)?));
+        }
+        let mut previous = match &kept {
+            Some(header) if known != Some(header.commit) => Some(headers::load(connection, header)?),
+            Some(_) | None => None,
+        };
+        let listing = build(previous.as_ref());
+        let told = match &kept {
+            Some(header) => self.is_told(fetched.dir, &header.asked)?,
+            None => Some(false),
+        };
+        // The journal was lost: it is to tell of the listing before, or it could not tell what left.
+        if let (None, None, Some(header)) = (told, &previous, &kept) {
+            previous = Some(headers::load(connection, header)?);
+        }
+        let (commit, differs) = headers::replace(connection, fetched, kept.as_ref(), &listing)?;
+        Ok(Written::Kept {
+            commit,
+            listing,
+            lost: previous.filter(|_| told.is_none()),
+            to_tell: told != Some(true) || differs,
+        })
     }
 
     /// See [`Journal::is_settled`]; of a choice of folders there is nothing to tell.
@@ -247,14 +317,14 @@ impl Store {
         fetched: &Stamp,
     ) -> Result<(), Failure> {
         let saved = headers::load(connection, header)?;
-        self.journal.tell(&Telling {
+        self.journal.tell(&[Telling {
             dir,
             asked: fetched,
             listing: &saved.listing,
             before: None,
             departed: &[],
             asked_of: &|dir| headers::asked(connection, dir),
-        })?;
+        }])?;
         Ok(())
     }
 
@@ -314,6 +384,12 @@ impl Store {
             self.note(totals);
         }
         Ok(removed)
+    }
+
+    pub(super) fn keeps(&self, dir: DirKey) -> Result<bool, CatalogError> {
+        self.read("looking for a listing", |connection| {
+            Ok(headers::asked(connection, dir)?.is_some())
+        })
     }
 
     pub(super) fn load(&self, dir: DirKey) -> Result<Option<SavedListing>, CatalogError> {

@@ -330,4 +330,5 @@ mod killed;
 mod replay;
 mod sharing;
 mod sizes;
+mod together;
 mod told;

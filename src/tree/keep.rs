@@ -1,4 +1,4 @@
-//! How a listing is kept, found again, and taken over from another process.
+//! How a listing is found again, renewed, rebuilt, and taken over from another process; `tree/commit.rs` keeps it.
 //!
 //! The order is always the same: catalog and journal, then memory, then whoever waits, the kernel last. A catalog that
 //! fails costs what it would have saved, and nothing else: the listing is then held in memory alone, and the next one
@@ -8,11 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::commit::Asked;
 use super::{Inner, Written, dir_object};
-use crate::catalog::{
-    self, Catalog, CatalogError, Departure, DirKey, Fetched, Proof, Replaced, SavedListing, Trouble,
-};
-use crate::clock::Moment;
+use crate::catalog::{self, Catalog, CatalogError, Departure, DirKey, SavedListing, Trouble};
 use crate::model::{ContentTag, DirId, DocumentId, Entry, FolderId, ObjectId, Timestamp};
 use crate::names::Place;
 use crate::remote::Urgency;
@@ -46,25 +44,6 @@ impl Kept {
     }
 }
 
-/// A proved answer of the server.
-pub(super) struct Answered {
-    /// Every entry.
-    pub(super) entries: Vec<Entry>,
-    /// How far that is proved.
-    pub(super) proof: Proof,
-    /// What to ask with the next time.
-    pub(super) validator: Option<String>,
-    /// What became of entries that are not in it any more.
-    pub(super) departed: Vec<(ObjectId, Departure)>,
-}
-
-/// When something was asked.
-#[derive(Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) asked: Moment,
-    pub(super) asked_at: Timestamp,
-}
-
 impl Inner {
     /// The key of `dir` in the catalog.
     pub(super) fn key(&self, dir: DirId) -> DirKey {
@@ -91,9 +70,14 @@ impl Inner {
 
     /// Takes the listing of `dir` from the catalog, unless memory has that one or a later one. Blocks.
     pub(super) fn adopt(&self, dir: DirId) -> Option<Arc<StoredListing>> {
+        let catalog = self.catalog.as_ref()?;
+        // Most of what is asked for the first time was never kept: whoever finds that out waits for nobody.
+        if !catalog.keeps(self.key(dir)).unwrap_or(true) {
+            return self.store.get(dir);
+        }
         let _alone = self.commits.lock();
         let held = self.store.get(dir);
-        let saved = match self.catalog.as_ref()?.load(self.key(dir)) {
+        let saved = match catalog.load(self.key(dir)) {
             Ok(saved) => saved?,
             Err(error) => {
                 self.catalog_failed(&error);
@@ -113,7 +97,12 @@ impl Inner {
     }
 
     /// Puts a listing of the catalog into memory, and tells the kernel what of it is news. `commits` is held.
-    fn take(&self, dir: DirId, saved: SavedListing, held: Option<&Arc<StoredListing>>) -> Arc<StoredListing> {
+    pub(super) fn take(
+        &self,
+        dir: DirId,
+        saved: SavedListing,
+        held: Option<&Arc<StoredListing>>,
+    ) -> Arc<StoredListing> {
         let residue = self.store.residue(dir);
         self.store.note_residues(&saved.below);
         let fetched = self.clock.moment(&saved.fetched);
@@ -142,61 +131,6 @@ impl Inner {
             (None, None) => {}
         }
         stored
-    }
-
-    /// Puts a proved listing in place. Blocks.
-    pub(super) fn commit(&self, dir: DirId, proved: &Answered, times: Asked) -> Arc<StoredListing> {
-        let _alone = self.commits.lock();
-        let entries: Vec<Arc<Entry>> = proved.entries.iter().cloned().map(Arc::new).collect();
-        let landed = self.clock.now();
-        let held = self.store.get(dir);
-        self.drop_amendments(&entries);
-        let mut arrival = Arrival {
-            fetched: times.asked,
-            fetched_at: times.asked_at,
-            landed,
-            proof: proved.proof,
-            validator: proved.validator.clone(),
-            commit: None,
-        };
-        let mut before = held.as_ref().map(|held| held.listing.clone());
-        let mut kept = None;
-        if let Some(catalog) = &self.catalog {
-            let fetched = Fetched {
-                dir: self.key(dir),
-                fetched: self.clock.stamp(times.asked, times.asked_at),
-                proof: proved.proof,
-                validator: proved.validator.as_deref(),
-                departed: &proved.departed,
-            };
-            // What could not be kept is newer than what was.
-            let unkept = held.as_ref().is_some_and(|held| held.arrival.commit.is_none());
-            let known = held.as_ref().and_then(|held| held.arrival.commit);
-            let replaced = catalog.replace(&fetched, known, &mut |saved| {
-                if let Some(saved) = saved.filter(|_| !unkept) {
-                    before = Some(saved.listing.clone());
-                }
-                self.build(dir, entries.clone(), before.as_deref(), held.as_deref())
-            });
-            match replaced {
-                Ok(Replaced::Kept {
-                    commit,
-                    listing,
-                    look,
-                }) => {
-                    arrival.commit = Some(commit);
-                    kept = Some(listing);
-                    self.clear_trouble(catalog, dir);
-                    self.forget_gone(catalog, &proved.departed);
-                    self.keep_lessons(catalog);
-                    self.look_at(look);
-                }
-                Ok(Replaced::Superseded(saved)) => return self.take(dir, saved, held.as_ref()),
-                Err(error) => self.catalog_failed(&error),
-            }
-        }
-        let listing = kept.unwrap_or_else(|| self.build(dir, entries, before.as_deref(), held.as_deref()));
-        self.put(dir, held.as_deref(), listing, arrival)
     }
 
     /// The server said that what is held of `dir` is unchanged. Blocks. `None` where it is held no more.
@@ -253,7 +187,7 @@ impl Inner {
         self.put(dir, Some(&held), listing, arrival);
     }
 
-    fn build(
+    pub(super) fn build(
         &self,
         dir: DirId,
         entries: Vec<Arc<Entry>>,
@@ -279,7 +213,7 @@ impl Inner {
     }
 
     /// The last step: memory, then the kernel. `commits` is held.
-    fn put(
+    pub(super) fn put(
         &self,
         dir: DirId,
         held: Option<&StoredListing>,
@@ -333,7 +267,7 @@ impl Inner {
         }
     }
 
-    fn clear_trouble(&self, catalog: &Catalog, dir: DirId) {
+    pub(super) fn clear_trouble(&self, catalog: &Catalog, dir: DirId) {
         let guid = dir_object(dir).guid();
         let cleared = match catalog.trouble(guid) {
             Ok(None) => return,
@@ -346,7 +280,7 @@ impl Inner {
     }
 
     /// Keeps what was learnt of the server, if that is news.
-    fn keep_lessons(&self, catalog: &Catalog) {
+    pub(super) fn keep_lessons(&self, catalog: &Catalog) {
         let lessons = self.remote.lessons();
         let mut kept = self.lessons.lock();
         if *kept != lessons {
@@ -358,7 +292,7 @@ impl Inner {
     }
 
     /// Removes the listings of folders that are gone: nobody would ever look at them again.
-    fn forget_gone(&self, catalog: &Catalog, departed: &[(ObjectId, Departure)]) {
+    pub(super) fn forget_gone(&self, catalog: &Catalog, departed: &[(ObjectId, Departure)]) {
         for (object, departure) in departed {
             let gone = match departure {
                 Departure::Deleted | Departure::Denied | Departure::Unknown => true,
@@ -374,7 +308,7 @@ impl Inner {
     }
 
     /// Has folders listed anew into which something moved.
-    fn look_at(&self, folders: Vec<FolderId>) {
+    pub(super) fn look_at(&self, folders: Vec<FolderId>) {
         if let Some(tree) = self.this.upgrade() {
             for folder in folders {
                 let _joined =
@@ -416,7 +350,7 @@ impl Inner {
     }
 
     /// Says once that the catalog fails, and once that it works again would be too much: the next start tells.
-    fn catalog_failed(&self, error: &CatalogError) {
+    pub(super) fn catalog_failed(&self, error: &CatalogError) {
         let is_the_end = matches!(error, CatalogError::Closed);
         if is_the_end || self.catalog_has_failed.swap(true, Ordering::Relaxed) {
             tracing::debug!(%error, "the catalog failed again");

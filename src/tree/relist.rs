@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::commit::{Answered, Asked};
 use super::flight::FlightResult;
 use super::inodes::{Directory, Inode, InodeNo, MountEntry, ROOT, Target, Version};
-use super::keep::{Answered, Asked};
 use super::lapse::Lapse;
 use super::proof::{self, ProofError, ProvedAnswer};
 use super::{ChosenFolder, FAILURE_MEMORY, Inner, TreeError, dir_object, unlisted_mtime};
@@ -42,12 +42,17 @@ impl Inner {
         }
         match answer {
             Ok(answer) => {
-                let placed = self.on_disk(move |inner| match answer {
-                    Some(answered) => Some(inner.commit(dir, &answered, times)),
-                    // Where another process kept one since, that is as good.
-                    None => inner.renew(dir, times).or_else(|| inner.adopt(dir)),
-                });
-                let placed = ticking(placed, progress).await.flatten();
+                let placing = async {
+                    match answer {
+                        Some(answered) => self.commit(dir, answered, times).await,
+                        // Where another process kept one since, that is as good.
+                        None => self
+                            .on_disk(move |inner| inner.renew(dir, times).or_else(|| inner.adopt(dir)))
+                            .await
+                            .flatten(),
+                    }
+                };
+                let placed = ticking(placing, progress).await;
                 placed.ok_or_else(|| TreeError::Unproved("the listing was given up".to_owned()))
             }
             Err(error) => {
@@ -98,8 +103,10 @@ impl Inner {
                 .unwrap_or_default(),
             None => Vec::new(),
         };
+        // What could not be kept is asked for whole, so that it can be.
         let seen = held
             .as_ref()
+            .filter(|held| held.arrival.commit.is_some() || self.catalog.is_none())
             .and_then(|held| held.arrival.validator.clone())
             .map(Validator);
         let known = proof::Known {
@@ -254,8 +261,8 @@ impl Inner {
 /// Who waits hears so often that the answer is here and only has to be put in place.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Waits for `work`, telling `progress` meanwhile: listings are put in place one after the other, and a queue of them is
-/// no silence of the server.
+/// Waits for `work`, telling `progress` meanwhile: listings queue for being put in place, and that is no silence of the
+/// server.
 async fn ticking<T>(work: impl Future<Output = T>, progress: &Progress) -> T {
     tokio::pin!(work);
     loop {

@@ -16,6 +16,7 @@
 mod browse;
 mod budget;
 mod cli;
+mod commits;
 mod conformance;
 mod doctor;
 mod events;
