@@ -325,8 +325,8 @@ impl Catalog {
         self.0.since(commit)
     }
 
-    /// What moved into `folder` as far as its former folder told, and was not seen in it yet: a listing of it without
-    /// these is short.
+    /// What moved into `folder` as far as its former folder told, or out of it, and was not seen to arrive yet: a listing
+    /// of it without these leaves the question of where they are.
     pub fn expected(&self, folder: FolderId) -> Result<Vec<ObjectId>, CatalogError> {
         self.journal().expected(DirKey::folder(folder))
     }

@@ -190,6 +190,11 @@ impl MetadataStore {
         self.listings.invalidate(&dir);
     }
 
+    /// Drops what was released, which the cache else does with its next writes only.
+    pub fn settle(&self) {
+        self.listings.run_pending_tasks();
+    }
+
     /// Bytes and entries known, over all listings held.
     pub fn totals(&self) -> (u64, u64) {
         self.listings

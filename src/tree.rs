@@ -341,6 +341,11 @@ impl Tree {
         }
     }
 
+    /// Drops what was kept for directories the kernel has forgotten since.
+    pub fn settle(&self) {
+        self.0.store.settle();
+    }
+
     /// The document server.
     pub fn remote(&self) -> &Arc<dyn Remote> {
         &self.0.remote

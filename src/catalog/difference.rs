@@ -346,12 +346,8 @@ impl<'a> Teller<'a> {
             };
             self.event(&arrived, change)?;
         }
-        self.event(&saying, Change::NewVersion { old: told.said.id })?;
-        if told.parent == self.telling.dir && told.said.shown == saying.shown && told.said.name != saying.name
-        {
-            let old_name = told.said.name.clone();
-            self.event(&saying, Change::Rename { old_name })?;
-        }
+        let stayed = told.parent == self.telling.dir && told.said.shown == saying.shown;
+        self.new_version(&told.said, &saying, stayed && told.said.name != saying.name)?;
         self.remove(told)?;
         self.put(saying, true, State::Here)
     }
@@ -422,9 +418,8 @@ impl<'a> Teller<'a> {
         let renamed = names && old.shown == new.shown && old.name != new.name;
         let revised = old.version != new.version;
         if revised {
-            self.event(new, Change::NewVersion { old: old.id })?;
-        }
-        if renamed {
+            self.new_version(old, new, renamed)?;
+        } else if renamed {
             let old_name = old.name.clone();
             self.event(new, Change::Rename { old_name })?;
         }
@@ -437,6 +432,22 @@ impl<'a> Teller<'a> {
             self.event(new, Change::Modify { content: false })?;
         }
         Ok(())
+    }
+
+    /// Tells a new version, and that it has another name: first the one under the old name, then the other, so that each
+    /// row follows from the one before.
+    fn new_version(&mut self, old: &Saying, new: &Saying, renamed: bool) -> rusqlite::Result<()> {
+        let change = Change::NewVersion { old: old.id };
+        if !renamed {
+            return self.event(new, change);
+        }
+        let old_name = old.name.clone();
+        let versioned = Saying {
+            name: old_name.clone(),
+            ..new.clone()
+        };
+        self.event(&versioned, change)?;
+        self.event(new, Change::Rename { old_name })
     }
 
     fn event(&mut self, saying: &Saying, change: Change) -> rusqlite::Result<()> {

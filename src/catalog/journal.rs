@@ -275,10 +275,12 @@ impl Journal {
         })
     }
 
-    /// What left for `dir` and was not seen in it.
+    /// What left for `dir`, or `dir` for another folder, and was not seen to arrive: what became of it is to be asked, or
+    /// nobody would ever tell that it is gone.
     pub(super) fn expected(&self, dir: DirKey) -> Result<Vec<ObjectId>, CatalogError> {
         self.0.read("reading the journal", |connection| {
-            let expected = told::expected(connection, dir)?;
+            let mut expected = told::expected(connection, dir)?;
+            expected.append(&mut told::leaving(connection, dir)?);
             Ok(expected.into_iter().map(|told| told.said.id).collect())
         })
     }

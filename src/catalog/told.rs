@@ -267,6 +267,14 @@ pub(super) fn expected(connection: &Connection, dir: DirKey) -> rusqlite::Result
     all(connection, "leaving_to = ?", [dir])
 }
 
+/// What left `dir` for a folder that has not shown it yet.
+pub(super) fn leaving(connection: &Connection, dir: DirKey) -> rusqlite::Result<Vec<Told>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM told INDEXED BY told_unsettled WHERE parent = ? AND leaving_to IS NOT NULL"
+    ))?;
+    statement.query_map([dir], decode)?.collect()
+}
+
 /// True if something is on its way out of `dir` or into it, or was seen elsewhere since.
 pub(super) fn is_unsettled(connection: &Connection, dir: DirKey) -> rusqlite::Result<bool> {
     // The index by name: the planner, which knows no numbers, would read all of the folder.

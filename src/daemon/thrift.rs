@@ -32,7 +32,12 @@ impl Thrift {
                         break;
                     }
                 }
-                blocking(memory::give_back).await;
+                let tree = fs.tree().clone();
+                blocking(move || {
+                    tree.settle();
+                    memory::give_back();
+                })
+                .await;
             }
         });
         Self(watch.abort_handle())

@@ -21,6 +21,10 @@ const DEAD_AFTER: Duration = Duration::from_secs(5);
 /// How often a quiet HTTP/2 connection is asked for a sign of life while a request waits on it.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
+/// As many connections to one host are kept for later: as are in use when nobody waits. A walk by hundreds of readers
+/// opens as many, and each that is kept holds some 60 KiB of buffers.
+const KEPT_IDLE: usize = 32;
+
 /// Clients, and what they are made with, are made when first used: reading the system's certificates takes milliseconds.
 pub(super) struct Pool {
     options: Options,
@@ -178,6 +182,7 @@ fn make(lane: Lane, way: Way, options: &Options, means: &Means) -> Result<reqwes
         .referer(false)
         .connect_timeout(options.connect_timeout)
         .tcp_user_timeout(DEAD_AFTER)
+        .pool_max_idle_per_host(KEPT_IDLE)
         // The environment's are among ours.
         .no_proxy();
     let (builder, protocols): (_, &[&str]) = match lane {

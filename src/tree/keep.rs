@@ -317,20 +317,20 @@ impl Inner {
         }
     }
 
-    /// What the catalog knows to belong into `dir` although its listing may not be held: what another folder said moved
-    /// here, and what the journal told of it before its listing was lost with the cache. Blocks.
+    /// What `dir` is to be asked about although its listing may not have it: what moved here or from here and was not seen
+    /// to arrive, and what the journal told of it before its listing was lost with the cache. Blocks.
     pub(super) fn expected(&self, dir: DirId) -> Vec<ObjectId> {
         let (Some(catalog), DirId::Folder(folder)) = (&self.catalog, dir) else {
             return Vec::new();
         };
-        let moved_here = catalog.expected(folder);
+        let on_their_way = catalog.expected(folder);
         let told = match self.store.get(dir) {
             Some(_) => Ok(Vec::new()),
             None => catalog.told_in(self.key(dir)),
         };
-        match (moved_here, told) {
-            (Ok(moved_here), Ok(told)) => {
-                let all: HashSet<_> = moved_here.into_iter().chain(told).collect();
+        match (on_their_way, told) {
+            (Ok(on_their_way), Ok(told)) => {
+                let all: HashSet<_> = on_their_way.into_iter().chain(told).collect();
                 all.into_iter().collect()
             }
             (Err(error), _) | (_, Err(error)) => {

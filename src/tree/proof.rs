@@ -17,7 +17,8 @@ use crate::store::listing::Listing;
 pub(super) struct Known<'a> {
     /// The last proved listing.
     pub(super) held: Option<&'a Listing>,
-    /// What other folders said moved here: a listing without these is short, as if they had been in it.
+    /// What is on its way here or from here and was not seen to arrive: where it is must be asked, as if it had been in
+    /// the listing before.
     pub(super) expected: &'a [ObjectId],
     /// What the server gave with `held`.
     pub(super) seen: Option<&'a Validator>,

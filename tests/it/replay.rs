@@ -116,7 +116,28 @@ impl Reader {
                 );
                 assert!(self.0.insert(at, here).is_none(), "to where it was: {event:?}");
             }
-            Change::Gone { .. } => assert!(self.0.remove(&at).is_some(), "gone twice: {event:?}"),
+            Change::Gone { .. } => {
+                assert!(self.0.remove(&at).is_some(), "gone twice: {event:?}");
+                self.drop_folder(guid);
+            }
+        }
+    }
+
+    /// A folder that is nowhere any more is gone with all that is below it.
+    fn drop_folder(&mut self, folder: Guid) {
+        if self.0.keys().any(|(guid, _)| *guid == folder) {
+            return;
+        }
+        let dir = DirKey::folder(pwfs::model::FolderId(folder));
+        let inside: Vec<_> = self
+            .0
+            .keys()
+            .filter(|(_, parent)| *parent == dir)
+            .copied()
+            .collect();
+        for at in inside {
+            self.0.remove(&at);
+            self.drop_folder(at.0);
         }
     }
 

@@ -194,6 +194,14 @@ fn a_walk_over_a_million_documents_stays_under_400_mib_and_gives_the_memory_back
         thread::park_timeout(Duration::from_millis(100));
         left = mount.memory("VmRSS");
     }
+    eprintln!(
+        "{}",
+        fs::read_to_string(format!("/proc/{}/status", mount.0.id())).unwrap()
+    );
+    eprintln!(
+        "{}",
+        fs::read_to_string(format!("/proc/{}/smaps_rollup", mount.0.id())).unwrap()
+    );
     let said = format!(
         "{seen} entries in {took:?}; MiB at first {}, walked {}, most {}, left {}",
         base / MIB,
