@@ -5,7 +5,7 @@
 //! 2. listings of two folders may be asked for in one order and arrive in the other;
 //! 3. a server may show one object in two folders;
 //! 4. a new version may be a new object of the same file name;
-//! 5. a folder that is gone takes along what is in it, and may come back.
+//! 5. a folder that is gone takes along what is in it, and may come back, or what is in it may be found elsewhere.
 //!
 //! What leaves for a folder that was told of is only marked, and told as one move when that folder shows it; what
 //! arrives first is told as a move at once, and its old place is *ceded*: 1. A place is ceded as of a time, and only
@@ -320,6 +320,12 @@ impl<'a> Teller<'a> {
         };
         self.event(&saying, change)?;
         self.changes(&told.said, &saying, false)?;
+        if let ObjectId::Folder(folder) = saying.id
+            && told::is_lost(self.connection, told.parent)?
+        {
+            // Whoever was told that the old place is gone took what is in this folder for gone, too.
+            told::bury_folder(self.connection, DirKey::folder(folder))?;
+        }
         if told.state == State::Here {
             let ceded = Told {
                 state: State::Ceded(*self.telling.asked),

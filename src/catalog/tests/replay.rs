@@ -621,6 +621,35 @@ fn what_left_for_a_folder_that_then_went_is_told_gone_although_nobody_tells_of_t
     ]);
 }
 
+#[test]
+fn a_folder_that_leaves_one_that_was_told_gone_is_told_with_all_that_is_in_it() {
+    for deeper in [false, true] {
+        let (inner, outer) = if deeper { (4, 3) } else { (3, 3) };
+        let mut steps = vec![
+            Step::Create {
+                file: 10,
+                name: 0,
+                parent: inner,
+            },
+            Step::MoveFolder { folder: 3, to: 2 },
+        ];
+        if deeper {
+            steps.push(Step::MoveFolder { folder: 4, to: 3 });
+        }
+        steps.extend([0, 2, 3, 4].map(|folder| Step::List { folder }));
+        // Told gone, since nobody lists where it went.
+        steps.extend([
+            Step::MoveFolder { folder: 2, to: 5 },
+            Step::List { folder: 0 },
+            Step::MoveFolder { folder: outer, to: 1 },
+            Step::List { folder: 1 },
+            Step::List { folder: 3 },
+            Step::List { folder: 4 },
+        ]);
+        replay(&steps);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 25, failure_persistence: None, ..ProptestConfig::default() })]
 
