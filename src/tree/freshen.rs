@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::usage::Usage;
-use super::{Tree, TreeError};
+use super::{Inner, Tree, TreeError};
 use crate::catalog::DirKey;
 use crate::clock::{Clock, Moment};
 use crate::model::DirId;
@@ -53,6 +53,9 @@ impl Tree {
             return Err(denial.into());
         }
         let stored = self.flight(dir, false, urgency).result().await?;
+        if urgency <= Urgency::Background {
+            self.0.let_go(dir);
+        }
         let changed = held.is_none_or(|held| {
             !Arc::ptr_eq(&held.listing, &stored.listing)
                 && Difference::between(&held.listing, &stored.listing) != Difference::default()
@@ -97,5 +100,15 @@ impl Tree {
     /// Ends when what failed a moment ago was forgotten since the last time: the network or the login came back.
     pub async fn forgave(&self) {
         self.0.forgave.notified().await;
+    }
+}
+
+impl Inner {
+    /// Lets a listing that nobody asked for make room where the kernel knows nothing of its directory: a crawl or the
+    /// refresher would else fill memory with what is kept elsewhere.
+    fn let_go(&self, dir: DirId) {
+        if self.config.release_forgotten && dir != DirId::Root && self.held_inodes(dir).is_empty() {
+            self.store.release(dir);
+        }
     }
 }
