@@ -109,6 +109,8 @@ pub struct Fetched<'a> {
     pub validator: Option<&'a str>,
     /// What became of entries that are not in it any more.
     pub departed: &'a [(ObjectId, Departure)],
+    /// Only where no listing of it is kept: one that is counts as later, whatever its age.
+    pub first: bool,
 }
 
 /// What became of a [`Fetched`].
@@ -123,7 +125,7 @@ pub enum Replaced {
         /// Folders that something moved into and that were listed before: they are to be listed anew.
         look: Vec<FolderId>,
     },
-    /// Another process kept one that was asked for later.
+    /// Another process kept one that was asked for later, or any where this was to be the first.
     Superseded(SavedListing),
 }
 
@@ -318,6 +320,11 @@ impl Catalog {
     /// The listing of `dir`.
     pub fn load(&self, dir: DirKey) -> Result<Option<SavedListing>, CatalogError> {
         self.0.load(dir)
+    }
+
+    /// True if a listing of `dir` is kept, or it is known to have failed.
+    pub fn knows(&self, dir: DirKey) -> Result<bool, CatalogError> {
+        self.0.knows(dir)
     }
 
     /// The directories whose listing was kept after `commit`, by whichever process, and the highest number so far.

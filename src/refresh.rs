@@ -6,29 +6,32 @@
 //! 3. a server that is away, or takes no login, must not be run against; and when it is back, nobody wants to wait.
 //!
 //! Only a few looks are under way at once, as [`Urgency::Background`]: pacing gives them half of the budget at most, and
-//! whoever asks meanwhile has the look they need raised: 1. Each folder has a pace of its own (`refresh/cadence.rs`): 2.
+//! whoever asks meanwhile has the look they need raised; and where many are due at once, one question may do for all that
+//! have not changed (`refresh/sieve.rs`): 1. Each folder has a pace of its own (`refresh/cadence.rs`): 2.
 //! `refresh/outage.rs` says when the server is left alone, and `daemon/network.rs` hears when the network returns: 3.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::Moment;
-use crate::model::DirId;
+use crate::model::{DirId, FolderId};
 use crate::remote::Urgency;
-use crate::tree::{Freshened, Tree, TreeError};
+use crate::tree::{Freshened, Together, Tree, TreeError};
 
 mod cadence;
 pub mod crawl;
 mod outage;
+mod sieve;
 
 use cadence::{Cadence, Paces};
 use outage::{Blame, Outage, blame};
+use sieve::{Plan, Sieve, Sifted};
 
 /// How often folders in use are looked at where nobody says otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(60);
@@ -73,7 +76,7 @@ async fn run(tree: Tree, paces: Paces, mut leads: watch::Receiver<bool>) {
         return;
     }
     let mut rounds = Rounds::new(tree.clone(), paces);
-    let mut looks: FuturesUnordered<BoxFuture<'static, Look>> = FuturesUnordered::new();
+    let mut looks: FuturesUnordered<BoxFuture<'static, Found>> = FuturesUnordered::new();
     loop {
         // Who ends leading finishes what is under way.
         let leading = *leads.borrow_and_update();
@@ -82,12 +85,18 @@ async fn run(tree: Tree, paces: Paces, mut leads: watch::Receiver<bool>) {
         }
         let rest = rounds.rest();
         tokio::select! {
-            Some(look) = looks.next() => rounds.note(look),
+            Some(look) = looks.next() => rounds.note(look, &mut looks),
             () = tree.forgave() => rounds.look_now(),
             changed = leads.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(rest), if leading => {}
         }
     }
+}
+
+/// What was found out.
+enum Found {
+    Look(Look),
+    Sifted(Sifted),
 }
 
 /// A look at a folder, or for one.
@@ -114,6 +123,9 @@ struct Rounds {
     outage: Outage,
     /// What is due, the most urgent first.
     queue: VecDeque<(DirId, Duration)>,
+    /// What is in use and has half of its time behind it.
+    soon: Vec<DirId>,
+    sieve: Sieve,
     under_way: HashSet<DirId>,
     aging: bool,
     planned: Option<Moment>,
@@ -133,6 +145,8 @@ impl Rounds {
             cadences: HashMap::new(),
             outage: Outage::default(),
             queue: VecDeque::new(),
+            soon: Vec::new(),
+            sieve: Sieve::default(),
             under_way: HashSet::new(),
             aging: false,
             planned: None,
@@ -151,7 +165,7 @@ impl Rounds {
     }
 
     /// Begins as many looks as may be under way.
-    fn fill(&mut self, looks: &mut FuturesUnordered<BoxFuture<'static, Look>>) {
+    fn fill(&mut self, looks: &mut FuturesUnordered<BoxFuture<'static, Found>>) {
         let now = self.now();
         if self.outage.began().is_some_and(|began| self.was_answered(began)) {
             self.answered();
@@ -167,6 +181,11 @@ impl Rounds {
         let has_room = looks.len() < AT_ONCE;
         if has_room && self.planned.is_none_or(|at| now.since(at) >= self.plan_again()) {
             self.plan(now);
+            let due = self.queue.iter().map(|(dir, _)| *dir);
+            let question = self.sieve.look(&self.tree, due, &self.soon, now);
+            looks.extend(
+                question.map(|asking| Box::pin(asking.map(Found::Sifted)) as BoxFuture<'static, Found>),
+            );
         }
         while looks.len() < AT_ONCE
             && let Some((dir, most)) = self.queue.pop_front()
@@ -196,7 +215,9 @@ impl Rounds {
             let spared = cadence.spared_until.is_some_and(|until| until > now);
             used.contains_key(dir) || spared || !cadence.is_cold(&self.paces)
         });
+        self.sieve.retain(|dir| self.cadences.contains_key(dir));
         let (mut due, mut next): (Vec<(Moment, DirId, Duration)>, Option<Moment>) = (Vec::new(), None);
+        self.soon.clear();
         for (&dir, cadence) in &mut self.cadences {
             let in_use = used.contains_key(&dir);
             cadence.fetched = self.tree.fetched(dir).or(cadence.fetched);
@@ -212,6 +233,9 @@ impl Rounds {
             let at = cadence.spared_until.map_or(at, |until| until.max(at));
             if at > now {
                 next = Some(next.map_or(at, |next| next.min(at)));
+                if in_use && now.since(fetched) >= interval / 2 {
+                    self.soon.push(dir);
+                }
                 continue;
             }
             // Those whose time is nearly over go first, and of them the oldest.
@@ -230,7 +254,7 @@ impl Rounds {
     }
 
     /// Looks at the oldest listing there is, if that is old enough.
-    fn look_at_oldest(&self, now: Moment) -> BoxFuture<'static, Look> {
+    fn look_at_oldest(&self, now: Moment) -> BoxFuture<'static, Found> {
         let spared: HashSet<DirId> = self
             .cadences
             .iter()
@@ -243,18 +267,64 @@ impl Rounds {
                 Some(dir) => Some((dir, tree.freshen(dir, cold / 2, Urgency::Background).await)),
                 None => None,
             };
-            Look {
+            Found::Look(Look {
                 why: Why::Aged,
                 outcome,
-            }
+            })
         })
     }
 
-    /// Draws the consequences of a look.
-    fn note(&mut self, look: Look) {
+    /// Draws the consequences of what was found out.
+    fn note(&mut self, found: Found, looks: &mut FuturesUnordered<BoxFuture<'static, Found>>) {
+        match found {
+            Found::Look(look) => self.note_look(look),
+            Found::Sifted(Sifted::Found(Some(mut plan))) => {
+                // They wait for it; what is looked at by now is not waited for.
+                let is_free = |folder: &FolderId| !self.under_way.contains(&DirId::Folder(*folder));
+                plan.folders.retain(is_free);
+                let folders: HashSet<DirId> = plan.folders.iter().copied().map(DirId::Folder).collect();
+                self.queue.retain(|(dir, _)| !folders.contains(dir));
+                self.under_way.extend(folders);
+                looks.push(Box::pin(sieve::sift(&self.tree, plan).map(Found::Sifted)));
+            }
+            Found::Sifted(Sifted::Found(None)) => self.sieve.found_nothing(self.now()),
+            Found::Sifted(Sifted::Asked(plan, outcome)) => self.note_sifted(&plan, outcome),
+        }
+    }
+
+    fn note_sifted(&mut self, plan: &Plan, outcome: Result<Together, TreeError>) {
+        let now = self.now();
+        for folder in &plan.folders {
+            self.under_way.remove(&DirId::Folder(*folder));
+        }
+        for dir in self.sieve.asked(plan, &outcome, &self.paces, now) {
+            let used_since = !self.tree.usage().is_unused(dir, now.minus(self.paces.usual));
+            if let (Some(cadence), Some(generation)) =
+                (self.cadences.get_mut(&dir), self.tree.generation(dir))
+            {
+                cadence.looked(&self.paces, generation, false, used_since);
+            }
+        }
+        // What did not pass is due.
+        self.planned = None;
+        match outcome {
+            Ok(_) => self.answered(),
+            Err(error) => self.failed(
+                Why::Due(DirId::Folder(plan.top)),
+                DirId::Folder(plan.top),
+                &error,
+                now,
+            ),
+        }
+    }
+
+    fn note_look(&mut self, look: Look) {
         let now = self.now();
         match look.why {
-            Why::Due(dir) => _ = self.under_way.remove(&dir),
+            Why::Due(dir) => {
+                self.under_way.remove(&dir);
+                self.sieve.looked(dir, now);
+            }
             Why::Probe => {}
             Why::Aged => {
                 self.aging = false;
@@ -358,7 +428,7 @@ impl Rounds {
     }
 }
 
-fn look(tree: &Tree, dir: DirId, most: Duration, why: Why) -> BoxFuture<'static, Look> {
+fn look(tree: &Tree, dir: DirId, most: Duration, why: Why) -> BoxFuture<'static, Found> {
     let tree = tree.clone();
     let urgency = match why {
         Why::Probe => Urgency::Interactive,
@@ -366,10 +436,10 @@ fn look(tree: &Tree, dir: DirId, most: Duration, why: Why) -> BoxFuture<'static,
     };
     Box::pin(async move {
         let outcome = tree.freshen(dir, most, urgency).await;
-        Look {
+        Found::Look(Look {
             why,
             outcome: Some((dir, outcome)),
-        }
+        })
     })
 }
 
@@ -394,6 +464,8 @@ async fn oldest(tree: &Tree, most: Duration, spared: &HashSet<DirId>) -> Option<
     old.max_by_key(|(_, age)| *age).map(|(dir, _)| dir)
 }
 
+#[cfg(test)]
+mod street;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

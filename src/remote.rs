@@ -66,18 +66,18 @@ pub trait Remote: Send + Sync {
 
     /// Every folder and every active document at any depth below `folder`, each with its parent, by few questions.
     ///
-    /// `None` where this server was not seen to do it right; an error says nothing of whether single listings work.
-    ///
-    /// The rows of a folder that has any are all of its rows, as of one moment during the call. A folder that has none
-    /// is *not* proved empty: its rows may be kept from this account, or the server may look less deep; list it. Nor
-    /// does a folder that has rows allow to be listed by itself.
+    /// `children` are what `folder` lists itself, asked for just now: the answer must agree with it. Nothing more is
+    /// asked once more than `most` rows came, old versions included. An error says nothing of whether single listings
+    /// work.
     async fn subtree(
         &self,
         folder: FolderId,
+        children: &[ObjectId],
+        most: usize,
         progress: &Progress,
-    ) -> Result<Option<Vec<Entry>>, RemoteError> {
-        let _ = (folder, progress);
-        Ok(None)
+    ) -> Result<Subtree, RemoteError> {
+        let _ = (folder, children, most, progress);
+        Ok(Subtree::NotSupported)
     }
 
     /// What became of each of `ids`, which were listed and are not any more.
@@ -153,6 +153,23 @@ pub enum Answer {
         /// What to ask with the next time; `None` where the server gave nothing that can be trusted.
         validator: Option<Validator>,
     },
+}
+
+/// The answer to [`Remote::subtree`].
+#[derive(Debug)]
+pub enum Subtree {
+    /// Every row below the folder, in any order.
+    ///
+    /// The rows of a folder that has any are all of its rows, as of one moment during the call. A folder that has none
+    /// is *not* proved empty: its rows may be kept from this account, or the server may look less deep; list it. Nor
+    /// does a folder that has rows allow to be listed by itself.
+    Rows(Vec<Entry>),
+    /// There is more than was wanted.
+    TooLarge,
+    /// Not this time: the rows do not fit what the folder lists. Somebody may be at work there.
+    Unsettled,
+    /// This server was not seen to do it right, and is not asked again.
+    NotSupported,
 }
 
 /// What became of an object that left its folder's listing.

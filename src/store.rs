@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock::Moment;
 use crate::model::{DirId, FolderId, Timestamp};
@@ -128,7 +128,9 @@ pub struct Residue {
 /// All listings held.
 #[derive(Debug)]
 pub struct MetadataStore {
-    listings: Cache<DirId, Arc<StoredListing>>,
+    listings: RwLock<Cache<DirId, Arc<StoredListing>>>,
+    /// About how many bytes they may take.
+    most: u64,
     /// Of every directory ever listed: a few dozen bytes each.
     residues: Mutex<HashMap<DirId, Residue>>,
 }
@@ -137,33 +139,43 @@ pub struct MetadataStore {
 /// kept at all, and every piece of such a directory would cost a listing.
 const LARGEST_SHARE: u64 = 4;
 
+/// A cache of listings that take at most about `bytes`.
+fn cache(bytes: u64) -> Cache<DirId, Arc<StoredListing>> {
+    let largest = usize::try_from(bytes / LARGEST_SHARE).unwrap_or(usize::MAX);
+    let weigh = move |_: &DirId, stored: &Arc<StoredListing>| {
+        // Generations share what stayed the same; taken for more than it is, a busy folder makes room sooner.
+        let listings = stored.generations();
+        let bytes: usize = listings.map(|listing| listing.memory() + LISTING_BYTES).sum();
+        u32::try_from(bytes.min(largest)).unwrap_or(u32::MAX)
+    };
+    // Least recently used and not the default policy, which may refuse a newcomer: a listing that was just
+    // proved must be there for the reader's next piece.
+    Cache::builder()
+        .max_capacity(bytes)
+        .weigher(weigh)
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
+}
+
 impl MetadataStore {
     /// A store that holds at most about `bytes`.
     pub fn new(bytes: u64) -> Self {
-        let largest = usize::try_from(bytes / LARGEST_SHARE).unwrap_or(usize::MAX);
-        let weigh = move |_: &DirId, stored: &Arc<StoredListing>| {
-            // Generations share what stayed the same; taken for more than it is, a busy folder makes room sooner.
-            let listings = stored.generations();
-            let bytes: usize = listings.map(|listing| listing.memory() + LISTING_BYTES).sum();
-            u32::try_from(bytes.min(largest)).unwrap_or(u32::MAX)
-        };
-        // Least recently used and not the default policy, which may refuse a newcomer: a listing that was just
-        // proved must be there for the reader's next piece.
-        let policy = EvictionPolicy::lru();
-        let listings = Cache::builder()
-            .max_capacity(bytes)
-            .weigher(weigh)
-            .eviction_policy(policy)
-            .build();
         Self {
-            listings,
+            listings: RwLock::new(cache(bytes)),
+            most: bytes,
             residues: Mutex::default(),
         }
     }
 
     /// The last proved listing of `dir`, however old.
     pub fn get(&self, dir: DirId) -> Option<Arc<StoredListing>> {
-        self.listings.get(&dir)
+        self.listings.read().get(&dir)
+    }
+
+    /// All listings held.
+    pub fn all(&self) -> Vec<(DirId, Arc<StoredListing>)> {
+        let listings = self.listings.read();
+        listings.iter().map(|(dir, stored)| (*dir, stored)).collect()
     }
 
     /// What is known of `dir` although its listing may have made room.
@@ -182,29 +194,36 @@ impl MetadataStore {
     /// Replaces the listing of `dir`.
     pub fn put(&self, dir: DirId, stored: Arc<StoredListing>) {
         self.residues.lock().insert(dir, stored.listing.residue());
-        self.listings.insert(dir, stored);
+        self.listings.read().insert(dir, stored);
     }
 
     /// Lets the listing of `dir` make room.
     pub fn release(&self, dir: DirId) {
-        self.listings.invalidate(&dir);
+        self.listings.read().invalidate(&dir);
     }
 
-    /// Drops what was released, which the cache else does with its next writes only.
+    /// Gives back the memory of what was released.
+    ///
+    /// The cache drops it with its next writes only, and keeps a small place for each key it ever had until its table is
+    /// made anew; after a walk over fifty thousand folders each of those holds a page. So the table is made anew.
     pub fn settle(&self) {
-        self.listings.run_pending_tasks();
+        let mut listings = self.listings.write();
+        let anew = cache(self.most);
+        for (dir, stored) in listings.iter() {
+            anew.insert(*dir, stored);
+        }
+        *listings = anew;
     }
 
     /// Bytes and entries known, over all listings held.
     pub fn totals(&self) -> (u64, u64) {
-        self.listings
-            .iter()
-            .fold((0, 0), |(bytes, entries), (_, stored)| {
-                (
-                    bytes.saturating_add(stored.listing.bytes()),
-                    entries + stored.listing.rows().len() as u64,
-                )
-            })
+        let listings = self.listings.read();
+        listings.iter().fold((0, 0), |(bytes, entries), (_, stored)| {
+            (
+                bytes.saturating_add(stored.listing.bytes()),
+                entries + stored.listing.rows().len() as u64,
+            )
+        })
     }
 }
 
@@ -263,14 +282,15 @@ mod tests {
             let (dir, listing) = stored(number, 100);
             store.put(dir, listing);
         }
-        store.listings.run_pending_tasks();
-        let listings = store.listings.iter();
+        store.listings.read().run_pending_tasks();
+        let cache = store.listings.read().clone();
+        let listings = cache.iter();
         let held: u64 = listings.map(|(_, held)| held.listing.memory() as u64).sum();
         assert!(held > BOUND / 2 && held < BOUND, "{held} bytes are held");
         let (dir, listing) = stored(1000, 10_000);
         assert!(listing.listing.memory() as u64 > BOUND);
         store.put(dir, listing);
-        store.listings.run_pending_tasks();
+        store.listings.read().run_pending_tasks();
         assert!(store.get(dir).is_some());
         store.release(dir);
         assert!(store.get(dir).is_none() && store.residue(dir).is_some());

@@ -42,6 +42,7 @@ pub mod lapse;
 mod led;
 mod proof;
 mod relist;
+mod subtree;
 mod told;
 pub mod usage;
 mod walk;
@@ -55,6 +56,7 @@ use invalidation::Invalidations;
 pub use keep::Kept;
 use lapse::{Lapse, Lapses};
 pub use led::{Lead, Written};
+pub use subtree::{HeldFolder, Together};
 use usage::Usage;
 use walk::Walks;
 
@@ -334,10 +336,11 @@ impl Tree {
         let Some(forgotten) = self.0.inodes.forget(ino, count) else {
             return;
         };
-        if let Target::Directory(directory, _) = forgotten.target
-            && self.0.config.release_forgotten
-        {
-            self.0.store.release(directory.id);
+        if let Target::Directory(directory, _) = forgotten.target {
+            self.0.lapses.forget(ino);
+            if self.0.config.release_forgotten {
+                self.0.store.release(directory.id);
+            }
         }
     }
 

@@ -256,7 +256,7 @@ impl Store {
     ) -> Result<Written, Failure> {
         let kept = headers::find(connection, fetched.dir)?;
         if let Some(header) = &kept
-            && is_later(&header.asked, &fetched.fetched)
+            && (fetched.first || is_later(&header.asked, &fetched.fetched))
         {
             return Ok(Written::Superseded(headers::load(connection, header)?));
         }
@@ -347,6 +347,7 @@ impl Store {
                     proof: saved.proof,
                     validator: saved.validator.as_deref(),
                     departed: &[],
+                    first: false,
                 };
                 let (commit, differs) = headers::replace(connection, &fetched, Some(&header), &listing)?;
                 if differs && !dir.is_choice() {
@@ -397,6 +398,13 @@ impl Store {
             headers::find(connection, dir)?
                 .map(|header| headers::load(connection, &header))
                 .transpose()
+        })
+    }
+
+    pub(super) fn knows(&self, dir: DirKey) -> Result<bool, CatalogError> {
+        self.read("looking for a listing", |connection| {
+            let is_kept = headers::asked(connection, dir)?.is_some();
+            Ok(is_kept || memory::trouble(connection, dir.guid())?.is_some())
         })
     }
 

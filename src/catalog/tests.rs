@@ -139,6 +139,7 @@ impl Bench {
             proof: Proof::Compared,
             validator: None,
             departed,
+            first: false,
         };
         self.catalog
             .replace(&fetched, None, &mut |previous| {

@@ -53,6 +53,8 @@ struct Report<'a> {
     folders: u64,
     listed: u64,
     fresh: u64,
+    /// Of those listed, with others by one question.
+    together: u64,
     documents: u64,
     failed: u64,
     /// At most twenty.
@@ -203,16 +205,21 @@ fn tell_outcome(summary: &CrawlSummary, begun: Instant, printer: &Printer) -> Re
             folders: progress.known,
             listed: progress.done - progress.skipped,
             fresh: progress.skipped,
+            together: progress.together,
             documents: progress.documents,
             failed: progress.failed,
             failures: &summary.failures,
             seconds: begun.elapsed().as_secs_f64(),
         })?,
         Format::Text => printer.line(&format!(
-            "{} folders with {} documents are listed: {} now, {} were fresh",
+            "{} folders with {} documents are listed: {} now{}, {} were fresh",
             progress.done,
             progress.documents,
             progress.done - progress.skipped,
+            match progress.together {
+                0 => String::new(),
+                together => format!(" ({together} of them together with others)"),
+            },
             progress.skipped
         ))?,
     }

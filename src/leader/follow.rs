@@ -147,6 +147,10 @@ impl Lead for Follower {
             }
         }
     }
+
+    fn is_another(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Following { .. })
+    }
 }
 
 impl Part {

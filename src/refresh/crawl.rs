@@ -7,6 +7,7 @@
 //!
 //! When it began is kept in the catalog until it ends, and what was listed since is not listed again: 1. What failed is
 //! tried again after a pause, and an outage is waited out: 2. What could not be listed in the end is told by name: 3.
+//! Where the server does it, everything below a folder is asked for together (`crawl/plots.rs`): 1.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -15,15 +16,23 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::outage::{Blame, blame};
-use crate::clock::{BootId, Moment, Stamp};
-use crate::model::{DirId, Entry, ObjectId, Timestamp};
+use crate::clock::Moment;
+use crate::model::{DirId, Entry, ObjectId};
 use crate::remote::{RemoteError, Urgency};
 use crate::tree::{Freshened, Tree, TreeError};
+
+mod beginning;
+mod plots;
+mod report;
+
+use beginning::Beginning;
+use plots::{Planted, Plot, Plots};
+use report::is_lost;
+pub use report::{CrawlFailure, CrawlProgress, CrawlReport, CrawlSummary, FailedFolder, FailureKind, TOLD};
 
 /// How often a folder is tried, and how long after each failure it is tried again.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
@@ -38,9 +47,6 @@ const IN_A_ROW: usize = 20;
 /// A server that has answered nothing for so long is not waited for any more: whoever waits is told.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// A crawl that was cut off is taken up again within this time; later, everything is listed anew.
-const TAKEN_UP_WITHIN: Duration = Duration::from_hours(24);
-
 /// Where a crawl begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Top {
@@ -48,139 +54,6 @@ pub struct Top {
     pub dir: DirId,
     /// How failures below it are to be named; empty for the root.
     pub name: String,
-}
-
-/// How far a crawl is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CrawlProgress {
-    /// Folders known so far.
-    pub known: u64,
-    /// Those whose listing is complete, by proof.
-    pub done: u64,
-    /// Those of them that were listed lately and not asked for.
-    pub skipped: u64,
-    /// Documents in them.
-    pub documents: u64,
-    /// Folders that could not be listed, for good.
-    pub failed: u64,
-    /// Folders that were listed, and may have been in vain.
-    pub listings: u64,
-    /// True while the server is away.
-    pub waiting: bool,
-}
-
-/// A folder that could not be listed.
-#[derive(Debug, Clone)]
-pub struct CrawlFailure {
-    /// The directory.
-    pub dir: DirId,
-    /// Its raw names from the top on, joined by `/`.
-    pub path: String,
-    /// Why.
-    pub error: TreeError,
-}
-
-/// What became of a crawl.
-#[derive(Debug, Clone, Default)]
-pub struct CrawlReport {
-    /// The last progress.
-    pub progress: CrawlProgress,
-    /// What could not be listed; what is below it is not known.
-    pub failures: Vec<CrawlFailure>,
-}
-
-/// What became of a crawl, for whoever had it done by another process: some of the failures, and how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CrawlSummary {
-    /// The last progress.
-    pub progress: CrawlProgress,
-    /// At most [`TOLD`] of what could not be listed.
-    pub failures: Vec<FailedFolder>,
-}
-
-/// A folder that could not be listed, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedFolder {
-    /// See [`CrawlFailure::path`].
-    pub path: String,
-    /// What kind of failure it is.
-    pub kind: FailureKind,
-    /// Why, without secrets.
-    pub error: String,
-}
-
-/// What can be done about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureKind {
-    /// Try again later.
-    Passing,
-    /// This account may not see it.
-    Refused,
-    /// A person must sign in.
-    Login,
-}
-
-/// As many failures are told by name.
-pub const TOLD: usize = 20;
-
-impl From<&CrawlReport> for CrawlSummary {
-    fn from(report: &CrawlReport) -> Self {
-        Self {
-            progress: report.progress,
-            failures: report
-                .failures
-                .iter()
-                .take(TOLD)
-                .map(FailedFolder::from)
-                .collect(),
-        }
-    }
-}
-
-impl From<&CrawlFailure> for FailedFolder {
-    fn from(failure: &CrawlFailure) -> Self {
-        Self {
-            path: failure.path.clone(),
-            kind: match blame(&failure.error) {
-                Blame::Refused => FailureKind::Refused,
-                Blame::Server if is_lost(&failure.error) => FailureKind::Login,
-                Blame::Server | Blame::Folder => FailureKind::Passing,
-            },
-            error: failure.error.to_string(),
-        }
-    }
-}
-
-impl CrawlSummary {
-    /// Adds another one, of a crawl somewhere else.
-    pub fn add(&mut self, other: Self) {
-        self.progress.add(&other.progress);
-        let room = TOLD - self.failures.len().min(TOLD);
-        self.failures.extend(other.failures.into_iter().take(room));
-    }
-}
-
-impl CrawlProgress {
-    /// Adds another one, of a crawl somewhere else.
-    pub fn add(&mut self, other: &Self) {
-        self.known += other.known;
-        self.done += other.done;
-        self.skipped += other.skipped;
-        self.documents += other.documents;
-        self.failed += other.failed;
-        self.listings += other.listings;
-        self.waiting |= other.waiting;
-    }
-}
-
-impl CrawlReport {
-    /// True if everything was listed and proved.
-    pub fn is_complete(&self) -> bool {
-        self.failures.is_empty()
-    }
 }
 
 /// Lists everything at and below `tops`, `at_once` folders at a time.
@@ -201,6 +74,7 @@ pub async fn crawl(
         since,
         known: HashMap::new(),
         queue: VecDeque::new(),
+        plots: Plots::default(),
         later: BinaryHeap::new(),
         tries: HashMap::new(),
         away: None,
@@ -209,7 +83,9 @@ pub async fn crawl(
         failures: Vec::new(),
     };
     for top in tops {
-        crawl.discover(top.dir, None, &top.name);
+        if crawl.discover(top.dir, None, &top.name) {
+            crawl.queue.push_back(top.dir);
+        }
     }
     crawl.run(at_once.max(1), progress).await;
     if crawl.failures.is_empty() {
@@ -228,6 +104,8 @@ struct Crawl {
     /// Every folder seen, where it was found and by which name. Each is listed once, wherever else it turns up.
     known: HashMap<DirId, (Option<DirId>, Box<str>)>,
     queue: VecDeque<DirId>,
+    /// Folders whose children wait for a question for everything below.
+    plots: Plots,
     /// What failed, and when it is tried again.
     later: BinaryHeap<Reverse<(Instant, DirId)>>,
     tries: HashMap<DirId, usize>,
@@ -247,16 +125,19 @@ struct Away {
 type Listing = BoxFuture<'static, (DirId, Result<Freshened, TreeError>)>;
 
 impl Crawl {
-    fn discover(&mut self, dir: DirId, parent: Option<DirId>, name: &str) {
-        if let std::collections::hash_map::Entry::Vacant(place) = self.known.entry(dir) {
-            place.insert((parent, name.into()));
-            self.queue.push_back(dir);
-            self.progress.known += 1;
-        }
+    /// Notes a folder; true where it was not known before and is to be listed.
+    fn discover(&mut self, dir: DirId, parent: Option<DirId>, name: &str) -> bool {
+        let std::collections::hash_map::Entry::Vacant(place) = self.known.entry(dir) else {
+            return false;
+        };
+        place.insert((parent, name.into()));
+        self.progress.known += 1;
+        true
     }
 
     async fn run(&mut self, at_once: usize, progress: &watch::Sender<CrawlProgress>) {
         let mut under_way: FuturesUnordered<Listing> = FuturesUnordered::new();
+        let mut planting: FuturesUnordered<BoxFuture<'static, Planted>> = FuturesUnordered::new();
         loop {
             let now = Instant::now();
             while let Some(Reverse((at, dir))) = self.later.peek().copied()
@@ -276,7 +157,13 @@ impl Crawl {
             {
                 under_way.push(self.list(dir));
             }
-            if under_way.is_empty() && self.queue.is_empty() && self.later.is_empty() {
+            while self.away.is_none()
+                && let Some(plot) = self.plots.next(planting.len())
+            {
+                planting.push(plot.plant(&self.tree));
+            }
+            let is_idle = under_way.is_empty() && planting.is_empty();
+            if is_idle && self.queue.is_empty() && self.later.is_empty() && self.plots.is_empty() {
                 break;
             }
             progress.send_replace(self.progress);
@@ -296,6 +183,7 @@ impl Crawl {
             };
             tokio::select! {
                 Some((dir, outcome)) = under_way.next() => self.note(dir, outcome).await,
+                Some(planted) = planting.next() => self.queue.extend(self.plots.note(planted)),
                 () = wake => {}
             }
         }
@@ -325,15 +213,37 @@ impl Crawl {
 
     fn take(&mut self, dir: DirId, fresh: &Freshened) {
         self.progress.done += 1;
-        self.progress.skipped += u64::from(!fresh.asked);
-        self.progress.listings += u64::from(fresh.asked);
+        if fresh.asked {
+            self.progress.listings += 1;
+        } else if self.plots.brought(dir) {
+            self.progress.together += 1;
+        } else {
+            self.progress.skipped += 1;
+        }
         self.tries.remove(&dir);
+        let mut children = Vec::new();
         let entries: Vec<Arc<Entry>> = fresh.stored.listing.entries().cloned().collect();
         for entry in entries {
             match &*entry {
-                Entry::Folder(folder) => self.discover(DirId::Folder(folder.id), Some(dir), &folder.name),
+                Entry::Folder(folder) => {
+                    let child = DirId::Folder(folder.id);
+                    if self.discover(child, Some(dir), &folder.name) {
+                        children.push(child);
+                    }
+                }
                 Entry::Document(_) => self.progress.documents += 1,
             }
+        }
+        match dir {
+            DirId::Folder(folder) if fresh.asked => {
+                let plot = Plot {
+                    folder,
+                    stored: fresh.stored.clone(),
+                    children,
+                };
+                self.queue.extend(self.plots.add(plot));
+            }
+            DirId::Folder(_) | DirId::Root => self.queue.extend(children),
         }
     }
 
@@ -408,6 +318,7 @@ impl Crawl {
             .queue
             .drain(..)
             .chain(self.later.drain().map(|Reverse((_, dir))| dir))
+            .chain(self.plots.clear())
             .collect();
         for dir in left {
             self.fail(dir, error.clone());
@@ -437,90 +348,6 @@ impl Crawl {
         }
         names.reverse();
         names.join("/")
-    }
-}
-
-/// True where waiting helps nobody: a person must sign in.
-fn is_lost(error: &TreeError) -> bool {
-    matches!(
-        error,
-        TreeError::Remote(
-            RemoteError::LoginRequired(_) | RemoteError::SecretRequired(_) | RemoteError::LockedOut(_)
-        )
-    )
-}
-
-/// When the crawl began: now, or before it was cut off.
-struct Beginning {
-    at: Moment,
-    /// Under which name it is kept.
-    key: String,
-}
-
-impl Beginning {
-    async fn find(tree: &Tree, tops: &[Top]) -> Self {
-        let now = tree.clock().now();
-        let mut dirs: Vec<String> = tops
-            .iter()
-            .map(|top| {
-                crate::catalog::key_of(top.dir, tree.root_key())
-                    .guid()
-                    .to_string()
-            })
-            .collect();
-        dirs.sort_unstable();
-        let key = format!("crawl:{}", dirs.join(","));
-        let (kept, at) = (key.clone(), Timestamp::now());
-        let begun = on_catalog(tree, move |catalog| {
-            if let Some(begun) = catalog
-                .fact(&kept)?
-                .and_then(|text| text.parse::<Timestamp>().ok())
-            {
-                return Ok(Some(begun));
-            }
-            catalog.set_fact(&kept, &at.to_string())?;
-            Ok(None)
-        })
-        .await
-        .flatten();
-        // A moment of another run of the machine, as far as the clock is concerned: it goes by the wall clock.
-        let stamp = |wall| Stamp {
-            wall,
-            boot: BootId([0xff; 16]),
-            moment: Duration::ZERO,
-        };
-        let earlier = begun.map(|wall| tree.clock().moment(&stamp(wall)));
-        match earlier.filter(|earlier| now.since(*earlier) < TAKEN_UP_WITHIN) {
-            Some(at) => Self { at, key },
-            None => {
-                if begun.is_some() {
-                    let kept = key.clone();
-                    on_catalog(tree, move |catalog| catalog.set_fact(&kept, &at.to_string())).await;
-                }
-                Self { at: now, key }
-            }
-        }
-    }
-
-    /// It came to its end.
-    async fn forget(&self, tree: &Tree) {
-        let key = self.key.clone();
-        on_catalog(tree, move |catalog| catalog.set_fact(&key, "")).await;
-    }
-}
-
-/// Does something with the catalog, where there is one and it works.
-async fn on_catalog<T: Send + 'static>(
-    tree: &Tree,
-    work: impl FnOnce(&crate::catalog::Catalog) -> Result<T, crate::catalog::CatalogError> + Send + 'static,
-) -> Option<T> {
-    let catalog = tree.catalog()?.clone();
-    match tokio::task::spawn_blocking(move || work(&catalog)).await.ok()? {
-        Ok(done) => Some(done),
-        Err(error) => {
-            tracing::debug!(%error, "a crawl cannot be noted; it would begin anew");
-            None
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! A server of folders in simulated time, for the tests of what asks it by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::model::{
     ByteRange, Datasource, DirId, Document, DocumentId, DocumentKind, Entry, Folder, FolderId, Guid, ObjectId,
 };
-use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError, Urgency, UrgencyHandle};
+use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError, Subtree, Urgency, UrgencyHandle};
 use crate::tree::inodes::{Directory, MountEntry};
 use crate::tree::{Tree, TreeConfig};
 
@@ -25,7 +25,7 @@ pub(super) struct Asked {
     pub(super) urgency: Urgency,
 }
 
-/// Waits for a request's turn.
+/// Waits for the turn of two requests: one for folders, and one for documents.
 pub(super) type Budget =
     Arc<dyn Fn(UrgencyHandle) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
 
@@ -37,6 +37,12 @@ pub(super) struct Town {
     pub(super) failures: Mutex<HashMap<FolderId, Vec<RemoteError>>>,
     /// What everything fails with.
     pub(super) away: Mutex<Option<RemoteError>>,
+    /// It says what is below a folder.
+    pub(super) tells_below: AtomicBool,
+    /// What it says then, where that is not what its listings say.
+    pub(super) tells_instead: Mutex<Option<HashMap<FolderId, Vec<Entry>>>>,
+    /// Questions for that.
+    pub(super) asked_below: AtomicUsize,
     latency: Duration,
     budget: Option<Budget>,
     pub(super) asked: Mutex<Vec<Asked>>,
@@ -127,6 +133,14 @@ impl Town {
         self.folders.lock().insert(id(number), Vec::new());
     }
 
+    /// Gives the first entry of a folder, a document, another description.
+    pub(super) fn rename(&self, number: u32) {
+        let mut folders = self.folders.lock();
+        if let Some(Entry::Document(document)) = folders.entry(id(number)).or_default().first_mut() {
+            document.description = "another".to_owned();
+        }
+    }
+
     /// Adds a document to a folder.
     pub(super) fn change(&self, number: u32) {
         let mut folders = self.folders.lock();
@@ -153,6 +167,11 @@ impl Town {
         count
     }
 
+    /// From now on it tells of what is below a folder as it is now.
+    pub(super) fn freeze_what_is_below(&self) {
+        *self.tells_instead.lock() = Some(self.folders.lock().clone());
+    }
+
     pub(super) fn listings(&self) -> usize {
         self.asked.lock().len()
     }
@@ -165,7 +184,8 @@ impl Town {
             .count()
     }
 
-    async fn answer(&self, folder: Option<FolderId>) -> Result<(), RemoteError> {
+    /// Two requests.
+    async fn turn(&self) -> UrgencyHandle {
         let urgency = UrgencyHandle::current();
         if let Some(budget) = &self.budget {
             budget(urgency.clone()).await;
@@ -174,6 +194,29 @@ impl Town {
         self.at_once.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(self.latency).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
+        urgency
+    }
+
+    /// Everything below a folder, and how many rows of it are folders.
+    fn below(&self, top: FolderId) -> (Vec<Entry>, usize) {
+        let instead = self.tells_instead.lock();
+        let listed = self.folders.lock();
+        let folders = instead.as_ref().unwrap_or(&listed);
+        let (mut rows, mut queue) = (Vec::new(), vec![top]);
+        while let Some(folder) = queue.pop() {
+            let inside = folders.get(&folder).cloned().unwrap_or_default();
+            queue.extend(inside.iter().filter_map(|row| match row {
+                Entry::Folder(folder) => Some(folder.id),
+                Entry::Document(_) => None,
+            }));
+            rows.extend(inside);
+        }
+        let count = rows.iter().filter(|row| matches!(row, Entry::Folder(_))).count();
+        (rows, count)
+    }
+
+    async fn answer(&self, folder: Option<FolderId>) -> Result<(), RemoteError> {
+        let urgency = self.turn().await;
         self.asked.lock().push(Asked {
             folder,
             urgency: urgency.get(),
@@ -220,6 +263,41 @@ impl Remote for Town {
                 what: folder.to_string(),
                 detail: "".into(),
             })
+    }
+    async fn subtree(
+        &self,
+        folder: FolderId,
+        children: &[ObjectId],
+        most: usize,
+        _progress: &Progress,
+    ) -> Result<Subtree, RemoteError> {
+        if !self.tells_below.load(Ordering::SeqCst) {
+            return Ok(Subtree::NotSupported);
+        }
+        self.asked_below.fetch_add(1, Ordering::SeqCst);
+        // As of the moment it was asked.
+        let (rows, folders) = self.below(folder);
+        // A request for each page of five hundred: the folders, twice, and the documents. No more than were wanted.
+        let pages = |rows: usize| rows.div_ceil(500).max(1);
+        let pages = 2 * pages(folders) + pages((rows.len() - folders).min(most));
+        for _ in 0..pages.div_ceil(2) {
+            self.turn().await;
+            if let Some(error) = &*self.away.lock() {
+                return Err(error.clone());
+            }
+        }
+        let listed = rows
+            .iter()
+            .filter(|row| row.parent() == Some(folder))
+            .map(Entry::id);
+        let listed: HashSet<ObjectId> = listed.collect();
+        Ok(if rows.len() > most {
+            Subtree::TooLarge
+        } else if listed != children.iter().copied().collect() {
+            Subtree::Unsettled
+        } else {
+            Subtree::Rows(rows)
+        })
     }
     async fn folder(&self, folder: FolderId) -> Result<Folder, RemoteError> {
         // Its number is all that is looked at.

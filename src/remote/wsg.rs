@@ -11,7 +11,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::auth::TokenSource;
 use crate::http::{HttpClient, Redirects};
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
-use crate::remote::{Answer, Capabilities, Content, Progress, Remote, RemoteError, Validator, Whereabouts};
+use crate::remote::{
+    Answer, Capabilities, Content, Progress, Remote, RemoteError, Subtree, Validator, Whereabouts,
+};
 
 mod account;
 pub(in crate::remote) mod address;
@@ -367,9 +369,11 @@ impl Remote for WsgRemote {
     async fn subtree(
         &self,
         folder: FolderId,
+        children: &[ObjectId],
+        most: usize,
         progress: &Progress,
-    ) -> Result<Option<Vec<Entry>>, RemoteError> {
-        self.subtree_of(folder, progress).await
+    ) -> Result<Subtree, RemoteError> {
+        self.subtree_of(folder, children, most, progress).await
     }
 
     async fn whereabouts(&self, ids: &[ObjectId]) -> Result<Vec<(ObjectId, Whereabouts)>, RemoteError> {

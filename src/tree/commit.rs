@@ -39,6 +39,8 @@ pub(super) struct Answered {
     pub(super) validator: Option<String>,
     /// What became of entries that are not in it any more.
     pub(super) departed: Vec<(ObjectId, Departure)>,
+    /// See [`Fetched::first`].
+    pub(super) first: bool,
 }
 
 /// When something was asked.
@@ -109,6 +111,7 @@ struct Draft {
     dir: DirId,
     entries: Vec<Arc<Entry>>,
     departed: Vec<(ObjectId, Departure)>,
+    first: bool,
     arrival: Arrival,
     /// What memory has.
     held: Option<Arc<StoredListing>>,
@@ -145,7 +148,13 @@ impl Inner {
         let _service = Service(&self.arrived);
         while let Some(together) = self.arrived.next() {
             let _alone = self.commits.lock();
-            let mut drafts: Vec<Draft> = together.into_iter().map(|waiting| self.draft(waiting)).collect();
+            let mut drafts: Vec<Draft> = together
+                .into_iter()
+                .filter_map(|waiting| self.draft(waiting))
+                .collect();
+            if drafts.is_empty() {
+                continue;
+            }
             let replaced = match &self.catalog {
                 Some(catalog) => self.keep(catalog, &mut drafts),
                 None => drafts.iter().map(|_| None).collect(),
@@ -160,20 +169,26 @@ impl Inner {
         }
     }
 
-    fn draft(&self, waiting: Waiting) -> Draft {
+    /// `None` where it is to be the first of its directory and is not: whoever waits has the one that is.
+    fn draft(&self, waiting: Waiting) -> Option<Draft> {
         let Waiting {
             dir,
             answered,
             times,
             placed,
         } = waiting;
+        let held = self.store.get(dir);
+        if let Some(held) = held.as_ref().filter(|_| answered.first) {
+            let _ = placed.send(held.clone());
+            return None;
+        }
         let entries: Vec<Arc<Entry>> = answered.entries.into_iter().map(Arc::new).collect();
         self.drop_amendments(&entries);
-        let held = self.store.get(dir);
-        Draft {
+        Some(Draft {
             dir,
             entries,
             departed: answered.departed,
+            first: answered.first,
             arrival: Arrival {
                 fetched: times.asked,
                 fetched_at: times.asked_at,
@@ -185,7 +200,7 @@ impl Inner {
             before: held.as_ref().map(|held| held.listing.clone()),
             held,
             placed,
-        }
+        })
     }
 
     /// Keeps them all in the catalog, or as many as it takes; `None` for those it does not. `commits` is held.
@@ -216,6 +231,7 @@ impl Inner {
                     proof: draft.arrival.proof,
                     validator: draft.arrival.validator.as_deref(),
                     departed: &draft.departed,
+                    first: draft.first,
                 };
                 (fetched, draft.held.as_ref().and_then(|held| held.arrival.commit))
             })
@@ -302,6 +318,7 @@ mod tests {
                 proof: Proof::Paged,
                 validator: None,
                 departed: Vec::new(),
+                first: false,
             },
             times: Asked {
                 asked: Clock::manual().now(),

@@ -39,6 +39,7 @@ impl Tree {
     ) -> Result<Freshened, TreeError> {
         self.0.recall(dir).await;
         let held = self.0.store.get(dir);
+        let _let_go = (urgency <= Urgency::Background).then(|| LetGo(&self.0, dir));
         if let Some(stored) = held
             .as_ref()
             .filter(|stored| self.0.clock.now().since(stored.arrival.fetched) <= most)
@@ -53,9 +54,6 @@ impl Tree {
             return Err(denial.into());
         }
         let stored = self.flight(dir, false, urgency).result().await?;
-        if urgency <= Urgency::Background {
-            self.0.let_go(dir);
-        }
         let changed = held.is_none_or(|held| {
             !Arc::ptr_eq(&held.listing, &stored.listing)
                 && Difference::between(&held.listing, &stored.listing) != Difference::default()
@@ -70,6 +68,11 @@ impl Tree {
     /// When the server was last asked for what memory holds of `dir`.
     pub fn fetched(&self, dir: DirId) -> Option<Moment> {
         self.0.store.get(dir).map(|stored| stored.arrival.fetched)
+    }
+
+    /// Which membership memory holds of `dir`.
+    pub fn generation(&self, dir: DirId) -> Option<u16> {
+        self.0.store.get(dir).map(|stored| stored.listing.generation)
     }
 
     /// What was asked for lately.
@@ -103,12 +106,15 @@ impl Tree {
     }
 }
 
-impl Inner {
-    /// Lets a listing that nobody asked for make room where the kernel knows nothing of its directory: a crawl or the
-    /// refresher would else fill memory with what is kept elsewhere.
-    fn let_go(&self, dir: DirId) {
-        if self.config.release_forgotten && dir != DirId::Root && self.held_inodes(dir).is_empty() {
-            self.store.release(dir);
+/// Lets a listing that nobody asked for make room where the kernel knows nothing of its directory: a crawl or the refresher
+/// would else fill memory with what is kept elsewhere.
+struct LetGo<'a>(&'a Inner, DirId);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        let Self(inner, dir) = *self;
+        if inner.config.release_forgotten && dir != DirId::Root && inner.held_inodes(dir).is_empty() {
+            inner.store.release(dir);
         }
     }
 }

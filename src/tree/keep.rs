@@ -133,10 +133,19 @@ impl Inner {
         stored
     }
 
-    /// The server said that what is held of `dir` is unchanged. Blocks. `None` where it is held no more.
-    pub(super) fn renew(&self, dir: DirId, times: Asked) -> Option<Arc<StoredListing>> {
+    /// The server said that what is held of `dir` is unchanged: that listing itself, where one is given. Blocks. `None`
+    /// where it is held no more.
+    pub(super) fn renew(
+        &self,
+        dir: DirId,
+        only: Option<&Arc<Listing>>,
+        times: Asked,
+    ) -> Option<Arc<StoredListing>> {
         let _alone = self.commits.lock();
         let held = self.store.get(dir)?;
+        if only.is_some_and(|only| !Arc::ptr_eq(only, &held.listing) || held.arrival.fetched >= times.asked) {
+            return None;
+        }
         let stored = Arc::new(held.renewed(times.asked, times.asked_at, self.clock.now()));
         if let (Some(catalog), Some(commit)) = (&self.catalog, held.arrival.commit) {
             let stamp = self.clock.stamp(times.asked, times.asked_at);

@@ -35,6 +35,15 @@ struct State {
     by_ino: HashMap<InodeNo, (Moment, Directory)>,
 }
 
+impl State {
+    /// A walk over a whole datasource leaves a table of megabytes.
+    fn shrink(&mut self) {
+        if self.by_ino.is_empty() {
+            self.by_ino = HashMap::new();
+        }
+    }
+}
+
 impl Lapses {
     /// Notes that the kernel was given a listing; the earliest moment of a directory counts.
     pub fn note(&self, lapse: Lapse) {
@@ -54,6 +63,15 @@ impl Lapses {
         }
     }
 
+    /// The kernel has let go of a directory, and of its listing with it.
+    pub fn forget(&self, ino: InodeNo) {
+        let mut state = self.state.lock();
+        if let Some((at, _)) = state.by_ino.remove(&ino) {
+            state.order.remove(&(at, ino));
+        }
+        state.shrink();
+    }
+
     /// Takes everything that has lapsed by `now`.
     pub fn due(&self, now: Moment) -> Vec<Lapse> {
         let mut state = self.state.lock();
@@ -66,10 +84,7 @@ impl Lapses {
                 due.push(Lapse { at, ino, directory });
             }
         }
-        if state.by_ino.is_empty() {
-            // A walk over a whole datasource leaves a table of megabytes.
-            state.by_ino = HashMap::new();
-        }
+        state.shrink();
         due
     }
 

@@ -29,6 +29,9 @@ pub trait Lead: Send + Sync {
         max_age: Option<Duration>,
         progress: &Progress,
     ) -> Option<Result<(), TreeError>>;
+
+    /// True while it is another process that leads.
+    fn is_another(&self) -> bool;
 }
 
 /// What a tree wrote to the catalog.
@@ -180,6 +183,12 @@ impl Inner {
             Err(TreeError::Remote(RemoteError::LoginRequired(_) | RemoteError::SecretRequired(_))) => None,
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// True while another process lists in this tree's place.
+    pub(super) fn is_led(&self) -> bool {
+        let lead = self.lead.lock();
+        lead.as_ref().is_some_and(|lead| lead.is_another())
     }
 
     /// Tells of what was written. Nobody may be listening.

@@ -47,7 +47,7 @@ impl Inner {
                         Some(answered) => self.commit(dir, answered, times).await,
                         // Where another process kept one since, that is as good.
                         None => self
-                            .on_disk(move |inner| inner.renew(dir, times).or_else(|| inner.adopt(dir)))
+                            .on_disk(move |inner| inner.renew(dir, None, times).or_else(|| inner.adopt(dir)))
                             .await
                             .flatten(),
                     }
@@ -93,6 +93,7 @@ impl Inner {
                 proof: Proof::Compared,
                 validator: None,
                 departed: Vec::new(),
+                first: false,
             }));
         }
         let held = self.store.get(dir);
@@ -125,6 +126,7 @@ impl Inner {
                     proof: proved.proof,
                     validator: proved.validator.map(|Validator(text)| text),
                     departed: proved.departed,
+                    first: false,
                 }))
             }
         }

@@ -42,6 +42,7 @@ mod secure;
 mod semantics;
 mod setup;
 mod terminal;
+mod together;
 mod troubleshooting;
 mod versions;
 mod warm;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use pwfs::demo::knobs::{Ancestor, Knobs, NavNode, NoRights, RevokedFolder, SkipTokenMode};
 use pwfs::demo::{Access, DemoOptions, Effect, Fault, RequestKind};
 use pwfs::fs::error::FsError;
-use pwfs::model::{ByteRange, DocumentId, FolderId, Guid, ObjectId};
+use pwfs::model::{ByteRange, DocumentId, Entry, FolderId, Guid, ObjectId};
 use pwfs::remote::wsg::WsgOptions;
-use pwfs::remote::{Answer, Progress, Remote, RemoteError, Validator, Whereabouts};
+use pwfs::remote::{Answer, Progress, Remote, RemoteError, Subtree, Validator, Whereabouts};
 use pwfs::tree::inodes::ROOT;
 use pwfs::tree::{OnOutage, TreeConfig};
 
@@ -452,6 +452,21 @@ fn project(bench: &Bench) -> (FolderId, BTreeSet<Guid>) {
     (FolderId(top), all)
 }
 
+/// What is below `top`, which is listed first: few questions for more than a listing of its own.
+async fn subtree(bench: &Bench, top: FolderId, most: usize) -> Result<Subtree, RemoteError> {
+    let progress = Progress::new();
+    let children = bench.remote.list(top, &progress).await?;
+    let children: Vec<ObjectId> = children.iter().map(Entry::id).collect();
+    bench.remote.subtree(top, &children, most, &progress).await
+}
+
+fn below(subtree: Subtree) -> Vec<Entry> {
+    match subtree {
+        Subtree::Rows(rows) => rows,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_subtree_is_everything_that_single_listings_show() {
     for tokens in [TOKENS, SKIP] {
@@ -461,15 +476,9 @@ async fn a_subtree_is_everything_that_single_listings_show() {
             let (top, all) = project(&bench);
             for round in 0..2 {
                 bench.server.reset_counters();
-                let rows = bench
-                    .remote
-                    .subtree(top, &Progress::new())
-                    .await
-                    .unwrap()
-                    .unwrap();
+                let rows = below(subtree(&bench, top, 1000).await.unwrap());
                 let found: BTreeSet<Guid> = rows.iter().map(|row| row.id().guid()).collect();
                 assert_eq!(found, all, "{ancestor:?} {tokens:?}");
-                assert!(rows.iter().all(|row| row.parent().is_some()));
                 let requests = bench.server.requests().total;
                 assert!(
                     requests < 2 * 17,
@@ -479,7 +488,46 @@ async fn a_subtree_is_everything_that_single_listings_show() {
                     // The folder's own, one page of folders, the pages of documents and old versions.
                     assert!(requests <= 12, "{requests}");
                 }
+                // Whole entries, or nobody could tell by them that a folder is unchanged.
+                let mut listed = vec![top];
+                while let Some(folder) = listed.pop() {
+                    let single = bench.remote.list(folder, &Progress::new()).await.unwrap();
+                    let together = rows.iter().filter(|row| row.parent() == Some(folder));
+                    let sorted = |mut rows: Vec<Entry>| {
+                        rows.sort_by_key(|row| row.id().guid());
+                        rows
+                    };
+                    assert_eq!(sorted(together.cloned().collect()), sorted(single.clone()));
+                    listed.extend(single.iter().filter_map(|entry| match entry {
+                        Entry::Folder(folder) => Some(folder.id),
+                        Entry::Document(_) => None,
+                    }));
+                }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subtree_that_is_larger_than_wanted_is_read_no_further() {
+    for tokens in [TOKENS, SKIP] {
+        let bench = bench(tokens, 5).await;
+        let (top, all) = project(&bench);
+        // Where it is known how to ask, nothing else is.
+        let _ = below(subtree(&bench, top, 1000).await.unwrap());
+        let children = bench.remote.list(top, &Progress::new()).await.unwrap();
+        let children: Vec<ObjectId> = children.iter().map(Entry::id).collect();
+        for most in [0, 1, 20, all.len() - 1] {
+            bench.server.reset_counters();
+            let answer = bench
+                .remote
+                .subtree(top, &children, most, &Progress::new())
+                .await
+                .unwrap();
+            assert!(matches!(answer, Subtree::TooLarge), "{most}: {answer:?}");
+            // A full page each for one too many, and the one that was on its way.
+            let requests = usize::try_from(bench.server.requests().total).unwrap();
+            assert!(requests <= most / 4 + 7, "{requests} for {most} rows");
         }
     }
 }
@@ -491,40 +539,122 @@ async fn a_server_that_does_not_know_what_is_below_is_asked_once() {
         bench.server.turn(|knobs| knobs.ancestor = ancestor);
         let (top, _) = project(&bench);
         bench.server.reset_counters();
-        let rows = bench.remote.subtree(top, &Progress::new()).await.unwrap();
-        assert!(rows.is_none(), "{ancestor:?}");
+        let answer = subtree(&bench, top, 1000).await.unwrap();
+        assert!(matches!(answer, Subtree::NotSupported), "{ancestor:?}");
         let requests = bench.server.requests().total;
-        assert!(requests <= 8, "{requests}: a datasource was not read for it");
-        bench.server.reset_counters();
-        assert!(
-            bench
-                .remote
-                .subtree(top, &Progress::new())
-                .await
-                .unwrap()
-                .is_none()
-        );
-        assert_eq!(bench.server.requests().total, 0);
+        assert_eq!(requests, 2 + 2, "its own listing, and one try for each spelling");
+        let again = bench
+            .remote
+            .subtree(top, &[], 1000, &Progress::new())
+            .await
+            .unwrap();
+        assert!(matches!(again, Subtree::NotSupported));
+        assert_eq!(bench.server.requests().total, requests);
     }
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_find_out_together_how_to_ask() {
+    let bench = bench(TOKENS, 500).await;
+    bench.server.turn(|knobs| knobs.ancestor = Ancestor::Equals);
+    let (top, all) = project(&bench);
+    let children = bench.remote.list(top, &Progress::new()).await.unwrap();
+    let children: Vec<ObjectId> = children.iter().map(Entry::id).collect();
+    bench.server.reset_counters();
+    let progress = Progress::new();
+    let ask = || bench.remote.subtree(top, &children, 1000, &progress);
+    let answers = tokio::join!(ask(), ask(), ask(), ask());
+    for answer in [answers.0, answers.1, answers.2, answers.3] {
+        assert_eq!(below(answer.unwrap()).len(), all.len());
+    }
+    // The spelling that is ignored, the other one, a folder of the answer to compare with; and for each the folders, twice,
+    // and two pages of documents.
+    assert_eq!(bench.server.requests().total, 1 + 1 + 2 + 4 * (2 + 2));
+}
+
+#[tokio::test]
+async fn a_subtree_that_does_not_fit_the_listing_is_none_this_time() {
+    let bench = bench(TOKENS, 20).await;
+    let (top, all) = project(&bench);
+    let other = bench.world().add_folder(None, "Other").unwrap();
+    bench.world().add_document(other, "a.txt", "x").unwrap();
+    // What was listed before somebody added a folder.
+    let stale = bench.remote.list(top, &Progress::new()).await.unwrap();
+    let stale: Vec<ObjectId> = stale.iter().map(Entry::id).collect();
+    let new = bench.world().add_folder(Some(top.0), "New").unwrap();
+    for round in 0..5 {
+        let answer = bench
+            .remote
+            .subtree(top, &stale, 1000, &Progress::new())
+            .await
+            .unwrap();
+        assert!(
+            !matches!(answer, Subtree::Rows(_) | Subtree::TooLarge),
+            "{answer:?}"
+        );
+        // A server that was seen to do it is not given up for that.
+        if round == 0 {
+            assert!(matches!(answer, Subtree::Unsettled));
+            let rows = below(subtree(&bench, top, 1000).await.unwrap());
+            assert_eq!(rows.len(), all.len() + 1);
+            assert!(rows.iter().any(|row| row.id().guid() == new));
+        }
+        assert!(matches!(answer, Subtree::Unsettled));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_leaves_while_a_subtree_is_told_never_makes_a_short_one() {
+    let bench = bench(TOKENS, 500).await;
+    let (top, _) = project(&bench);
+    let world = bench.world();
+    let known = below(subtree(&bench, top, 1000).await.unwrap());
+    let there = world.add_folder(None, "Elsewhere").unwrap();
+    // A folder of documents, deep below, that has a folder, too.
+    let leaving = known
+        .iter()
+        .find_map(|row| match row {
+            Entry::Folder(folder) if folder.name == "Folder 2" => Some(folder.id),
+            _ => None,
+        })
+        .unwrap();
+    world.add_document(leaving.0, "both.txt", "x").unwrap();
+    world.add_folder(Some(leaving.0), "Inside").unwrap();
+    let children = bench.remote.list(top, &Progress::new()).await.unwrap();
+    let children: Vec<ObjectId> = children.iter().map(Entry::id).collect();
+    bench.server.reset_counters();
+    let fault = Fault::on(RequestKind::ListDocuments, Effect::HangAfterAccept);
+    bench.server.inject(fault.about(top.0));
+    let progress = Progress::new();
+    let asked = bench.remote.subtree(top, &children, 1000, &progress);
+    let moving = async {
+        bench.server.wait_for(RequestKind::ListDocuments, 1).await;
+        bench.server.wait_for(RequestKind::ListProjects, 1).await;
+        // Its folders are told, and its documents are not.
+        world.move_folder(leaving.0, Some(there)).unwrap();
+        bench.server.clear_faults();
+    };
+    let (answer, ()) = tokio::join!(asked, moving);
+    let rows = below(answer.unwrap());
+    let of_it = |row: &&Entry| row.parent() == Some(leaving) || row.id().guid() == leaving.0;
+    assert_eq!(rows.iter().find(of_it), None, "it was asked for again");
 }
 
 #[tokio::test]
 async fn a_failing_server_says_nothing_of_its_subtrees() {
     let bench = bench(TOKENS, 20).await;
     let (top, all) = project(&bench);
+    let children = bench.remote.list(top, &Progress::new()).await.unwrap();
+    let children: Vec<ObjectId> = children.iter().map(Entry::id).collect();
     bench
         .server
         .inject(Fault::status(RequestKind::ListDocuments, 503));
-    let failure = bench.remote.subtree(top, &Progress::new()).await.unwrap_err();
+    let progress = Progress::new();
+    let asked = bench.remote.subtree(top, &children, 1000, &progress).await;
+    let failure = asked.unwrap_err();
     assert!(failure.is_outage(), "{failure}");
     bench.server.clear_faults();
-    let rows = bench
-        .remote
-        .subtree(top, &Progress::new())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(rows.len(), all.len());
+    assert_eq!(below(subtree(&bench, top, 1000).await.unwrap()).len(), all.len());
 }
 
 fn document(guid: Guid) -> ObjectId {

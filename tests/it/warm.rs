@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use pwfs::catalog::{Catalog, CatalogId, DirKey, Places};
-use pwfs::demo::{LoggedRequest, RequestKind};
+use pwfs::demo::knobs::Ancestor;
+use pwfs::demo::{Access, LoggedRequest, RequestKind};
 use pwfs::model::{FolderId, Guid};
 use pwfs::remote::Remote;
 use rustix::process::Signal;
@@ -156,10 +157,8 @@ fn a_folder_is_listed_whole_and_the_second_time_nothing_of_it_is() {
 fn a_folder_that_may_not_be_seen_is_named_and_everything_else_listed() {
     let shelves = Shelves::new(4);
     let all = shelves.all();
-    shelves
-        .stage
-        .server
-        .inject(pwfs::demo::Fault::status(RequestKind::ListDocuments, 403).about(all[2]));
+    let world = shelves.stage.server.world();
+    world.set_access(all[2], Access::SeeOnly).unwrap();
     let finished = shelves.stage.run(&["warm", "Warm"]);
     assert_eq!(finished.code, Some(1), "{finished:#?}");
     let words = finished.stderr;
@@ -198,13 +197,19 @@ fn a_mount_warms_a_directory_of_its_own_and_the_command_sends_nothing() {
     mount.finish();
 }
 
-fn kill_crawls(times: u64) {
+fn kill_crawls(times: u64, ancestor: Ancestor) {
     const COUNT: usize = 60;
     let shelves = Shelves::new(COUNT);
-    shelves
-        .stage
-        .server
-        .turn(|knobs| knobs.latency = Duration::from_millis(15));
+    shelves.stage.server.turn(|knobs| {
+        knobs.latency = Duration::from_millis(15);
+        knobs.ancestor = ancestor;
+    });
+    // Listed one by one, or with the fourth question for documents: the folder's own, where there is nothing, one
+    // shelf to compare with, and all of them.
+    let last = match ancestor {
+        Ancestor::Refused => 11,
+        _ => 4,
+    };
     let id = shelves.id();
     let mut most = 0;
     for time in 0..times {
@@ -212,7 +217,7 @@ fn kill_crawls(times: u64) {
         server.reset_counters();
         let running = shelves.stage.start(&["warm", "Warm"]);
         // Somewhere between its first listing and its last.
-        let enough = 1 + (time * 7) % 11;
+        let enough = 1 + (time * 7) % last;
         until("it lists", || {
             std::thread::sleep(Duration::from_millis(1));
             server.requests().of(RequestKind::ListDocuments) >= enough || has_ended(&running)
@@ -248,13 +253,19 @@ fn has_ended(running: &Running) -> bool {
 
 #[test]
 fn a_crawl_that_is_killed_ten_times_leaves_whole_listings_and_goes_on() {
-    kill_crawls(10);
+    kill_crawls(10, Ancestor::Refused);
+}
+
+#[test]
+fn a_crawl_of_everything_at_once_that_is_killed_ten_times_leaves_whole_listings_and_goes_on() {
+    kill_crawls(10, Ancestor::Both);
 }
 
 #[test]
 #[ignore = "the same a hundred times; takes longer"]
 fn a_crawl_that_is_killed_a_hundred_times_leaves_whole_listings_and_goes_on() {
-    kill_crawls(100);
+    kill_crawls(50, Ancestor::Refused);
+    kill_crawls(50, Ancestor::Both);
 }
 
 fn kill_refreshes(times: usize) {

@@ -102,6 +102,7 @@ proptest! {
                 proof: Proof::Confirmed,
                 validator: validator.as_deref(),
                 departed: &[],
+                first: false,
             };
             bench.catalog.replace(&fetched, None, &mut |_| built.clone()).unwrap();
             let saved = bench.catalog.load(dir(99)).unwrap().unwrap();

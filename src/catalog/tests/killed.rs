@@ -45,6 +45,7 @@ fn list(catalog: &Catalog, folder: u8, round: u64) {
         proof: Proof::Compared,
         validator: None,
         departed: &departed,
+        first: false,
     };
     catalog
         .replace(&fetched, None, &mut |previous| {

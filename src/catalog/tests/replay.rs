@@ -535,6 +535,7 @@ impl Case {
             proof: Proof::Compared,
             validator: None,
             departed: &departed,
+            first: false,
         };
         let known = kept.as_ref().map(|kept| kept.commit);
         let replaced = catalog.replace(&fetched, known, &mut |previous| {

@@ -67,6 +67,7 @@ fn two_processes_build_on_each_others_listings() {
         proof: Proof::Compared,
         validator: Some("W/1"),
         departed: &[],
+        first: false,
     };
     let mut seen = None;
     let replaced = two
@@ -102,6 +103,47 @@ fn two_processes_build_on_each_others_listings() {
         saved.listing.clone()
     })
     .unwrap();
+}
+
+#[test]
+fn what_is_to_be_the_first_listing_loses_to_any_that_is_kept() {
+    let mut bench = Bench::new();
+    bench.list(dir(1), vec![plain(2, "a")], &[]);
+    let before = (bench.events(), bench.catalog.load(dir(1)).unwrap().unwrap());
+    for (folder, is_kept) in [(1, true), (7, false)] {
+        assert_eq!(bench.catalog.knows(dir(folder)).unwrap(), is_kept);
+        let fetched = Fetched {
+            dir: dir(folder),
+            // Later than what is kept.
+            fetched: bench.now(),
+            proof: Proof::Paged,
+            validator: None,
+            departed: &[],
+            first: true,
+        };
+        let mut built = 0;
+        let replaced = bench.catalog.replace(&fetched, None, &mut |previous| {
+            assert!(previous.is_none());
+            built += 1;
+            listing(vec![plain(3, "b")], None)
+        });
+        match replaced.unwrap() {
+            Replaced::Superseded(saved) => {
+                assert!(is_kept && built == 0);
+                assert_eq!((saved.commit, saved.fetched), (before.1.commit, before.1.fetched));
+                assert_eq!(bench.events(), before.0, "nothing is told");
+            }
+            Replaced::Kept { .. } => assert!(!is_kept && built == 1),
+        }
+    }
+    assert!(!bench.catalog.knows(dir(8)).unwrap());
+    let trouble = Trouble {
+        at: Timestamp::now(),
+        text: "refused".to_owned(),
+        refused: true,
+    };
+    bench.catalog.note_trouble(dir(8).guid(), Some(&trouble)).unwrap();
+    assert!(bench.catalog.knows(dir(8)).unwrap(), "that it failed");
 }
 
 #[test]
@@ -317,6 +359,7 @@ fn a_full_disk_keeps_the_listing_before() {
             proof: Proof::Compared,
             validator: None,
             departed: &[],
+            first: false,
         };
         if bench
             .catalog
@@ -377,6 +420,7 @@ fn a_write_that_fails_keeps_the_listing_before_and_tells_nothing_twice() {
             proof: Proof::Compared,
             validator: None,
             departed: &[],
+            first: false,
         };
         let failed = bench
             .catalog

@@ -53,6 +53,7 @@ fn one_listing() {
                 proof: Proof::Compared,
                 validator: None,
                 departed: &[],
+                first: false,
             };
             match bench
                 .catalog

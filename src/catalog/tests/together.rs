@@ -9,6 +9,7 @@ fn answer(dir: DirKey, fetched: Stamp) -> (Fetched<'static>, Option<u64>) {
         proof: Proof::Paged,
         validator: None,
         departed: &[],
+        first: false,
     };
     (fetched, None)
 }

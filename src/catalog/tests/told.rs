@@ -281,6 +281,7 @@ fn a_document_without_a_file_is_told_and_showing_it_is_no_change() {
         proof: Proof::Paged,
         validator: None,
         departed: &[],
+        first: false,
     };
     let shown = Arc::new(Listing::build(Draft {
         place: Place::Folder,

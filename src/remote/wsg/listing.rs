@@ -15,7 +15,7 @@ use super::address::ApiVersion;
 use super::conditional::Watch;
 use super::error::{Failure, bounded};
 use super::gateway::{NOT_MODIFIED, failure_of};
-use super::paging::{Ask, Learnt, Page, PageMode, Pager, Paging, Row};
+use super::paging::{Ask, Learnt, Page, PageMode, Pager, Paging, Room, Row};
 use super::query::{Class, Query};
 use super::wire::{self, Asked, Instance, NoProperties, NodeProperties, ObjectProperties, UnusableRow};
 
@@ -40,6 +40,8 @@ pub(super) struct Expected<'a> {
     pub(super) folder: Option<FolderId>,
     /// See [`Pager::at_most`].
     pub(super) at_most: Option<usize>,
+    /// See [`Pager::room`].
+    pub(super) room: Option<&'a Room>,
     /// Asks whether anything has changed, and notes what to ask with the next time.
     pub(super) watch: Option<&'a Watch>,
 }
@@ -51,6 +53,7 @@ impl Expected<'_> {
             asked,
             folder: None,
             at_most: None,
+            room: None,
             watch: None,
         }
     }
@@ -81,11 +84,14 @@ impl Listings {
                 .into_entry(expected.asked, expected.folder)
                 .map_err(|row| unusable(&row))?;
             remote.hiding.shown(entry.id(), asked_at);
+            // Of what is asked for by id there is no more than one row each.
+            let key = match expected.at_most {
+                Some(_) => key,
+                None => version_key(key, &entry),
+            };
             child_row(key, entry, expected.folder)
         };
-        let (at_most, watch) = (expected.at_most, expected.watch);
-        self.collect(remote, query, at_most, watch, progress, convert)
-            .await
+        self.collect(remote, query, expected, progress, convert).await
     }
 
     /// The rows of the first page of `query`; two are asked for at most.
@@ -100,7 +106,7 @@ impl Listings {
             size: 2,
             ordered: AtomicBool::new(false),
         };
-        let ask = self.pager(query, &style, None).first_ask();
+        let ask = self.pager(query, &style, None, None).first_ask();
         let convert = |row: Instance<ObjectProperties>| {
             let key = row.id.text();
             let entry = row
@@ -115,7 +121,7 @@ impl Listings {
     /// The URL and the SkipToken header of the first page of `query`, as far as the server is known by now.
     pub(super) fn first_question(&self, remote: &WsgRemote, query: &Query) -> (String, Option<String>) {
         let style = self.style_at(remote, query, remote.gateway.likely_version().api);
-        let ask = self.pager(query, &style, None).first_ask();
+        let ask = self.pager(query, &style, None, None).first_ask();
         let ordered = style.ordered.load(Ordering::Relaxed);
         (query.path(ordered, ask.top, ask.skip), ask.token)
     }
@@ -128,7 +134,7 @@ impl Listings {
         watch: &Watch,
     ) -> Result<bool, Failure> {
         let style = self.style(remote, query).await?;
-        let ask = self.pager(query, &style, None).first_ask();
+        let ask = self.pager(query, &style, None, None).first_ask();
         let page: Result<Page<Option<()>>, Failure> = self
             .page(remote, query, &style, &ask, Some(watch), &|_: Instance<
                 NoProperties,
@@ -160,7 +166,8 @@ impl Listings {
                 value: Some(folder),
             })
         };
-        self.collect(remote, &Query::root_nodes(), None, None, progress, convert)
+        let expected = Expected::all(Asked::Folders);
+        self.collect(remote, &Query::root_nodes(), expected, progress, convert)
             .await
     }
 
@@ -230,8 +237,7 @@ impl Listings {
         &self,
         remote: &WsgRemote,
         query: &Query,
-        at_most: Option<usize>,
-        watch: Option<&Watch>,
+        expected: Expected<'_>,
         progress: &Progress,
         convert: impl Fn(Instance<P>) -> Result<Row<Option<T>>, Failure> + Send + Sync,
     ) -> Result<Vec<T>, Failure>
@@ -242,15 +248,22 @@ impl Listings {
         let style = self.style(remote, query).await?;
         let (style, convert) = (&style, &convert);
         let rows = self
-            .pager(query, style, at_most)
+            .pager(query, style, expected.at_most, expected.room)
             .collect(progress, |ask| async move {
-                self.page(remote, query, style, &ask, watch, convert).await
+                self.page(remote, query, style, &ask, expected.watch, convert)
+                    .await
             })
             .await?;
         Ok(rows.into_iter().flatten().collect())
     }
 
-    const fn pager(&self, query: &Query, style: &Style, at_most: Option<usize>) -> Pager<'_> {
+    const fn pager<'a>(
+        &'a self,
+        query: &Query,
+        style: &Style,
+        at_most: Option<usize>,
+        room: Option<&'a Room>,
+    ) -> Pager<'a> {
         let paging = match query.class {
             Class::Project | Class::Document => Paging::Honoured,
             Class::NavNode => Paging::Optional,
@@ -260,6 +273,7 @@ impl Listings {
             size: style.size,
             paging,
             at_most,
+            room,
             learnt: self.learnt(query),
         }
     }
@@ -340,6 +354,15 @@ impl Listings {
     }
 }
 
+/// What tells a row from the others of a listing. Should an old version have the GUID of the active one, it must not take
+/// its place.
+fn version_key(key: Option<String>, entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Document(document) if !document.active => key.map(|key| format!("{key} superseded")),
+        Entry::Document(_) | Entry::Folder(_) => key,
+    }
+}
+
 /// A row of a folder's children, or of whatever was asked for; `None` in it for what is counted and no child.
 fn child_row(
     key: Option<String>,
@@ -367,11 +390,6 @@ fn child_row(
             tracing::warn!(%folder, "the server lists this folder as a child of itself; it is not shown there");
             Ok(Row { key, value: None })
         }
-        // Should an old version have the GUID of the active one, it must not take its place.
-        (Entry::Document(document), _) if !document.active => Ok(Row {
-            key: key.map(|key| format!("{key} superseded")),
-            value: Some(entry),
-        }),
         (Entry::Document(_) | Entry::Folder(_), _) => Ok(Row {
             key,
             value: Some(entry),

@@ -90,6 +90,43 @@ pub(super) enum Paging {
     Optional,
 }
 
+/// How many rows some queries together may bring, before it is too much to go on.
+///
+/// A row that is sent twice, because rows moved and a query began again, counts twice.
+#[derive(Debug)]
+pub(super) struct Room {
+    left: AtomicUsize,
+    is_full: AtomicBool,
+}
+
+impl Room {
+    /// Room for `most` rows.
+    pub(super) const fn for_rows(most: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(most),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// True once more rows came than there is room for.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Takes the rows of a page; false where they are too many.
+    fn take(&self, rows: usize) -> bool {
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(rows)
+            });
+        if taken.is_err() {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+        taken.is_ok()
+    }
+}
+
 /// How to collect one query.
 pub(super) struct Pager<'a> {
     pub(super) mode: PageMode,
@@ -98,6 +135,8 @@ pub(super) struct Pager<'a> {
     pub(super) paging: Paging,
     /// As many distinct rows cannot be exceeded: the ids asked for.
     pub(super) at_most: Option<usize>,
+    /// Whoever runs out of it fails, and asks for nothing more.
+    pub(super) room: Option<&'a Room>,
     pub(super) learnt: &'a Learnt,
 }
 
@@ -131,7 +170,7 @@ impl Pager<'_> {
     /// All rows, in the server's order, each key once: of rows with one key the last one seen counts.
     ///
     /// # Errors
-    /// The first failure of `fetch`, or a protocol failure where the pages contradict themselves.
+    /// The first failure of `fetch`, or a protocol failure where the pages contradict themselves or there is no room.
     pub(super) async fn collect<T, F, P>(&self, progress: &Progress, mut fetch: F) -> Result<Vec<T>, Failure>
     where
         F: FnMut(Ask) -> P,
@@ -150,6 +189,16 @@ impl Pager<'_> {
         )))
     }
 
+    /// Takes a page, if there is room for it.
+    fn admit<T>(&self, page: Page<T>) -> Result<Page<T>, Failure> {
+        if self.room.is_some_and(|room| !room.take(page.rows.len())) {
+            return Err(Failure::protocol(
+                "a listing has more rows than there is room for",
+            ));
+        }
+        Ok(page)
+    }
+
     async fn round<T, F, P>(&self, progress: &Progress, fetch: &mut F) -> Result<Rows<T>, Broken>
     where
         F: FnMut(Ask) -> P,
@@ -157,7 +206,7 @@ impl Pager<'_> {
     {
         let ask = self.first_ask();
         let first_top = ask.top;
-        let first = fetch(ask).await?;
+        let first = self.admit(fetch(ask).await?)?;
         progress.page(first.rows.len());
         let has_token = first.token.as_ref().is_some_and(|token| !token.is_empty());
         match self.mode {
@@ -215,10 +264,10 @@ impl Pager<'_> {
                 top,
                 skip: None,
             };
-            page = fetch(ask.clone()).await?;
+            page = self.admit(fetch(ask.clone()).await?)?;
             // Some servers end so. A gateway that lost its place answers the same, so it must say it twice.
             if page.rows.is_empty() && page.token.as_ref().is_none_or(String::is_empty) {
-                page = fetch(ask).await?;
+                page = self.admit(fetch(ask).await?)?;
             }
             progress.page(page.rows.len());
         }
@@ -264,7 +313,7 @@ impl Pager<'_> {
                     self.learnt.unpaged.store(true, Ordering::Relaxed);
                     return Ok(rows);
                 }
-                other => other?,
+                other => self.admit(other?)?,
             };
             let count = page.rows.len();
             progress.page(count.saturating_sub(overlap));

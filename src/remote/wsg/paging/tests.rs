@@ -112,6 +112,7 @@ fn list_as(
         size,
         paging,
         at_most,
+        room: None,
         learnt: known,
     };
     now(pager.collect(&Progress::new(), |ask| {
@@ -286,6 +287,7 @@ fn scripted(mode: PageMode, mut script: Vec<(Vec<u32>, &str)>) -> Result<Vec<u32
         size: 2,
         paging: Paging::Honoured,
         at_most: None,
+        room: None,
         learnt: &known,
     };
     now(pager.collect(&Progress::new(), |_| {
@@ -326,6 +328,7 @@ fn a_failing_page_fails_the_listing() {
         size: 2,
         paging: Paging::Honoured,
         at_most: None,
+        room: None,
         learnt: &known,
     };
     let result = now(pager.collect(&Progress::new(), |ask| async move {
@@ -349,6 +352,7 @@ fn every_page_is_told_to_the_waiters() {
         size: 10,
         paging: Paging::Honoured,
         at_most: None,
+        room: None,
         learnt: &known,
     };
     let progress = Progress::new();
@@ -404,6 +408,48 @@ proptest! {
         } else {
             let calm = server.borrow().edits.is_empty();
             prop_assert!(!calm || cap == 1, "a calm server must be listed");
+        }
+    }
+}
+
+proptest! {
+    /// Nothing is asked for once there is no room, and what fits is what came.
+    #[test]
+    fn a_listing_has_room_or_is_read_no_further(
+        count in 0_u32..40,
+        most in 0_usize..40,
+        size in 2_usize..12,
+        does_tokens in any::<bool>(),
+    ) {
+        let mut server = Server::new(count, 1000);
+        server.does_tokens = does_tokens;
+        let expected = server.rows.clone();
+        let server = RefCell::new(server);
+        let (learnt, room) = (Learnt::default(), Room::for_rows(most));
+        let pager = Pager {
+            mode: PageMode::Auto,
+            size,
+            paging: Paging::Honoured,
+            at_most: None,
+            room: Some(&room),
+            learnt: &learnt,
+        };
+        let rows = now(pager.collect(&Progress::new(), |ask| {
+            let page = server.borrow_mut().answer(&ask);
+            async move { Ok(page) }
+        }));
+        let received = |server: &Server| server.requests * (size + 1);
+        match rows {
+            Ok(rows) => {
+                prop_assert_eq!(&rows, &expected);
+                prop_assert!(rows.len() <= most && !room.is_full());
+            }
+            Err(_) => {
+                prop_assert!(room.is_full());
+                // Counted pages overlap by a row each.
+                prop_assert!(expected.len() + server.borrow().requests > most);
+                prop_assert!(received(&server.borrow()) <= most + 2 * (size + 1) + server.borrow().requests);
+            }
         }
     }
 }

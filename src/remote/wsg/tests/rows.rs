@@ -100,9 +100,13 @@ async fn a_row_whose_id_cannot_be_read_fails_every_list_it_is_in() {
     protocol(list(&bench).await.err(), "children");
     let ids = [ObjectId::Document(document_id())];
     protocol(remote.find(&ids).await.err(), "by id");
-    protocol(
-        remote.subtree(folder_id(), &Progress::new()).await.err(),
-        "subtree",
+    let children = [ObjectId::Folder(folder_id())];
+    let subtree = remote
+        .subtree(folder_id(), &children, 100, &Progress::new())
+        .await;
+    assert!(
+        matches!(subtree, Ok(crate::remote::Subtree::NotSupported)),
+        "{subtree:?}"
     );
 }
 
