@@ -14,6 +14,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 pub mod freshness;
 mod profile;
+pub mod reading;
 mod schema;
 
 pub use profile::{FolderChoice, Profile};

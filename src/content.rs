@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::model::{ContentTag, DocumentId};
 use crate::remote::RemoteError;
 
+mod ahead;
 mod block_map;
 mod cache;
 mod download;
@@ -33,6 +34,7 @@ mod sink;
 mod table;
 mod uncached;
 
+pub use ahead::Ahead;
 pub use cache::{CacheOptions, ContentCache};
 pub use reader::{FetchPolicy, ReadRequest, Reader, ReaderStats};
 

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, CatalogId, Places};
 use crate::clock::Clock;
 use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
 use crate::fs::login::Login;
+use crate::fs::policy::{CallerPolicy, CallerRules};
 use crate::fs::{Appearance, Filesystem};
 use crate::fuse::mountpoint::{self, MountpointError};
 use crate::fuse::selftest::KernelCaching;
@@ -56,12 +57,25 @@ pub struct MountPlan {
     pub refresh_interval: Duration,
     /// What the kernel is trusted with; `None` tries that out.
     pub caching: Option<KernelCaching>,
+    /// How documents are read.
+    pub reading: Reading,
     /// The login behind the remote, to be looked after.
     pub login: Option<LoginWatch>,
     /// The account the caches are kept under; asked for where it is not known.
     pub account: Option<String>,
     /// Where the server was not waited for: whether it is as remembered.
     pub outstanding: Option<Outstanding>,
+}
+
+/// How the documents of a mount are read. By default nobody is refused, and nothing can be run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The programs that may have nothing fetched.
+    pub never_download: CallerRules,
+    /// How far the kernel reads ahead, in bytes; `None` leaves that to it.
+    pub read_ahead: Option<u64>,
+    /// Documents can be run as programs.
+    pub exec: bool,
 }
 
 /// Where a mount keeps what it learns.
@@ -133,13 +147,17 @@ impl Daemon {
         .await?;
         let location = plan.appearance.location.clone();
         let login = plan.login.as_ref().map(|watch| watch.login.clone());
+        let users = Users {
+            account: plan.account,
+            login,
+            never_download: plan.reading.never_download,
+        };
         let fs = filesystem(
             plan.remote,
             plan.tree,
             plan.appearance,
             plan.storage,
-            plan.account,
-            login,
+            users,
             runtime,
         )
         .await?;
@@ -159,6 +177,8 @@ impl Daemon {
             source: format!("{SOURCE_PREFIX}{location}"),
             access: plan.access,
             caching: plan.caching,
+            read_ahead: plan.reading.read_ahead,
+            exec: plan.reading.exec,
         };
         let failed = |source| DaemonError::Mount {
             path: mountpoint.clone(),
@@ -327,17 +347,27 @@ fn ignores_hangup() -> bool {
 /// What the source of a mount begins with: a colon makes programs see that it is remote.
 const SOURCE_PREFIX: &str = "projectwise:";
 
+/// For whom a file system is.
+#[derive(Debug, Default)]
+pub struct Users {
+    /// The account the caches are kept under; asked for where it is not known.
+    pub account: Option<String>,
+    /// The login the root tells of.
+    pub login: Option<Login>,
+    /// The programs that may have nothing fetched.
+    pub never_download: CallerRules,
+}
+
 /// Builds the file system without mounting it.
 pub async fn filesystem(
     remote: Arc<dyn Remote>,
     tree: TreeConfig,
     appearance: Appearance,
     storage: Storage,
-    account: Option<String>,
-    login: Option<Login>,
+    users: Users,
     runtime: &Handle,
 ) -> Result<Filesystem, DaemonError> {
-    let account = match account {
+    let account = match users.account {
         Some(account) => account,
         None => remote.account().await?,
     };
@@ -348,13 +378,14 @@ pub async fn filesystem(
         .map_err(DaemonError::Cache)?;
     let reader = Reader::new(Arc::new(cache), remote.clone());
     let tree = self::tree(remote, tree, storage, Some(account.clone()), runtime).await?;
-    Ok(Filesystem::new(
+    Ok(Filesystem::with_policy(
         tree,
         reader,
         appearance,
         &account,
         CALLER_DEADLINE,
-        login,
+        users.login,
+        CallerPolicy::new(users.never_download),
     ))
 }
 

@@ -3,26 +3,41 @@
 //! There are no handles: an answer is a function of (inode, arguments), so everything here can be driven from a test
 //! without a mount. Each method waits at most for the deadlines of the tree and of the reader.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use parking_lot::Mutex;
 
-use crate::content::{ContentError, ContentKey, FetchPolicy, ReadRequest, Reader};
+use crate::content::{ContentError, ContentKey, Reader};
 use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, ObjectId, Timestamp};
 use crate::remote::RemoteError;
 use crate::store::listing::{DOT_DOT_SLOT, DOT_SLOT, DirCookie, Listing, Row};
-use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target, Version};
+use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
 use crate::tree::{Listed, Tree, TreeError};
 
+pub mod activity;
+mod ahead;
+mod caller;
 pub mod catalog;
 pub mod error;
 pub mod login;
+mod neighbours;
+mod orders;
+pub mod policy;
+mod read;
 mod xattr;
 
+pub use caller::Caller;
+
+use activity::{Activity, Meter};
+use ahead::Finished;
 use error::FsError;
 use login::Login;
+use neighbours::{Ends, Neighbours};
+use orders::Orders;
+use policy::CallerPolicy;
 
 /// The longest name of an entry, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -127,14 +142,20 @@ struct Inner {
     account: Arc<str>,
     deadline: Duration,
     login: Option<Login>,
+    /// Which programs may have documents fetched.
+    policy: CallerPolicy,
+    meter: Meter,
+    /// How far documents were read; its own lock, for every read takes it.
+    ends: Mutex<Ends>,
+    neighbours: Mutex<Neighbours>,
+    /// What was read to its end, and is to be told to them.
+    finished: Mutex<VecDeque<Finished>>,
+    /// Listings in the orders programs read them in.
+    orders: Orders,
 }
 
 /// The kernel's word for a name it may keep only a moment: attributes that were answered without a fresh listing.
 const UNCERTAIN_TTL: Duration = Duration::from_secs(1);
-
-/// How long a first read waits for its folder's listing: far longer than one takes, and short beside the time a read
-/// may take, which has its own deadline after it.
-const LISTING_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Filesystem {
     /// The file system over `tree` and `reader`; `deadline` bounds single requests made on a caller's behalf. Its root
@@ -147,6 +168,20 @@ impl Filesystem {
         deadline: Duration,
         login: Option<Login>,
     ) -> Self {
+        let policy = CallerPolicy::default();
+        Self::with_policy(tree, reader, appearance, account, deadline, login, policy)
+    }
+
+    /// As [`Filesystem::new`], where some programs may have nothing fetched.
+    pub fn with_policy(
+        tree: Tree,
+        reader: Reader,
+        appearance: Appearance,
+        account: &str,
+        deadline: Duration,
+        login: Option<Login>,
+        policy: CallerPolicy,
+    ) -> Self {
         let server = tree.remote().name().into();
         Self(Arc::new(Inner {
             tree,
@@ -156,6 +191,12 @@ impl Filesystem {
             account: account.into(),
             deadline,
             login,
+            policy,
+            meter: Meter::default(),
+            ends: Mutex::default(),
+            neighbours: Mutex::default(),
+            finished: Mutex::default(),
+            orders: Orders::default(),
         }))
     }
 
@@ -249,48 +290,24 @@ impl Filesystem {
         Ok(())
     }
 
-    /// Reads up to `size` bytes at `offset` of the document version `ino` stands for.
-    ///
-    /// Fewer bytes than asked come only at the end of the file.
-    pub async fn read(&self, ino: InodeNo, offset: u64, size: u32) -> Result<Bytes, FsError> {
-        let inode = self.inode(ino)?;
-        let Some(&version) = inode.version() else {
-            return Err(FsError::IsDirectory);
-        };
-        let Some(length) = version.tag.size else {
-            let name = self.name(&inode).await;
-            return Err(FsError::Broken(format!("the length of {name} is not known")));
-        };
-        let wanted = length.saturating_sub(offset).min(u64::from(size));
-        if wanted == 0 {
-            return Ok(Bytes::new());
+    /// What it did and does with documents.
+    pub async fn activity(&self) -> Activity {
+        let (tally, refused) = (self.0.neighbours.lock().tally(), self.0.policy.refused());
+        let mut activity = self.0.meter.activity(self.0.reader.stats(), tally, refused);
+        if let Some(longest) = self.0.meter.longest() {
+            activity.longest_wait = Some(longest.told(self.name(&longest.inode).await));
         }
-        let request = |fetch| ReadRequest {
-            key: self.key(version.id, version.tag),
-            size: Some(length),
-            offset,
-            // At most `size`, which is 32 bits wide.
-            len: u32::try_from(wanted).unwrap_or(size),
-            fetch,
-        };
-        // What is here, or on its way, is read without asking whether it is still the newest: it is what this inode
-        // stands for.
-        match self.0.reader.read(request(FetchPolicy::CacheOnly)).await {
-            Err(ContentError::NotCached) => {}
-            Err(error) => return Err(self.failed(&inode, version, error).await),
-            Ok(bytes) => return whole(bytes, wanted),
-        }
-        self.may_fetch(&inode, version).await?;
-        match self.0.reader.read(request(FetchPolicy::Allow)).await {
-            Err(error) => Err(self.failed(&inode, version, error).await),
-            Ok(bytes) => whole(bytes, wanted),
-        }
+        activity
     }
 
     /// The value of an extended attribute, from what is held.
     pub async fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
         let attribute = xattr::Attribute::parse(name).ok_or(FsError::NoAttribute)?;
         let inode = self.inode(ino)?;
+        if attribute == xattr::Attribute::Activity && ino == ROOT {
+            // Numbers and texts can always be written.
+            return Ok(serde_json::to_vec(&self.activity().await).unwrap_or_default());
+        }
         let entry = self.0.tree.entry(&inode).await;
         xattr::value(&self.sources(entry.as_deref()), &inode, attribute).ok_or(FsError::NoAttribute)
     }
@@ -486,83 +503,6 @@ impl Filesystem {
         Ok(self.0.tree.resolve(directory, &row))
     }
 
-    /// Whether the bytes the server has now are the ones this inode stands for, as far as a fresh listing tells.
-    ///
-    /// A file may be opened long before it is first read, and nobody asks at the open: so its folder's listing is
-    /// brought up to date first. During an outage the last one has to do; the download will fail by itself.
-    async fn may_fetch(&self, inode: &Inode, version: Version) -> Result<(), FsError> {
-        if let Some(refusal) = self.0.tree.refusal(ObjectId::Document(version.id)) {
-            return Err(refusal.into());
-        }
-        let brought_up_to_date = self.0.tree.list(inode.parent);
-        if !matches!(
-            tokio::time::timeout(LISTING_PATIENCE, brought_up_to_date).await,
-            Ok(Ok(_))
-        ) {
-            tracing::debug!(document = %version.id, "read by an older listing");
-        }
-        match self.0.tree.is_current(inode) {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.superseded(inode).await),
-            // It has left its folder: moved, deleted, or kept as an old version. Its own properties tell.
-            None => {
-                let asked = self.0.tree.remote().document(version.id);
-                match tokio::time::timeout(self.0.deadline, asked).await {
-                    Ok(Ok(now)) if self.0.tree.tag_of(&now) == version.tag => Ok(()),
-                    Ok(Ok(_)) => Err(self.superseded(inode).await),
-                    Ok(Err(refusal @ RemoteError::NotFound { .. })) => {
-                        let id = ObjectId::Document(version.id);
-                        Err(self.not_found(inode.parent, id, refusal).await)
-                    }
-                    Ok(Err(error)) => Err(error.into()),
-                    Err(_) => Err(FsError::TimedOut("the server did not answer in time".to_owned())),
-                }
-            }
-        }
-    }
-
-    async fn superseded(&self, inode: &Inode) -> FsError {
-        FsError::Stale(format!("{} has a newer version", self.name(inode).await))
-    }
-
-    /// Draws the consequences of a failed read and says what the caller sees.
-    async fn failed(&self, inode: &Inode, version: Version, error: ContentError) -> FsError {
-        let Version { id, tag, .. } = version;
-        let actual = match &error {
-            ContentError::LengthDiffers { delivered, .. } => ContentTag {
-                size: Some(*delivered),
-                revision: tag.revision + 1,
-                ..tag
-            },
-            ContentError::ReplacedInPlace { .. } => ContentTag {
-                revision: tag.revision + 1,
-                ..tag
-            },
-            ContentError::Remote(refusal @ RemoteError::Denied { .. }) => {
-                self.0.tree.refuse(ObjectId::Document(id), refusal.clone());
-                return error.into();
-            }
-            ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {
-                return self
-                    .not_found(inode.parent, ObjectId::Document(id), refusal.clone())
-                    .await;
-            }
-            ContentError::Remote(_)
-            | ContentError::TimedOut
-            | ContentError::NotCached
-            | ContentError::Stopped
-            | ContentError::Cache { .. } => return error.into(),
-        };
-        // Only the newest version's name can be led to a new inode.
-        if self.0.tree.is_current(inode) == Some(true)
-            && let Some(Entry::Document(document)) = self.0.tree.entry(inode).await.as_deref()
-        {
-            self.0.reader.adopt(&self.key(id, tag), &self.key(id, actual));
-            self.0.tree.amend(inode.parent, document, actual).await;
-        }
-        error.into()
-    }
-
     fn key(&self, document: DocumentId, tag: ContentTag) -> ContentKey {
         ContentKey {
             server: self.0.server.clone(),
@@ -602,15 +542,4 @@ impl Filesystem {
         }
         attr
     }
-}
-
-/// Rules out a silent short read: the kernel would take it for the end of the file.
-fn whole(bytes: Bytes, wanted: u64) -> Result<Bytes, FsError> {
-    if bytes.len() as u64 == wanted {
-        return Ok(bytes);
-    }
-    Err(FsError::Broken(format!(
-        "{} bytes came where {wanted} were due",
-        bytes.len()
-    )))
 }

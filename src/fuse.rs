@@ -23,11 +23,12 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::fs::error::FsError;
-use crate::fs::{Filesystem, Lookup, NAME_MAX};
+use crate::fs::{Caller, Filesystem, Lookup, NAME_MAX};
 use crate::store::listing::DirCookie;
 use crate::tree::inodes::InodeNo;
 
 pub mod connection;
+mod kernel;
 pub mod mountpoint;
 mod notify;
 mod reply;
@@ -39,10 +40,6 @@ use selftest::{Probe, Shown};
 
 /// An inode keeps its meaning for ever, so its generation never moves.
 const GENERATION: Generation = Generation(0);
-
-/// How many requests the kernel may have on their way at once. Its default of 12 would let a dozen slow reads hold
-/// back everyone's read-ahead.
-const MAX_BACKGROUND: u16 = 128;
 
 /// The kernel's side of a [`Filesystem`].
 pub(crate) struct Adaptor {
@@ -146,21 +143,9 @@ impl Adaptor {
 
 impl fuser::Filesystem for Adaptor {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        let wanted = InitFlags::FUSE_ASYNC_READ
-            | InitFlags::FUSE_PARALLEL_DIROPS
-            | InitFlags::FUSE_DO_READDIRPLUS
-            | InitFlags::FUSE_AUTO_INVAL_DATA
-            | InitFlags::FUSE_NO_OPEN_SUPPORT
-            | InitFlags::FUSE_NO_OPENDIR_SUPPORT
-            | InitFlags::FUSE_MAX_PAGES;
-        if let Err(missing) = config.add_capabilities(wanted & config.capabilities()) {
-            tracing::warn!(?missing, "the kernel refused what it offered");
-        }
-        if let Err(nearest) = config.set_max_background(MAX_BACKGROUND) {
-            tracing::debug!(nearest, "the kernel limits concurrent requests");
-        }
+        let granted = kernel::agree(config);
         // Kernels before 5.1 would hand the ENOSYS on to whoever opens a directory.
-        if !config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
+        if !granted.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
             self.probe.forbid_directories();
         }
         Ok(())
@@ -253,7 +238,7 @@ impl fuser::Filesystem for Adaptor {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -262,9 +247,13 @@ impl fuser::Filesystem for Adaptor {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let caller = Caller {
+            pid: request.pid(),
+            uid: request.uid(),
+        };
         let fs = self.fs.clone();
         self.run("read", ino, async move {
-            match fs.read(InodeNo(ino.0), offset, size).await {
+            match fs.read_for(caller, InodeNo(ino.0), offset, size).await {
                 Ok(bytes) => reply.data(&bytes),
                 Err(error) => reply.error(errno(&fs, "read", ino, &error)),
             }

@@ -14,10 +14,11 @@ use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
 use super::simulate::ServerArgs;
 use crate::daemon::health::{LoginWatch, Waking};
-use crate::daemon::{Daemon, MountPlan, Storage, blocking};
+use crate::daemon::{Daemon, MountPlan, Reading, Storage, blocking};
 use crate::demo::DemoServer;
 use crate::fs::Appearance;
 use crate::fs::login::{Login, Remedies};
+use crate::fs::policy::CallerRules;
 use crate::fuse::session::Access;
 use crate::http::HttpClient;
 use crate::remote::wsg::{WsgAddress, WsgOptions, WsgRemote};
@@ -164,6 +165,10 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
         access: Access::Owner,
         refresh_interval: crate::refresh::INTERVAL,
         caching: None,
+        reading: Reading {
+            never_download: CallerRules::usual(),
+            ..Reading::default()
+        },
         login: Some(watch),
         account: None,
         outstanding: None,

@@ -25,8 +25,10 @@ use crate::fuse::session::{self, Access, Unmounted};
 use crate::tree::TreeConfig;
 
 mod freshness;
+mod reading;
 
 use freshness::FreshnessArgs;
+use reading::ReadingArgs;
 
 /// Show ProjectWise folders as a read-only directory
 ///
@@ -48,6 +50,9 @@ pub struct MountArgs {
     /// How fresh answers are.
     #[command(flatten)]
     pub(super) freshness: FreshnessArgs,
+    /// How documents are read.
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
     /// Let other users in, by the permission bits (needs `user_allow_other` in /etc/fuse.conf unless root mounts)
     #[arg(long, env = "PWFS_ALLOW_OTHER")]
     allow_other: bool,
@@ -57,7 +62,7 @@ pub struct MountArgs {
     /// Group of everything [default: yours]
     #[arg(long, env = "PWFS_GID")]
     gid: Option<u32>,
-    /// Permission bits of files [default: 0444, with --allow-other 0440]
+    /// Permission bits of files [default: 0444, with --allow-other 0440; with --exec 0555 and 0550]
     #[arg(long, value_name = "OCTAL", value_parser = mode, env = "PWFS_FILE_MODE")]
     file_mode: Option<u16>,
     /// Permission bits of directories [default: 0555, with --allow-other 0550]
@@ -129,6 +134,11 @@ pub async fn mount(
         source: source.map(str::to_owned),
         choices,
     };
+    let kept = &account.profile.freshness;
+    // Before anybody is asked for anything: it may be wrong.
+    let reading = args
+        .reading
+        .decided(&account.profile.reading, args.freshness.preset(kept))?;
     let cache_dir = args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone());
     let Beginning {
         remote,
@@ -143,10 +153,11 @@ pub async fn mount(
         mountpoint: args.dir.clone(),
         tree: TreeConfig {
             chosen,
-            ..args.freshness.rules(&account.profile.freshness)
+            ..args.freshness.rules(kept)
         },
-        refresh_interval: args.freshness.refresh_interval(&account.profile.freshness),
-        appearance: appearance(args, remote.address().location()),
+        refresh_interval: args.freshness.refresh_interval(kept),
+        appearance: appearance(args, reading.exec, remote.address().location()),
+        reading,
         storage: Storage {
             cache_dir,
             state_dir: dirs.state.clone(),
@@ -379,13 +390,15 @@ fn folder_choices(args: &MountArgs, account: &Account) -> Result<Vec<FolderChoic
     chosen.collect()
 }
 
-fn appearance(args: &MountArgs, location: Option<String>) -> Appearance {
+fn appearance(args: &MountArgs, exec: bool, location: Option<String>) -> Appearance {
     // Others get in by the group, so that one decision (whom to put in it) lets them in.
-    let (file_mode, dir_mode) = if args.allow_other {
+    let (read, dir_mode) = if args.allow_other {
         (0o440, 0o550)
     } else {
         (0o444, 0o555)
     };
+    // Which of them are programs nobody knows.
+    let file_mode = if exec { dir_mode } else { read };
     Appearance {
         uid: args.uid.unwrap_or_else(|| rustix::process::getuid().as_raw()),
         gid: args.gid.unwrap_or_else(|| rustix::process::getgid().as_raw()),

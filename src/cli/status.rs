@@ -16,9 +16,11 @@ use crate::fuse::mountpoint::{self, Mounted, MountpointError};
 use crate::http::pace::PaceStatus;
 
 mod catalog;
+mod documents;
 mod servers;
 
 use catalog::CatalogRow;
+use documents::DocumentsRow;
 use servers::ServerRow;
 
 /// Show whether mounts work, and how servers are asked
@@ -48,6 +50,8 @@ struct StatusRow {
     remedy: Option<String>,
     /// What is kept beside it.
     catalog: Option<CatalogRow>,
+    /// What it does with documents.
+    documents: Option<DocumentsRow>,
 }
 
 /// How bad a state is, from nothing to worst; decides the exit status.
@@ -63,14 +67,15 @@ pub async fn status(args: &StatusArgs, global: &GlobalArgs, printer: &Printer) -
     let dir = args.dir.clone();
     let system = global.system;
     let (mounts, servers) = blocking(move || {
-        let with_catalog = |(mounted, found): &(Mounted, Found)| {
+        let told_by_it = |(mounted, found): &(Mounted, Found)| {
             let mut row = StatusRow::new(mounted, found);
             if matches!(found, Found::Alive(_)) {
                 row.catalog = catalog::look(&mounted.path);
+                row.documents = documents::look(&mounted.path);
             }
             row
         };
-        let mounts: Vec<StatusRow> = look(dir)?.iter().map(with_catalog).collect();
+        let mounts: Vec<StatusRow> = look(dir)?.iter().map(told_by_it).collect();
         Ok::<_, CliError>((mounts, paces(system)))
     })
     .await?;
@@ -164,6 +169,7 @@ impl StatusRow {
             detail: told.detail,
             remedy: told.remedy,
             catalog: None,
+            documents: None,
         }
     }
 
@@ -217,7 +223,9 @@ fn show(row: &StatusRow, printer: &Printer) -> Result<(), CliError> {
             printer.line(&format!("  {name:<8} {}", escape(value)))?;
         }
     }
-    for (name, value) in row.catalog.iter().flat_map(CatalogRow::lines) {
+    let catalog = row.catalog.iter().flat_map(CatalogRow::lines);
+    let documents = row.documents.iter().flat_map(DocumentsRow::lines);
+    for (name, value) in catalog.chain(documents) {
         printer.line(&format!("  {name:<8} {}", escape(&value)))?;
     }
     Ok(())

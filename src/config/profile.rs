@@ -12,6 +12,7 @@ use crate::remote::wsg::{ApiVersion, BlobRedirect, PageMode, QueryStyle, RangeMo
 
 use super::Field;
 use super::freshness::Freshness;
+use super::reading::Reading;
 use super::schema::{self, folder_tables};
 
 /// What a desktop has; `login` decides anew where there is none.
@@ -59,6 +60,8 @@ pub struct Profile {
     pub network: Network,
     /// How fresh its mounts are.
     pub freshness: Freshness,
+    /// How its mounts are read.
+    pub reading: Reading,
 }
 
 impl Default for Profile {
@@ -77,6 +80,7 @@ impl Default for Profile {
             wsg: WsgOptions::default(),
             network: Network::default(),
             freshness: Freshness::default(),
+            reading: Reading::default(),
         }
     }
 }
@@ -169,6 +173,7 @@ impl Profile {
                 pace: word(table, "pace", &Pace::ALL)?,
             },
             freshness: Freshness::read(table)?,
+            reading: Reading::read(table)?,
         })
     }
 
@@ -181,6 +186,7 @@ impl Profile {
         let path = |path: &Option<PathBuf>| optional(path.as_deref().and_then(std::path::Path::to_str));
         let only = |applies: bool, field: Field| if applies { field } else { Field::Absent };
         let (auth, network) = (self.auth, &self.network);
+        let [never_download, read_ahead, exec] = self.reading.fields();
         let [preset, how, metadata_ttl, on_outage, max_stale, refresh_interval] = self.freshness.fields();
         let values = [
             Field::Text(auth.to_string()),
@@ -217,6 +223,9 @@ impl Profile {
             max_stale,
             refresh_interval,
             optional(network.pace.map(|pace| pace.to_string()).as_deref()),
+            never_download,
+            read_ahead,
+            exec,
             Field::Folders(self.folders.clone()),
         ];
         schema::PROFILE.into_iter().zip(values).collect()
@@ -249,7 +258,7 @@ pub(super) fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, S
     }
 }
 
-fn switch(table: &dyn TableLike, key: &str) -> Result<Option<bool>, String> {
+pub(super) fn switch(table: &dyn TableLike, key: &str) -> Result<Option<bool>, String> {
     match table.get(key) {
         None => Ok(None),
         Some(item) => match item.as_bool() {
@@ -274,19 +283,30 @@ pub(super) fn word<T: Copy>(
     Err(format!("{key} is {text:?}; it can be {}", known.join(", ")))
 }
 
-/// A list of texts, or one text as OAuth writes it, with spaces between.
-fn scopes(table: &dyn TableLike) -> Result<Option<Vec<String>>, String> {
-    let wrong = || "scopes must be a list of texts".to_owned();
-    let scopes: Vec<String> = match table.get("scopes") {
-        None => return Ok(None),
-        Some(item) => match (item.as_str(), item.as_array()) {
-            (Some(text), _) => text.split_whitespace().map(str::to_owned).collect(),
-            (None, Some(items)) => items
+/// A list of texts.
+pub(super) fn list(table: &dyn TableLike, key: &str) -> Result<Option<Vec<String>>, String> {
+    let Some(item) = table.get(key) else {
+        return Ok(None);
+    };
+    item.as_array()
+        .and_then(|items| {
+            items
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned))
-                .collect::<Option<_>>()
-                .ok_or_else(wrong)?,
-            (None, None) => return Err(wrong()),
+                .collect()
+        })
+        .map(Some)
+        .ok_or_else(|| format!("{key} must be a list of texts"))
+}
+
+/// A list of texts, or one text as OAuth writes it, with spaces between.
+fn scopes(table: &dyn TableLike) -> Result<Option<Vec<String>>, String> {
+    let text = table.get("scopes").and_then(Item::as_str);
+    let scopes: Vec<String> = match text {
+        Some(text) => text.split_whitespace().map(str::to_owned).collect(),
+        None => match list(table, "scopes")? {
+            None => return Ok(None),
+            Some(scopes) => scopes,
         },
     };
     if scopes.is_empty() {

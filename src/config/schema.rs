@@ -14,7 +14,7 @@ pub(super) const PROFILES_KEY: &str = "profiles";
 const TOP: [&str; 2] = [DEFAULT_PROFILE_KEY, PROFILES_KEY];
 
 /// The keys of a profile, in the order they are written.
-pub(super) const PROFILE: [&str; 29] = [
+pub(super) const PROFILE: [&str; 32] = [
     "auth",
     "issuer",
     "client_id",
@@ -43,6 +43,9 @@ pub(super) const PROFILE: [&str; 29] = [
     "max_stale",
     "refresh_interval",
     "pace",
+    "never_download",
+    "read_ahead",
+    "exec",
     "folders",
 ];
 

@@ -57,6 +57,11 @@ fn full() -> Profile {
             max_stale: Some(Duration::from_hours(36)),
             refresh_interval: Some(Duration::from_secs(20)),
         },
+        reading: reading::Reading {
+            never_download: vec!["!tumblerd".to_owned(), "indexer".to_owned()],
+            read_ahead: Some(4 << 20),
+            exec: true,
+        },
     }
 }
 

@@ -30,7 +30,7 @@ use super::cache::ContentCache;
 use super::sink::{Different, Replay, Sink, SinkError};
 use super::{ContentError, ContentKey, same_etag};
 use crate::model::{ByteRange, DocumentId};
-use crate::remote::{Content, Remote, RemoteError};
+use crate::remote::{Content, Remote, RemoteError, UrgencyHandle};
 
 /// Bytes that are written at once: a task switch per network packet would cost more than the write.
 const BATCH: usize = 256 << 10;
@@ -113,6 +113,8 @@ pub(super) struct Download {
     state: watch::Sender<State>,
     owner: Mutex<Owner>,
     adopted: Notify,
+    /// Who waits for it; rises with whoever joins.
+    pub(super) urgency: UrgencyHandle,
 }
 
 /// Why the transfer stopped for good.
@@ -150,12 +152,13 @@ impl From<RemoteError> for Stop {
 }
 
 impl Download {
-    /// A download that [`Download::run`] will do.
+    /// A download that [`Download::run`] will do, as urgent as what begins it.
     pub(super) fn new(key: ContentKey, listed: Option<u64>) -> Self {
         Self {
             state: watch::Sender::default(),
             owner: Mutex::new(Owner { key, listed }),
             adopted: Notify::new(),
+            urgency: UrgencyHandle::new(UrgencyHandle::current().get()),
         }
     }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
-use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError};
+use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError, UrgencyHandle};
 
 /// What goes wrong with one answer.
 #[derive(Clone)]
@@ -56,6 +56,7 @@ pub(super) struct FakeRemote {
     served: Mutex<Served>,
     faults: Mutex<VecDeque<Fault>>,
     asked: Mutex<Vec<Asked>>,
+    urgencies: Mutex<Vec<UrgencyHandle>>,
 }
 
 impl FakeRemote {
@@ -64,6 +65,7 @@ impl FakeRemote {
             served: Mutex::new(served),
             faults: Mutex::default(),
             asked: Mutex::default(),
+            urgencies: Mutex::default(),
         })
     }
 
@@ -78,6 +80,11 @@ impl FakeRemote {
 
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().clone()
+    }
+
+    /// How urgent each request is.
+    pub(super) fn urgencies(&self) -> Vec<UrgencyHandle> {
+        self.urgencies.lock().clone()
     }
 }
 
@@ -133,6 +140,7 @@ impl Remote for FakeRemote {
             end: range.end,
             if_range: if_range.map(str::to_owned),
         });
+        self.urgencies.lock().push(UrgencyHandle::current());
         let fault = self.faults.lock().pop_front().unwrap_or(Fault::None);
         if let Fault::Refuse(error) = fault {
             return Err(error);

@@ -22,7 +22,7 @@ use super::map::Defect;
 use super::patience::Patience;
 use super::table::Table;
 use super::{ContentError, ContentKey, measure, uncached};
-use crate::remote::Remote;
+use crate::remote::{Remote, Urgency, UrgencyHandle, with_urgency};
 
 /// Keys remembered as refuted; whoever still holds one is told so without a request.
 const REFUTED_KEYS: u64 = 4096;
@@ -132,7 +132,9 @@ impl Reader {
             return done;
         }
         let shared = &*self.shared;
-        let _waiting = Waiting::new(&shared.waiting);
+        // What is fetched ahead keeps nobody waiting.
+        let is_waited_for = UrgencyHandle::current().get() == Urgency::Interactive;
+        let _waiting = is_waited_for.then(|| Waiting::new(&shared.waiting));
         let mut patience = Patience::begin();
         for _ in 0..ATTEMPTS {
             match self.source(&request)? {
@@ -260,6 +262,7 @@ impl Reader {
             return Ok(Source::Entry(entry));
         }
         if let Some(download) = table.running.get(&request.key) {
+            download.urgency.raise(UrgencyHandle::current().get());
             return Ok(Source::Download(download.clone()));
         }
         if let Some(failure) = table.failure(&request.key) {
@@ -279,7 +282,8 @@ impl Reader {
             download: download.clone(),
             ended: false,
         };
-        shared.cache.handle().spawn(running.run());
+        let urgency = download.urgency.clone();
+        shared.cache.handle().spawn(with_urgency(urgency, running.run()));
         Ok(Source::Download(download))
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::download::{Download, Outcome};
 use super::{ContentError, ContentKey};
+use crate::remote::Urgency;
 
 /// How long a failure answers its own repeats. The kernel's come within milliseconds; a person's next try does not.
 const FAILURE_MEMORY: Duration = Duration::from_secs(2);
@@ -42,8 +43,14 @@ impl Table {
             .map(|(key, _)| key)
             .collect();
         match outcome {
-            Outcome::Failed(error) => keys.iter().for_each(|key| self.fail(key, error, None)),
-            Outcome::Complete | Outcome::NoDisk => {}
+            // What failed while nobody waited for it is tried anew by the first who does: what is fetched ahead is given up
+            // sooner than what somebody needs.
+            Outcome::Failed(error) if download.urgency.get() == Urgency::Interactive => {
+                for key in &keys {
+                    self.fail(key, error, None);
+                }
+            }
+            Outcome::Failed(_) | Outcome::Complete | Outcome::NoDisk => {}
         }
     }
 

@@ -18,6 +18,9 @@ pub enum FsError {
     /// The server says this account may not.
     #[error("access denied: {0}")]
     Denied(String),
+    /// The program is one of those that never download, and the bytes are not here.
+    #[error("{0} is one of the programs that never download, and the document is not here")]
+    Withheld(String),
     /// The login is over.
     #[error("{0}")]
     LoginRequired(String),
@@ -55,7 +58,7 @@ impl FsError {
     pub const fn errno(&self) -> i32 {
         match self {
             Self::Absent => libc::ENOENT,
-            Self::Denied(_) => libc::EACCES,
+            Self::Denied(_) | Self::Withheld(_) => libc::EACCES,
             // "Key has expired", as the kernel's own AFS says it.
             Self::LoginRequired(_) => libc::EKEYEXPIRED,
             Self::Unreachable(_) => libc::EHOSTUNREACH,
@@ -75,6 +78,7 @@ impl FsError {
         match self {
             Self::Absent
             | Self::Denied(_)
+            | Self::Withheld(_)
             | Self::NotDirectory
             | Self::IsDirectory
             | Self::NameTooLong

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use super::activity::ACTIVITY;
 use super::catalog::{self, CATALOG, CATALOG_DIR, CATALOG_ROOT, CatalogFact, JOURNAL, JOURNAL_FILE, RULES};
 use super::login::{self, LOGIN, LOGIN_DETAIL, LOGIN_REMEDY, LOGIN_SINCE, Login, PROFILE};
 use crate::model::{DirId, Document, Entry, Folder, Timestamp};
@@ -29,6 +30,8 @@ pub(super) enum Attribute {
     Proof,
     MimeType,
     OriginUrl,
+    /// Of the root alone; the file system itself tells it.
+    Activity,
     /// Of the root alone.
     Login(LoginFact),
     /// Of the root alone.
@@ -45,7 +48,7 @@ pub(super) enum LoginFact {
     Remedy,
 }
 
-const ALL: [(Attribute, &str); 28] = [
+const ALL: [(Attribute, &str); 29] = [
     (Attribute::Guid, "user.projectwise.guid"),
     (Attribute::FolderGuid, "user.projectwise.folder_guid"),
     (Attribute::Name, "user.projectwise.name"),
@@ -63,6 +66,7 @@ const ALL: [(Attribute, &str); 28] = [
     (Attribute::Proof, "user.projectwise.proof"),
     (Attribute::MimeType, "user.mime_type"),
     (Attribute::OriginUrl, "user.xdg.origin.url"),
+    (Attribute::Activity, ACTIVITY),
     (Attribute::Login(LoginFact::Profile), PROFILE),
     (Attribute::Login(LoginFact::State), LOGIN),
     (Attribute::Login(LoginFact::Since), LOGIN_SINCE),
@@ -145,6 +149,7 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Stale => tree.stands_in(directory.id).then(|| flag(true)),
                 Attribute::Proof => Some(proof(tree.held(directory)?.arrival.proof).to_owned()),
                 Attribute::Version | Attribute::IsActive | Attribute::State | Attribute::MimeType => None,
+                Attribute::Activity => (inode.ino == ROOT).then(String::new),
                 Attribute::Catalog(fact) if inode.ino == ROOT => catalog::text(tree, fact),
                 Attribute::Catalog(_) => None,
                 Attribute::Login(fact) => of_login(login.filter(|_| inode.ino == ROOT)?, fact),
@@ -177,6 +182,7 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Complete
                 | Attribute::Stale
                 | Attribute::Proof
+                | Attribute::Activity
                 | Attribute::Login(_)
                 | Attribute::Catalog(_) => None,
             }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::Adaptor;
 use super::connection::Connection;
+use super::kernel;
 use super::mountpoint::{self, Mounted};
 use super::notify::KernelNotifier;
 use super::selftest::{self, KernelCaching, Probe};
@@ -54,6 +55,10 @@ pub struct SessionOptions {
     pub access: Access,
     /// What the kernel is trusted with; `None` tries that out.
     pub caching: Option<KernelCaching>,
+    /// How far the kernel reads ahead, in bytes; `None` leaves that to it.
+    pub read_ahead: Option<u64>,
+    /// Documents can be run as programs. Neither devices nor other users' rights ever come from a mount.
+    pub exec: bool,
 }
 
 /// A mount that answers.
@@ -90,7 +95,11 @@ impl FuseSession {
             MountOption::RO,
             MountOption::NoSuid,
             MountOption::NoDev,
-            MountOption::NoExec,
+            if options.exec {
+                MountOption::Exec
+            } else {
+                MountOption::NoExec
+            },
             // Without it, everyone who may enter the mount could read every file whatever its bits say.
             MountOption::DefaultPermissions,
         ];
@@ -128,6 +137,9 @@ impl FuseSession {
         let on_top = mounted.on_top();
         mounted.connection = on_top.as_ref().map(Connection::of);
         mounted.device = on_top.map(|on_top| on_top.device);
+        if let (Some(bytes), Some(device)) = (options.read_ahead, &mounted.device) {
+            kernel::set_read_ahead(device, bytes);
+        }
         mounted.caching = match options.caching {
             Some(caching) => probe.decide(caching),
             None => selftest::run(&probe, &notifier, &mounted.mountpoint),

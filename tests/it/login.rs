@@ -12,6 +12,7 @@ use crate::program::{Running, Stage, fetch, mode, parameter, visit};
 mod accounts;
 mod elsewhere;
 mod stories;
+mod switch;
 
 /// Says that a test only root can do does nothing.
 fn is_root() -> bool {

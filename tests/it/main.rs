@@ -30,6 +30,7 @@ mod leader;
 mod login;
 mod manual;
 mod mount;
+mod neighbours;
 mod network;
 mod packaging;
 mod picker;

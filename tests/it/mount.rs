@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pwfs::cli::demo::check;
-use pwfs::daemon::{Daemon, DaemonError, MountPlan, Storage};
+use pwfs::daemon::{Daemon, DaemonError, MountPlan, Reading, Storage};
 use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode, VersionGuids};
 use pwfs::demo::{DemoOptions, DemoServer, ExpectedDocument};
 use pwfs::fs::Appearance;
@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 use crate::harness::{connect, small};
 
 mod caching;
+mod callers;
 mod changes;
 mod desktop;
 mod force;
@@ -37,7 +38,11 @@ mod login;
 mod panics;
 mod process;
 mod programs;
+mod reading;
+mod silent;
+mod sizes;
 mod stalls;
+mod torn;
 
 /// The project's folder at the root.
 const PROJECT: &str = "Leven Estuary Crossing";
@@ -120,6 +125,7 @@ struct Settings {
     tree: TreeConfig,
     file_mode: u16,
     caching: Option<KernelCaching>,
+    reading: Reading,
 }
 
 impl Default for Settings {
@@ -129,6 +135,7 @@ impl Default for Settings {
             tree: TreeConfig::default(),
             file_mode: 0o444,
             caching: None,
+            reading: Reading::default(),
         }
     }
 }
@@ -217,6 +224,7 @@ fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Setti
         access: Access::Owner,
         refresh_interval: Duration::from_secs(60),
         caching: settings.caching,
+        reading: settings.reading.clone(),
         login: None,
         account: None,
         outstanding: None,

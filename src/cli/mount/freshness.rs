@@ -119,8 +119,7 @@ impl FreshnessArgs {
     /// The tree's rules; where they say nothing, `kept` does.
     pub(super) fn rules(&self, kept: &kept::Freshness) -> TreeConfig {
         let usual = TreeConfig::default();
-        let preset = self.preset.map(Preset::kept).or(kept.preset);
-        let mut rules = match preset {
+        let mut rules = match self.preset(kept) {
             None | Some(kept::Preset::Desktop) => usual,
             Some(kept::Preset::Pipeline) => TreeConfig {
                 on_outage: OnOutage::Fail,
@@ -152,6 +151,11 @@ impl FreshnessArgs {
             None => {}
         }
         rules
+    }
+
+    /// The rules for one use that were asked for; where they say nothing, `kept` does.
+    pub(super) fn preset(&self, kept: &kept::Freshness) -> Option<kept::Preset> {
+        self.preset.map(Preset::kept).or(kept.preset)
     }
 
     /// How often folders in use are looked at; where nothing says so, `kept` does.
