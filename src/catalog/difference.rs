@@ -5,12 +5,13 @@
 //! 2. listings of two folders may be asked for in one order and arrive in the other;
 //! 3. a server may show one object in two folders;
 //! 4. a new version may be a new object of the same file name;
-//! 5. a folder that is gone takes along what is in it, and may come back, or what is in it may be found elsewhere.
+//! 5. a folder that is gone takes along what is below it, and may come back, or what is in it may be found elsewhere.
 //!
 //! What leaves for a folder that was told of is only marked, and told as one move when that folder shows it; what
 //! arrives first is told as a move at once, and its old place is *ceded*: 1. A place is ceded as of a time, and only
 //! a listing asked for later can tell that the object is there as well: 2 and 3. Who leaves and who arrives are paired by
-//! file name: 4. What was told of a gone folder's contents is forgotten when it is next told of, and all told again: 5.
+//! file name: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
+//! told again where it is listed again: 5.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -57,17 +58,14 @@ pub(super) fn tell(connection: &Connection, telling: &Telling<'_>) -> rusqlite::
             departed: &[],
             ..*telling
         };
-        Teller::new(connection, &lost, true).tell(false)?;
+        Teller::new(connection, &lost, true).tell()?;
         told::put_folder(connection, telling.dir, asked)?;
         known = told::folder(connection, telling.dir)?;
     }
-    let anew = known.is_some_and(|known| known.gone);
-    if anew {
-        told::clear(connection, telling.dir)?;
-    }
-    let mut teller = Teller::new(connection, telling, known.is_none() || anew);
-    teller.tell(anew)?;
-    if known.is_none() || anew || teller.wrote {
+    let first = known.is_none_or(|known| known.gone);
+    let mut teller = Teller::new(connection, telling, first);
+    teller.tell()?;
+    if first || teller.wrote {
         told::put_folder(connection, telling.dir, telling.asked)?;
     }
     teller.look.sort_unstable();
@@ -148,8 +146,8 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Compares all. `anew` is true where the folder's own folders come back with it.
-    fn tell(&mut self, anew: bool) -> rusqlite::Result<()> {
+    /// Compares all.
+    fn tell(&mut self) -> rusqlite::Result<()> {
         let dir = self.telling.dir;
         let mut sayings = Saying::of(self.telling.listing).into_iter().peekable();
         let (mut arrivals, mut stays, mut leavers, mut settled) = (vec![], vec![], vec![], vec![]);
@@ -204,9 +202,6 @@ impl<'a> Teller<'a> {
             self.moves(&told, saying)?;
         }
         for saying in arrivals {
-            if anew && let ObjectId::Folder(folder) = saying.id {
-                told::bury_folder(self.connection, DirKey::folder(folder))?;
-            }
             self.event(&saying, Change::Add { first: self.first })?;
             self.put(saying, true, State::Here)?;
         }
@@ -320,12 +315,6 @@ impl<'a> Teller<'a> {
         };
         self.event(&saying, change)?;
         self.changes(&told.said, &saying, false)?;
-        if let ObjectId::Folder(folder) = saying.id
-            && told::is_lost(self.connection, told.parent)?
-        {
-            // Whoever was told that the old place is gone took what is in this folder for gone, too.
-            told::bury_folder(self.connection, DirKey::folder(folder))?;
-        }
         if told.state == State::Here {
             let ceded = Told {
                 state: State::Ceded(*self.telling.asked),
@@ -408,13 +397,28 @@ impl<'a> Teller<'a> {
     fn gone(&mut self, told: &Told, reason: Reason) -> rusqlite::Result<()> {
         self.record(&told.said, told.parent, Change::Gone { reason })?;
         self.remove(told)?;
-        if let ObjectId::Folder(folder) = told.said.id {
-            let others = told::elsewhere(self.connection, told.said.id, told.parent)?;
-            if !others.iter().any(|other| other.state == State::Here) {
-                let dir = DirKey::folder(folder);
-                told::bury_folder(self.connection, dir)?;
-                self.buried.push(dir);
+        self.lose(told.said.id)
+    }
+
+    /// Forgets what was told below a folder that is not told to be anywhere any more: a reader has let go of it.
+    fn lose(&mut self, id: ObjectId) -> rusqlite::Result<()> {
+        let mut lost = vec![id];
+        while let Some(id) = lost.pop() {
+            let ObjectId::Folder(folder) = id else { continue };
+            let places = told::everywhere(self.connection, folder.0)?;
+            let is_place = |told: &Told| told.said.id == id && !matches!(told.state, State::Ceded(_));
+            if places.iter().any(is_place) {
+                continue;
             }
+            let dir = DirKey::folder(folder);
+            told::each_in(self.connection, dir, |told| {
+                if !matches!(told.state, State::Ceded(_)) {
+                    lost.push(told.said.id);
+                }
+            })?;
+            told::clear(self.connection, dir)?;
+            told::bury_folder(self.connection, dir)?;
+            self.buried.push(dir);
         }
         Ok(())
     }

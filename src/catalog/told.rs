@@ -346,31 +346,6 @@ pub(super) fn folder(connection: &Connection, dir: DirKey) -> rusqlite::Result<O
         .optional()
 }
 
-/// True if `dir` was said to be gone, or every folder it was said to be in is lost: a reader has let go of what is in it.
-pub(super) fn is_lost(connection: &Connection, dir: DirKey) -> rusqlite::Result<bool> {
-    fn look(connection: &Connection, dir: DirKey, seen: &mut Vec<DirKey>) -> rusqlite::Result<bool> {
-        if folder(connection, dir)?.is_some_and(|folder| folder.gone) {
-            return Ok(true);
-        }
-        // One that was moved below its own child is in itself in two old listings.
-        if seen.contains(&dir) {
-            return Ok(false);
-        }
-        seen.push(dir);
-        let mut places = everywhere(connection, dir.guid())?;
-        places.retain(|told| {
-            matches!(told.said.id, ObjectId::Folder(_)) && !matches!(told.state, State::Ceded(_))
-        });
-        for told in &places {
-            if !look(connection, told.parent, seen)? {
-                return Ok(false);
-            }
-        }
-        Ok(!places.is_empty())
-    }
-    look(connection, dir, &mut Vec::new())
-}
-
 /// Notes that a folder was told of as it was at `asked`.
 pub(super) fn put_folder(connection: &Connection, dir: DirKey, asked: &Stamp) -> rusqlite::Result<()> {
     connection

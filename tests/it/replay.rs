@@ -88,50 +88,36 @@ impl Stage {
 
 /// What a reader of the journal holds: where each object is, under which name.
 #[derive(Default)]
-struct Reader(
-    BTreeMap<(Guid, DirKey), (String, bool)>,
-    /// Folders that were gone once: of what is in them nothing is held until it is told again.
-    BTreeSet<DirKey>,
-);
+struct Reader(BTreeMap<(Guid, DirKey), (String, bool)>);
 
 impl Reader {
     fn apply(&mut self, event: &Event) {
         let (guid, at) = (event.id.guid(), (event.id.guid(), event.parent));
         let is_folder = matches!(event.id, ObjectId::Folder(_));
         let here = (event.name.clone(), is_folder);
-        if let Change::Add { first: true } = event.change {
-            self.1.remove(&event.parent);
-        }
-        let exact = !self.1.contains(&event.parent);
         match &event.change {
             Change::Add { .. } => {
                 let before = self.0.insert(at, here);
-                assert!(before.is_none() || !exact, "added twice: {event:?}");
+                assert!(before.is_none(), "added twice: {event:?}");
             }
             Change::Modify { .. } | Change::Rights { .. } => {}
             Change::NewVersion { old } => {
                 let before = self.0.remove(&(old.guid(), event.parent));
-                assert!(before.is_some() || !exact, "of nothing: {event:?}");
+                assert!(before.is_some(), "of nothing: {event:?}");
                 self.0.insert(at, here);
             }
             Change::Rename { old_name } => {
                 let before = self.0.insert(at, here);
-                assert!(
-                    before.is_some_and(|(name, _)| name == *old_name) || !exact,
-                    "{event:?}"
-                );
+                assert!(before.is_some_and(|(name, _)| name == *old_name), "{event:?}");
             }
             Change::Move { old_parent, .. } => {
                 let before = self.0.remove(&(guid, *old_parent));
-                assert!(
-                    before.is_some() || self.1.contains(old_parent),
-                    "from nowhere: {event:?}"
-                );
+                assert!(before.is_some(), "from nowhere: {event:?}");
                 let there = self.0.insert(at, here);
-                assert!(there.is_none() || !exact, "to where it was: {event:?}");
+                assert!(there.is_none(), "to where it was: {event:?}");
             }
             Change::Gone { .. } => {
-                assert!(self.0.remove(&at).is_some() || !exact, "gone twice: {event:?}");
+                assert!(self.0.remove(&at).is_some(), "gone twice: {event:?}");
                 self.drop_folder(guid);
             }
         }
@@ -143,7 +129,6 @@ impl Reader {
             return;
         }
         let dir = DirKey::folder(pwfs::model::FolderId(folder));
-        self.1.insert(dir);
         let inside: Vec<_> = self
             .0
             .keys()
