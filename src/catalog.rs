@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Stamp;
+pub use crate::database::DatabaseError as CatalogError;
 use crate::model::{ContentTag, DirId, DocumentId, Entry, FolderId, Guid, ObjectId, Timestamp};
 pub use crate::store::Proof;
 use crate::store::Residue;
 use crate::store::listing::{Listing, Row};
 
 mod codec;
-mod database;
 mod difference;
 mod events;
 mod headers;
@@ -164,43 +164,6 @@ pub struct Inventory {
     pub failing: u64,
     /// Objects the server refuses.
     pub refused: u64,
-}
-
-/// Why the catalog cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// The file system it would be on cannot be trusted with it (NFS, SMB, FUSE …).
-    #[error("{path} is on a network file system ({kind}), where a catalog would be damaged")]
-    Network {
-        /// Where.
-        path: PathBuf,
-        /// The file system's type.
-        kind: String,
-    },
-    /// The mount it belonged to has ended.
-    #[error("the catalog is closed")]
-    Closed,
-    /// It was written by a later version of pwfs.
-    #[error("{0} was written by a later version of pwfs")]
-    Newer(PathBuf),
-    /// The disk.
-    #[error("{doing}: {source}")]
-    Io {
-        /// What was tried.
-        doing: String,
-        /// Why it failed.
-        #[source]
-        source: std::io::Error,
-    },
-    /// SQLite.
-    #[error("{doing}: {source}")]
-    Sqlite {
-        /// What was tried.
-        doing: &'static str,
-        /// Why it failed.
-        #[source]
-        source: rusqlite::Error,
-    },
 }
 
 /// An opened catalog, and what there is to say of it.

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 mod beside;
 pub mod browse;
+pub mod cache;
 pub mod core_dump;
 pub mod demo;
 pub mod doctor;
@@ -150,6 +151,14 @@ pub enum Command {
     /// Has no deadline: it waits for the request budget. What was listed stays listed when it is stopped, and the same command
     /// goes on from there. Exits with 0 only if everything was listed and proved.
     Warm(warm::WarmArgs),
+    /// Keep documents on the disk, whatever else needs the room
+    ///
+    /// A new version of a pinned document is pinned in place of the old one.
+    Pin(cache::pins::PinArgs),
+    /// Let pinned documents make room again
+    Unpin(cache::pins::UnpinArgs),
+    /// Look after the documents that are kept on the disk
+    Cache(cache::CacheArgs),
     /// Find out what is missing or broken, and what mends it
     Doctor(doctor::DoctorArgs),
 }
@@ -235,6 +244,9 @@ impl Command {
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Warm(_)
+            | Self::Pin(_)
+            | Self::Unpin(_)
+            | Self::Cache(_)
             | Self::Doctor(_) => false,
         }
     }
@@ -302,6 +314,9 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         Command::Explain(args) => explain::explain(args, &cli.global, printer).await,
         Command::Events(args) => events::events(args, printer).await,
         Command::Warm(args) => warm::warm(args, session()?, printer).await,
+        Command::Pin(args) => cache::pins::pin(args, &session()?, printer).await,
+        Command::Unpin(args) => cache::pins::unpin(args, &session()?, printer).await,
+        Command::Cache(args) => cache::cache(args, &session()?, printer).await,
         Command::Doctor(args) => doctor::doctor(args, &cli.global, printer).await,
     }
 }

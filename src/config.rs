@@ -16,6 +16,7 @@ pub mod freshness;
 mod profile;
 pub mod reading;
 mod schema;
+pub mod size;
 
 pub use profile::{FolderChoice, Profile};
 

@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! <cache>/CACHEDIR.TAG
-//! <cache>/content-v1/ab/<sha-256 of the key>.data   the bytes
-//! <cache>/content-v1/ab/<sha-256 of the key>.map    what they must be; an entry exists when its map does
+//! <cache>/content-v2/ab/<sha-256 of the key>.data   the bytes, with holes
+//! <cache>/content-v2/ab/<sha-256 of the key>.map    what they must be; an entry exists when its map does
 //! <cache>/tmp-v1/<pid>-<number>.part                on its way, locked by the process that writes it
+//! <cache>/tmp-v1/<sha-256 of the key>.lock          held by the process that fills this entry
 //! ```
 
 use std::fmt;
@@ -19,24 +20,24 @@ use crate::model::{ContentTag, DocumentId};
 use crate::remote::RemoteError;
 
 mod ahead;
-mod block_map;
 mod cache;
 mod download;
-mod entry;
 #[cfg(test)]
 mod fake;
-mod integrity;
-mod map;
+mod fetch;
+mod hash;
 mod measure;
 mod patience;
 mod reader;
 mod sink;
+mod standing;
 mod table;
 mod uncached;
 
 pub use ahead::Ahead;
-pub use cache::{CacheOptions, ContentCache};
-pub use reader::{FetchPolicy, ReadRequest, Reader, ReaderStats};
+pub use cache::care::{self, CacheCare};
+pub use cache::{CacheOptions, ContentCache, Pin};
+pub use reader::{FetchPolicy, LongestWait, ReadRequest, Reader, ReaderOptions, ReaderStats};
 
 /// Names the bytes of one version of one document, as one account of one server sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::catalog::{Catalog, CatalogId, Places};
 use crate::clock::Clock;
-use crate::content::{CacheOptions, ContentCache, ContentError, Reader};
+use crate::content::{CacheOptions, ContentCache, ContentError, Reader, ReaderOptions};
 use crate::fs::login::Login;
 use crate::fs::policy::{CallerPolicy, CallerRules};
 use crate::fs::{Appearance, Filesystem};
@@ -76,6 +76,8 @@ pub struct Reading {
     pub read_ahead: Option<u64>,
     /// Documents can be run as programs.
     pub exec: bool,
+    /// The SHA-256 of each document is computed once all of it is here.
+    pub sha256: bool,
 }
 
 /// Where a mount keeps what it learns.
@@ -88,6 +90,8 @@ pub struct Storage {
     /// Who vouches for the account: the identity provider, or the kind of login where there is none. Part of what a
     /// catalog is kept under.
     pub issuer: String,
+    /// What contents may take.
+    pub cache: CacheOptions,
 }
 
 /// Why there is no mount.
@@ -151,6 +155,9 @@ impl Daemon {
             account: plan.account,
             login,
             never_download: plan.reading.never_download,
+            reader: ReaderOptions {
+                sha256: plan.reading.sha256,
+            },
         };
         let fs = filesystem(
             plan.remote,
@@ -356,6 +363,8 @@ pub struct Users {
     pub login: Option<Login>,
     /// The programs that may have nothing fetched.
     pub never_download: CallerRules,
+    /// What reading does beside.
+    pub reader: ReaderOptions,
 }
 
 /// Builds the file system without mounting it.
@@ -372,11 +381,11 @@ pub async fn filesystem(
         None => remote.account().await?,
     };
     let handle = runtime.clone();
-    let cache_dir = storage.cache_dir.clone();
-    let cache = blocking(move || ContentCache::open(&cache_dir, handle, CacheOptions::default()))
+    let (cache_dir, options) = (storage.cache_dir.clone(), storage.cache);
+    let cache = blocking(move || ContentCache::open(&cache_dir, handle, options))
         .await
         .map_err(DaemonError::Cache)?;
-    let reader = Reader::new(Arc::new(cache), remote.clone());
+    let reader = Reader::with_options(Arc::new(cache), remote.clone(), users.reader);
     let tree = self::tree(remote, tree, storage, Some(account.clone()), runtime).await?;
     Ok(Filesystem::with_policy(
         tree,

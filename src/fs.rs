@@ -14,7 +14,7 @@ use crate::content::{ContentError, ContentKey, Reader};
 use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, ObjectId, Timestamp};
 use crate::remote::RemoteError;
 use crate::store::listing::{DOT_DOT_SLOT, DOT_SLOT, DirCookie, Listing, Row};
-use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target};
+use crate::tree::inodes::{Directory, Inode, InodeNo, ROOT, Target, Version};
 use crate::tree::{Listed, Tree, TreeError};
 
 pub mod activity;
@@ -293,7 +293,7 @@ impl Filesystem {
     /// What it did and does with documents.
     pub async fn activity(&self) -> Activity {
         let (tally, refused) = (self.0.neighbours.lock().tally(), self.0.policy.refused());
-        let mut activity = self.0.meter.activity(self.0.reader.stats(), tally, refused);
+        let mut activity = self.0.meter.activity(&self.0.reader.stats(), tally, refused);
         if let Some(longest) = self.0.meter.longest() {
             activity.longest_wait = Some(longest.told(self.name(&longest.inode).await));
         }
@@ -344,11 +344,19 @@ impl Filesystem {
 
     fn sources<'a>(&'a self, entry: Option<&'a Entry>) -> xattr::Sources<'a> {
         xattr::Sources {
+            fs: self,
             tree: &self.0.tree,
             entry,
             location: &self.0.appearance.location,
             login: self.0.login.as_ref(),
         }
+    }
+
+    /// The SHA-256 of a version's bytes in hexadecimal, where it was computed.
+    fn sha256(&self, version: Version) -> Option<String> {
+        let hash = self.0.reader.sha256(&self.key(version.id, version.tag))?;
+        let hex = |text: String, byte: &u8| format!("{text}{byte:02x}");
+        Some(hash.iter().fold(String::new(), hex))
     }
 
     /// What to call an inode in a message: the entry's name where that is known, else its id.

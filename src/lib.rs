@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`doctor`] and [`explain`] stand beside `daemon` and look at all of it; [`leader`] has several processes share a
-//! catalog, [`refresh`] keeps it fresh. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! catalog, [`refresh`] keeps it fresh. `catalog` and `content` keep what they know in a [`database`]. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
 //! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
 //! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
 
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod daemon;
+pub mod database;
 pub mod demo;
 pub mod doctor;
 pub mod explain;

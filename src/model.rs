@@ -236,7 +236,9 @@ impl Document {
     /// The content tag the listing implies, with this revision.
     pub fn content_tag(&self, revision: u32) -> ContentTag {
         ContentTag {
-            size: self.size,
+            // Many servers say 0 where they do not know. It costs one question for each file that is really empty, and
+            // believing it would read as nothing whatever the file holds.
+            size: self.size.filter(|size| *size > 0),
             stamp: self.file_updated.or(self.updated),
             revision,
         }

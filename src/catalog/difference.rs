@@ -189,6 +189,10 @@ impl<'a> Teller<'a> {
         }
         let (arrivals, moves) = self.split(arrivals)?;
         let (successions, leavers, arrivals) = self.pair(leavers, arrivals);
+        // Before what is gone takes along the places they come from.
+        for (told, saying) in moves {
+            self.moves(&told, saying)?;
+        }
         for told in leavers {
             self.leaves(&told)?;
         }
@@ -197,9 +201,6 @@ impl<'a> Teller<'a> {
         }
         for (told, saying) in stays {
             self.stays(&told, saying)?;
-        }
-        for (told, saying) in moves {
-            self.moves(&told, saying)?;
         }
         for saying in arrivals {
             self.event(&saying, Change::Add { first: self.first })?;

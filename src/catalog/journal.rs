@@ -10,11 +10,11 @@ use std::str::FromStr;
 use rusqlite::Connection;
 
 use super::codec::{Unreadable, is_later, unreadable};
-use super::database::Database;
 use super::difference::{self, Telling};
 use super::told::{self, State};
 use super::{CatalogError, CatalogId, DirKey, events, schema};
 use crate::clock::Stamp;
+use crate::database::Database;
 use crate::model::{FolderId, Guid, ObjectId, Timestamp};
 use crate::store::listing::Listing;
 

@@ -1,23 +1,10 @@
 //! The tables, and how a database of an earlier version gets them. `docs/catalog.md` explains each column.
 
-/// What a database is to contain.
-pub(super) struct Schema {
-    /// SQLite's `application_id`, by which `file(1)` and we know our own.
-    pub(super) application_id: i32,
-    /// What makes each version from the one before; the first makes it from nothing. Never changed, only added to.
-    pub(super) migrations: &'static [&'static str],
-    /// The tables of the last version.
-    pub(super) tables: &'static [&'static str],
-    /// How much of it is kept in memory by a connection that writes, in KiB.
-    pub(super) writer_cache: i32,
-    /// How much by one that reads.
-    pub(super) reader_cache: i32,
-    /// True where a power failure may take back nothing that was committed.
-    pub(super) durable: bool,
-}
+use crate::database::Schema;
 
 /// The catalog. Not durable: a listing that a power failure takes back is asked for again.
 pub(super) static CATALOG: Schema = Schema {
+    opening: "opening the catalog",
     // "pwfC"
     application_id: 0x7077_6643,
     migrations: &[CATALOG_1],
@@ -39,6 +26,7 @@ pub(super) static CATALOG: Schema = Schema {
 /// The journal. Durable: a reader has perhaps seen, and acted on, a row. Were it taken back, another row would get its
 /// number, and that reader would never see it.
 pub(super) static JOURNAL: Schema = Schema {
+    opening: "opening the journal",
     // "pwfJ"
     application_id: 0x7077_664a,
     migrations: &[JOURNAL_1],

@@ -13,16 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 
 use super::codec::{Count, is_later};
-use super::database::{Database, Failure};
 use super::difference::Telling;
 use super::headers::{self, Header};
 use super::journal::Journal;
-use super::place::{self, Files, make_private, refuse_network};
+use super::place::{self, Files};
 use super::{
     CatalogError, CatalogId, DirKey, Fetched, Inventory, Replaced, SavedListing, Sighting, Trouble, memory,
     rows, schema,
 };
 use crate::clock::Stamp;
+use crate::database::{Database, Failure};
+use crate::database::{make_private, refuse_network};
 use crate::model::{ContentTag, DocumentId, FolderId, Guid, Timestamp};
 use crate::store::listing::Listing;
 

@@ -13,6 +13,7 @@ use super::failure::{CliError, ErrorKind};
 use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
 use super::simulate::ServerArgs;
+use crate::content::CacheOptions;
 use crate::daemon::health::{LoginWatch, Waking};
 use crate::daemon::{Daemon, MountPlan, Reading, Storage, blocking};
 use crate::demo::DemoServer;
@@ -161,6 +162,7 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
             cache_dir: place.private.join("cache"),
             state_dir: place.private.join("state"),
             issuer: server.issuer(),
+            cache: CacheOptions::default(),
         },
         access: Access::Owner,
         refresh_interval: crate::refresh::INTERVAL,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::GlobalArgs;
+use super::cache::CacheSizeArgs;
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::SourceArgs;
@@ -47,6 +48,9 @@ pub struct MountArgs {
     /// Where document contents are kept
     #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// How much of them.
+    #[command(flatten)]
+    cache: CacheSizeArgs,
     /// How fresh answers are.
     #[command(flatten)]
     pub(super) freshness: FreshnessArgs,
@@ -162,6 +166,7 @@ pub async fn mount(
             cache_dir,
             state_dir: dirs.state.clone(),
             issuer: account.issuer(),
+            cache: args.cache.options(&account.profile),
         },
         access: if args.allow_other {
             Access::Everyone

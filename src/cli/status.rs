@@ -20,6 +20,7 @@ mod documents;
 mod servers;
 
 use catalog::CatalogRow;
+pub(super) use catalog::size;
 use documents::DocumentsRow;
 use servers::ServerRow;
 

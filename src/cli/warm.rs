@@ -1,4 +1,5 @@
-//! `warm`: lists everything below a folder ahead of time, so that nobody waits for it later.
+//! `warm`: lists everything below a folder ahead of time, and fetches it where that is wanted, so that nobody waits for it
+//! later.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use super::browse;
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::{Session, SourceArgs};
+use crate::content::CacheOptions;
 use crate::daemon::choose::{FolderChoice, FolderPlace, choose};
 use crate::daemon::connect::Opened;
 use crate::daemon::upkeep::{CRAWL_AT_ONCE, hooks};
@@ -23,7 +25,10 @@ use crate::refresh::crawl::{CrawlProgress, CrawlSummary, FailedFolder, FailureKi
 use crate::remote::{Remote, Urgency};
 use crate::tree::{Tree, TreeConfig};
 
+mod content;
 mod mounted;
+
+use content::Contents;
 
 /// Flags of `warm`.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +36,9 @@ pub struct WarmArgs {
     /// A directory of a mount; or a folder of the datasource: names separated by '/', or a GUID [default: what the profile
     /// shows]
     path: Option<String>,
+    /// Fetch the documents, too; PATH must be in a mount
+    #[arg(long, requires = "path")]
+    content: bool,
     /// Where listings are kept, where no mount is asked
     #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
@@ -59,15 +67,40 @@ struct Report<'a> {
     failed: u64,
     /// At most twenty.
     failures: &'a [FailedFolder],
+    /// Present with `--content`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<ContentReport<'a>>,
     seconds: f64,
+}
+
+/// What `--json` shows of `--content`.
+#[derive(Serialize)]
+struct ContentReport<'a> {
+    documents: u64,
+    bytes: u64,
+    failed: u64,
+    /// At most twenty.
+    failures: &'a [String],
 }
 
 /// Lists everything below a folder.
 pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
     let begun = Instant::now();
     let (tell, told) = watch::channel(CrawlProgress::default());
+    let place = mounted::find(args.path.as_deref()).await?;
+    let top = place
+        .as_ref()
+        .map(|place| place.path().to_owned())
+        .filter(|_| args.content);
+    if args.content && top.is_none() {
+        return Err(CliError::new(
+            ErrorKind::Usage,
+            "documents are fetched by a mount, and PATH is in none",
+        )
+        .hint("mount the datasource, and name a directory of the mount"));
+    }
     let work = async {
-        match mounted::find(args.path.as_deref()).await? {
+        match place {
             Some(place) => mounted::warm(&place, &tell).await,
             None => by_itself(args, session, &tell).await,
         }
@@ -75,12 +108,26 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
     let summary = tokio::select! {
         summary = work => summary?,
         never = show(printer, told) => match never {},
-        _ = tokio::signal::ctrl_c() => {
-            return Err(CliError::new(ErrorKind::TryAgain, "stopped before everything was listed")
-                .hint("what was listed is kept; the same command goes on from there"));
-        }
+        _ = tokio::signal::ctrl_c() => return Err(stopped("listed")),
     };
-    tell_outcome(&summary, begun, printer)
+    let contents = match top {
+        Some(top) => tokio::select! {
+            contents = content::read(&top, printer) => Some(contents),
+            _ = tokio::signal::ctrl_c() => return Err(stopped("fetched")),
+        },
+        None => None,
+    };
+    tell_outcome(&summary, contents.as_ref(), begun, printer)
+}
+
+fn stopped(what: &str) -> CliError {
+    CliError::new(
+        ErrorKind::TryAgain,
+        format!("stopped before everything was {what}"),
+    )
+    .hint(format!(
+        "what was {what} is kept; the same command goes on from there"
+    ))
 }
 
 /// Shows how far it is; never ends.
@@ -117,6 +164,7 @@ async fn by_itself(
         cache_dir: args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone()),
         state_dir: dirs.state.clone(),
         issuer: account.issuer(),
+        cache: CacheOptions::default(),
     };
     let runtime = Handle::current();
     let tree = daemon::tree(remote.clone(), TreeConfig::default(), storage, None, &runtime).await?;
@@ -196,7 +244,12 @@ async fn all(tree: &Tree) -> Result<Vec<Start>, CliError> {
 }
 
 /// Says what it came to; fails unless everything was listed and proved.
-fn tell_outcome(summary: &CrawlSummary, begun: Instant, printer: &Printer) -> Result<(), CliError> {
+fn tell_outcome(
+    summary: &CrawlSummary,
+    contents: Option<&Contents>,
+    begun: Instant,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let progress = &summary.progress;
     let complete = progress.failed == 0;
     match printer.format() {
@@ -209,6 +262,12 @@ fn tell_outcome(summary: &CrawlSummary, begun: Instant, printer: &Printer) -> Re
             documents: progress.documents,
             failed: progress.failed,
             failures: &summary.failures,
+            content: contents.map(|contents| ContentReport {
+                documents: contents.documents,
+                bytes: contents.bytes,
+                failed: contents.failed,
+                failures: &contents.failures,
+            }),
             seconds: begun.elapsed().as_secs_f64(),
         })?,
         Format::Text => printer.line(&format!(
@@ -223,8 +282,15 @@ fn tell_outcome(summary: &CrawlSummary, begun: Instant, printer: &Printer) -> Re
             progress.skipped
         ))?,
     }
+    if let (Format::Text, Some(contents)) = (printer.format(), contents) {
+        printer.line(&format!(
+            "{} documents with {} are here",
+            contents.documents,
+            super::status::size(contents.bytes)
+        ))?;
+    }
     if complete {
-        return Ok(());
+        return contents.map_or(Ok(()), Contents::outcome);
     }
     let worst = summary.failures.iter().map(|failure| failure.kind);
     let (kind, hint) = match worst.max() {
@@ -278,7 +344,7 @@ mod tests {
             failures: failures.collect(),
         };
         let printer = Printer::to(Format::Text, Box::new(std::io::sink()), Box::new(std::io::sink()));
-        tell_outcome(&summary, Instant::now(), &printer)
+        tell_outcome(&summary, None, Instant::now(), &printer)
     }
 
     #[test]

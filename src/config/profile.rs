@@ -14,6 +14,7 @@ use super::Field;
 use super::freshness::Freshness;
 use super::reading::Reading;
 use super::schema::{self, folder_tables};
+use super::size::Size;
 
 /// What a desktop has; `login` decides anew where there is none.
 const DEFAULT_STORE: StoreKind = StoreKind::Keyring;
@@ -62,6 +63,8 @@ pub struct Profile {
     pub freshness: Freshness,
     /// How its mounts are read.
     pub reading: Reading,
+    /// What cached documents may take on the disk in all.
+    pub max_cache_size: Option<Size>,
 }
 
 impl Default for Profile {
@@ -81,6 +84,7 @@ impl Default for Profile {
             network: Network::default(),
             freshness: Freshness::default(),
             reading: Reading::default(),
+            max_cache_size: None,
         }
     }
 }
@@ -174,6 +178,7 @@ impl Profile {
             },
             freshness: Freshness::read(table)?,
             reading: Reading::read(table)?,
+            max_cache_size: size(table, "max_cache_size")?,
         })
     }
 
@@ -186,7 +191,7 @@ impl Profile {
         let path = |path: &Option<PathBuf>| optional(path.as_deref().and_then(std::path::Path::to_str));
         let only = |applies: bool, field: Field| if applies { field } else { Field::Absent };
         let (auth, network) = (self.auth, &self.network);
-        let [never_download, read_ahead, exec] = self.reading.fields();
+        let [never_download, read_ahead, exec, sha256] = self.reading.fields();
         let [preset, how, metadata_ttl, on_outage, max_stale, refresh_interval] = self.freshness.fields();
         let values = [
             Field::Text(auth.to_string()),
@@ -226,6 +231,8 @@ impl Profile {
             never_download,
             read_ahead,
             exec,
+            sha256,
+            optional(self.max_cache_size.map(|size| size.to_string()).as_deref()),
             Field::Folders(self.folders.clone()),
         ];
         schema::PROFILE.into_iter().zip(values).collect()
@@ -255,6 +262,16 @@ pub(super) fn text(table: &dyn TableLike, key: &str) -> Result<Option<String>, S
             Some(text) => Ok(Some(text.to_owned())),
             None => Err(format!("{key} must be a text")),
         },
+    }
+}
+
+fn size(table: &dyn TableLike, key: &str) -> Result<Option<Size>, String> {
+    match text(table, key)? {
+        None => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|error| format!("{key} is {text:?}; {error}")),
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Reading {
     pub read_ahead: Option<u64>,
     /// The key `exec`.
     pub exec: bool,
+    /// The key `sha256`.
+    pub sha256: bool,
 }
 
 impl Reading {
@@ -27,11 +29,12 @@ impl Reading {
             never_download: list(table, "never_download")?.unwrap_or_default(),
             read_ahead,
             exec: switch(table, "exec")?.unwrap_or_default(),
+            sha256: switch(table, "sha256")?.unwrap_or_default(),
         })
     }
 
     /// The values, in the order of the keys in the schema.
-    pub(super) fn fields(&self) -> [Field; 3] {
+    pub(super) fn fields(&self) -> [Field; 4] {
         let never_download = match self.never_download.as_slice() {
             [] => Field::Absent,
             names => Field::List(names.to_vec()),
@@ -39,12 +42,8 @@ impl Reading {
         let read_ahead = self
             .read_ahead
             .map_or(Field::Absent, |bytes| Field::Text(spelled(bytes)));
-        let exec = if self.exec {
-            Field::Switch(true)
-        } else {
-            Field::Absent
-        };
-        [never_download, read_ahead, exec]
+        let switch = |on: bool| if on { Field::Switch(true) } else { Field::Absent };
+        [never_download, read_ahead, switch(self.exec), switch(self.sha256)]
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const PROFILES_KEY: &str = "profiles";
 const TOP: [&str; 2] = [DEFAULT_PROFILE_KEY, PROFILES_KEY];
 
 /// The keys of a profile, in the order they are written.
-pub(super) const PROFILE: [&str; 32] = [
+pub(super) const PROFILE: [&str; 34] = [
     "auth",
     "issuer",
     "client_id",
@@ -46,6 +46,8 @@ pub(super) const PROFILE: [&str; 32] = [
     "never_download",
     "read_ahead",
     "exec",
+    "sha256",
+    "max_cache_size",
     "folders",
 ];
 

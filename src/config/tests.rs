@@ -61,7 +61,9 @@ fn full() -> Profile {
             never_download: vec!["!tumblerd".to_owned(), "indexer".to_owned()],
             read_ahead: Some(4 << 20),
             exec: true,
+            sha256: true,
         },
+        max_cache_size: Some(size::Size(3 << 29)),
     }
 }
 
@@ -71,6 +73,15 @@ fn a_time_that_cannot_be_read_is_told_with_its_key() {
     assert!(error.to_string().contains("metadata_ttl is \"soon\""), "{error}");
     let error = parse("[profiles.work]\nrefresh_interval = \"0s\"\n").unwrap_err();
     assert!(error.to_string().contains("longer than 0s"), "{error}");
+}
+
+#[test]
+fn a_size_that_cannot_be_read_is_told_with_its_key() {
+    let error = parse("[profiles.work]\nmax_cache_size = \"much\"\n").unwrap_err();
+    assert!(
+        error.to_string().contains("max_cache_size is \"much\""),
+        "{error}"
+    );
 }
 
 #[test]

@@ -45,7 +45,12 @@ impl Reader {
     /// True for what is here, or on its way.
     fn is_known(&self, key: &ContentKey) -> bool {
         let on_its_way = self.shared.table.lock().running.contains_key(key);
-        on_its_way || self.shared.cache.look_up(key).is_some()
+        on_its_way
+            || self
+                .shared
+                .cache
+                .entry(key)
+                .is_some_and(|entry| entry.is_complete())
     }
 }
 
@@ -80,9 +85,13 @@ mod tests {
                 announced: true,
                 ranges: true,
                 sloppy: false,
+                whole: false,
             });
-            let cache =
-                ContentCache::open(dir.path(), Handle::current(), CacheOptions { free_floor }).unwrap();
+            let options = CacheOptions {
+                free_floor,
+                ..CacheOptions::default()
+            };
+            let cache = ContentCache::open(dir.path(), Handle::current(), options).unwrap();
             let reader = Reader::new(Arc::new(cache), remote.clone());
             Self {
                 _dir: dir,

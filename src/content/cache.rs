@@ -1,67 +1,77 @@
-//! The cache on disk: layout, look-up, atomic entry, removal, room.
+//! The cache on disk: look-up, filling, atomic entry, removal, room.
 //!
 //! The cache may lose anything at any time. A defect is a logged miss; a disk that fails makes readers do without
 //! it. Nothing here waits for the network, and nothing walks the cache.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::Sender;
 
-use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
-use super::entry::Entry;
-use super::integrity::Checksums;
-use super::map::{ContentMap, Defect, MAX_MAP_BYTES};
-use super::{ContentError, ContentKey};
+use super::{ContentError, ContentKey, same_etag};
 
-/// Entries kept open, so that a warm read is one `pread`; far below the usual limit of 1024 descriptors.
-const OPEN_ENTRIES: u64 = 256;
+mod account;
+mod block_map;
+pub mod care;
+mod count;
+mod entry;
+mod eviction;
+mod filler;
+mod folder;
+mod index;
+mod integrity;
+mod live;
+mod map;
+mod pins;
+mod room;
+mod upkeep;
+
+use account::Account;
+pub(super) use block_map::{BLOCK_SIZE, BlockIndex, block_count, blocks_of};
+pub(super) use entry::{Entry, read_exact};
+use entry::{Found, account_of, room_beside};
+use filler::NotFilling;
+pub(super) use filler::{Filler, Refusal};
+pub(super) use folder::Temporary;
+use folder::{FillLock, Folder, make_private};
+pub(super) use integrity::Checksums;
+pub(super) use map::Defect;
+use map::{ContentMap, MAX_TOTAL};
+pub use pins::Pin;
+use room::Room;
+use upkeep::Task;
 
 /// File tags remembered of documents whose entry may be gone; about 10 MiB at most.
 const REMEMBERED_ETAGS: u64 = 65_536;
 
-/// How long the disk is left alone after it failed.
-///
-/// Each try costs a download that is thrown away; a person who makes room sees the cache work again soon.
-const DISK_REST: Duration = Duration::from_secs(30);
-
-const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
-    # This directory holds copies of documents that pwfs can fetch again.\n\
-    # Backups may skip it (https://bford.info/cachedir/).\n";
-
 /// What a cache may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheOptions {
+    /// Bytes that all contents together may take on the disk. What is pinned counts, too.
+    pub max_bytes: u64,
     /// Bytes that are left free on the file system of the cache: nothing is cached that would need them.
     pub free_floor: u64,
 }
 
 impl Default for CacheOptions {
-    /// Leaves 1 GiB: a full home directory hurts more than a slow read.
+    /// Takes 10 GiB and leaves 1 GiB: a full home directory hurts more than a slow read.
     fn default() -> Self {
-        Self { free_floor: 1 << 30 }
+        Self {
+            max_bytes: 10 << 30,
+            free_floor: 1 << 30,
+        }
     }
 }
 
 /// The content cache of one cache directory, which several processes may share.
 pub struct ContentCache {
-    entries: PathBuf,
-    temporary: PathBuf,
+    room: Arc<Room>,
     handle: Handle,
-    options: CacheOptions,
-    open: moka::sync::Cache<ContentKey, Arc<Entry>>,
+    tasks: Sender<Task>,
     etags: moka::sync::Cache<ContentKey, Arc<str>>,
-    next_temporary: AtomicU64,
-    /// Until when the disk is left alone.
-    resting: Mutex<Option<Instant>>,
-    warned: AtomicBool,
 }
 
 impl ContentCache {
@@ -73,31 +83,24 @@ impl ContentCache {
     /// [`ContentError::Cache`] where a directory can neither be found nor made, is somebody else's, or is open to
     /// others and stays so: who can write there could put words into anybody's documents.
     pub fn open(dir: &Path, handle: Handle, options: CacheOptions) -> Result<Self, ContentError> {
-        let cache = Self {
-            entries: dir.join("content-v1"),
-            temporary: dir.join("tmp-v1"),
+        let folder = Arc::new(Folder::new(dir));
+        folder.make().map_err(|(path, source)| ContentError::Cache {
+            doing: format!("making the directory {}", path.display()).into(),
+            source: Arc::new(source),
+        })?;
+        let removed = folder.remove_leftovers();
+        let (tasks, receiver) = upkeep::tasks();
+        let room = Arc::new(Room::new(folder, options, tasks.clone()));
+        upkeep::run(room.clone(), receiver, removed).map_err(|source| ContentError::Cache {
+            doing: "starting its thread".into(),
+            source: Arc::new(source),
+        })?;
+        Ok(Self {
+            room,
             handle,
-            options,
-            open: moka::sync::Cache::new(OPEN_ENTRIES),
+            tasks,
             etags: moka::sync::Cache::new(REMEMBERED_ETAGS),
-            next_temporary: AtomicU64::new(0),
-            resting: Mutex::new(None),
-            warned: AtomicBool::new(false),
-        };
-        for path in [&cache.entries, &cache.temporary] {
-            make_private(path).map_err(|source| ContentError::Cache {
-                doing: format!("making the directory {}", path.display()).into(),
-                source: Arc::new(source),
-            })?;
-        }
-        let tag = dir.join("CACHEDIR.TAG");
-        if !tag.exists()
-            && let Err(error) = fs::write(&tag, CACHEDIR_TAG)
-        {
-            tracing::debug!(%error, path = %tag.display(), "the cache could not be marked as one");
-        }
-        cache.remove_leftovers();
-        Ok(cache)
+        })
     }
 
     /// The runtime that downloads belong to.
@@ -105,61 +108,163 @@ impl ContentCache {
         &self.handle
     }
 
-    /// The entry of `key`, if a complete one is open.
+    /// The entry of `key`, if it is open: all of the content or some of it. No disk is asked.
     pub(super) fn opened(&self, key: &ContentKey) -> Option<Arc<Entry>> {
-        self.open.get(key)
+        let live = &self.room.live;
+        live.kept(key)
+            .or_else(|| live.named(&self.room.folder.paths(key).name))
+            .filter(|entry| !entry.is_dead())
     }
 
-    /// The entry of `key`, if there is a complete one.
+    /// The entry of `key`, if there is one: all of the content or some of it.
     ///
-    /// Two small reads where it was not open yet.
-    pub(super) fn look_up(&self, key: &ContentKey) -> Option<Arc<Entry>> {
-        if let Some(entry) = self.open.get(key) {
-            return Some(entry);
+    /// A few small reads where it was not open yet.
+    pub(super) fn entry(&self, key: &ContentKey) -> Option<Arc<Entry>> {
+        self.find(key).ok().flatten()
+    }
+
+    /// As [`ContentCache::entry`]; the error is of an entry that another process holds alone for a moment.
+    fn find(&self, key: &ContentKey) -> Result<Option<Arc<Entry>>, Busy> {
+        if let Some(entry) = self.opened(key) {
+            return Ok(Some(entry));
         }
-        let paths = EntryPaths::of(&self.entries, key);
-        match open_entry(&paths, key) {
-            Ok(Some(entry)) => Some(self.remember(key, entry)),
-            Ok(None) => None,
+        match Entry::open(&self.room, key) {
+            Ok(Found::Entry(entry)) => Ok(Some(self.remember(key, *entry))),
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::Busy) => Err(Busy),
             Err(defect) if defect.is_shortage() => {
                 tracing::warn!(%key, %defect, "a cached document cannot be opened now");
-                None
+                Ok(None)
             }
             Err(defect) => {
                 self.delete(key, &defect);
-                None
+                Ok(None)
             }
         }
     }
 
-    /// Drops an entry that turned out to be bad; the next reader fetches it again.
-    pub(super) fn discard(&self, key: &ContentKey, entry: &Entry, defect: &Defect) {
+    /// The entry of `key`, to be filled with the blocks of a file of `total` bytes and this tag. Blocks.
+    ///
+    /// What is there of the same file is kept; an entry made of another file is thrown away.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(super) fn create(
+        &self,
+        key: &ContentKey,
+        total: u64,
+        etag: Option<&Arc<str>>,
+    ) -> Result<Arc<Filler>, Refusal> {
+        if total > MAX_TOTAL || !self.has_room(0) {
+            return Err(Refusal::NoRoom);
+        }
+        let same = |entry: &Arc<Entry>| {
+            entry.total() == total
+                && match (entry.etag(), etag) {
+                    (Some(old), Some(new)) => same_etag(old, new),
+                    (None, None) => true,
+                    _ => false,
+                }
+        };
+        let found = self.find(key).map_err(|Busy| Refusal::Elsewhere(None))?;
+        let (entry, lock) = match found.filter(same) {
+            Some(entry) => (entry, None),
+            None => {
+                let paths = self.room.folder.paths(key);
+                let lock = self.room.folder.lock_for_change(&paths);
+                let lock = lock.inspect_err(|error| self.disk_failed(error))?;
+                let Some(lock) = lock else {
+                    return Err(Refusal::Elsewhere(None));
+                };
+                // Another thread or process may have been faster.
+                match self.find(key).map_err(|Busy| Refusal::Elsewhere(None))? {
+                    Some(entry) if same(&entry) => (entry, Some(lock)),
+                    other => {
+                        if let Some(other) = other {
+                            other.bury();
+                            self.room.live.drop_bad(&other);
+                        }
+                        (self.found(key, total, etag.cloned(), &lock)?, Some(lock))
+                    }
+                }
+            }
+        };
+        match Filler::of(&entry, &self.room, lock) {
+            Ok(Some(filler)) => Ok(filler),
+            Ok(None) => Err(Refusal::Elsewhere(Some(entry))),
+            Err(NotFilling::Refused(refusal)) => Err(refusal),
+            Err(NotFilling::Defect(Defect::Unreadable(error))) => {
+                self.disk_failed(&error);
+                Err(error.into())
+            }
+            Err(NotFilling::Defect(defect)) => {
+                self.discard(key, &entry, &defect);
+                Err(Refusal::Elsewhere(None))
+            }
+        }
+    }
+
+    /// Makes an entry without any block.
+    fn found(
+        &self,
+        key: &ContentKey,
+        total: u64,
+        etag: Option<Arc<str>>,
+        lock: &FillLock,
+    ) -> Result<Arc<Entry>, Refusal> {
+        let account = account_of(key, &self.room.folder.paths(key), total, etag.as_ref());
+        self.room
+            .spend(&account, room_beside(key, total, etag.as_ref()))?;
+        let map = ContentMap::empty(total, etag);
+        let made = (|| {
+            let data = self.room.folder.create_temporary()?;
+            data.file.set_len(total)?;
+            self.publish(key, &data, &map, lock)?;
+            self.reopen(key, &data, map, account)
+        })();
+        let entry = made.inspect_err(|error| {
+            self.disk_failed(error);
+            self.room.gone(&self.room.folder.paths(key).name);
+        })?;
+        Ok(self.remember(key, entry))
+    }
+
+    /// Drops what turned out to be bad, one block or all of the entry; the next reader fetches it again.
+    pub(super) fn discard(&self, key: &ContentKey, entry: &Arc<Entry>, defect: &Defect) {
+        // One bad block is a flipped bit; where there are more, the rest is not worth a line in the log for each.
+        if let Defect::BlockChecksum(block) = defect
+            && entry.is_first_defect()
+            && let Ok(Some(_)) = entry.evict(&[BlockIndex(*block)])
+        {
+            tracing::warn!(%key, %defect, "a cached document is damaged, and a part of it will be fetched again");
+            return;
+        }
         if entry.bury() {
-            self.open.invalidate(key);
+            self.room.live.drop_bad(entry);
             self.delete(key, defect);
         }
     }
 
     fn delete(&self, key: &ContentKey, defect: &Defect) {
         tracing::warn!(%key, %defect, "a cached document is damaged and will be fetched again");
-        let paths = EntryPaths::of(&self.entries, key);
-        // The map first: without it there is no entry.
-        for path in [&paths.map, &paths.data] {
-            if let Err(error) = fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::debug!(%error, path = %path.display(), "a damaged cache file could not be removed");
-            }
+        let paths = self.room.folder.paths(key);
+        let removed = match self.room.folder.lock_for_change(&paths) {
+            Ok(Some(_lock)) => paths.remove().map(|()| self.room.gone(&paths.name)),
+            // Who fills it goes on with the file it has open, and what is held for that is told to be so.
+            Ok(None) => paths.remove(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::debug!(%error, %key, "a damaged entry could not be removed");
         }
     }
 
+    /// Keeps an entry open; returns the one that is open already where another thread was faster.
     fn remember(&self, key: &ContentKey, entry: Entry) -> Arc<Entry> {
-        if let Some(etag) = &entry.map().etag {
+        if let Some(etag) = entry.etag() {
             self.remember_etag(key, etag);
         }
-        let entry = Arc::new(entry);
-        self.open.insert(key.clone(), entry.clone());
-        entry
+        self.room.live.keep(entry)
     }
 
     /// The tag the file of `key` had when it was last seen by this process.
@@ -174,63 +279,17 @@ impl ContentCache {
 
     /// True where `bytes` more may be written. False while the disk is left alone after it failed.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        if self.resting.lock().is_some_and(|until| Instant::now() < until) {
-            return false;
-        }
-        // Made again where somebody deleted the cache under us.
-        let free = match make_private(&self.temporary)
-            .and_then(|()| rustix::fs::statvfs(&self.temporary).map_err(io::Error::from))
-        {
-            Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
-            Err(error) => {
-                self.disk_failed(&error);
-                return false;
-            }
-        };
-        let room = free.saturating_sub(self.options.free_floor) >= bytes;
-        if !room {
-            self.warn_once(&format!(
-                "{free} bytes are free and {} are to be left so",
-                self.options.free_floor
-            ));
-        }
-        room
+        self.room.has(bytes)
     }
 
     /// Leaves the disk alone for a while, and says so once.
     pub(super) fn disk_failed(&self, error: &io::Error) {
-        *self.resting.lock() = Some(Instant::now() + DISK_REST);
-        self.warn_once(&error.to_string());
+        self.room.disk_failed(error);
     }
 
-    fn warn_once(&self, why: &str) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(why, path = %self.entries.display(), "documents are read without the cache");
-        }
-    }
-
-    /// Makes the file a download writes to. Blocks.
+    /// Makes the file a download of unknown length writes to. Blocks.
     pub(super) fn create_temporary(&self) -> io::Result<Temporary> {
-        // Another process that cleans up may have our new file between its creation and our lock on it.
-        for _ in 0..16 {
-            let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-            let path = self
-                .temporary
-                .join(format!("{}-{number}.part", std::process::id()));
-            let file = match private_file().read(true).open(&path) {
-                Ok(file) => file,
-                // Of another pid namespace, or of a dead process of our number: taken is taken.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error),
-            };
-            if file.try_lock().is_ok() && file.metadata()?.nlink() > 0 {
-                return Ok(Temporary {
-                    file: Arc::new(file),
-                    path,
-                });
-            }
-        }
-        Err(io::Error::other("no free name for a temporary file"))
+        Ok(self.room.folder.create_temporary()?.account_for(&self.room))
     }
 
     /// Makes the bytes of `temporary` the entry of `key`. Blocks.
@@ -246,148 +305,103 @@ impl ContentCache {
         let map = ContentMap {
             total: checksums.position(),
             etag,
-            checksums: checksums.finish(),
+            sha256: None,
+            head: None,
+            blocks: checksums.finish().into_iter().map(Some).collect(),
         };
-        let data = temporary.file.try_clone()?;
-        match self.publish(key, temporary, &map) {
-            Ok(()) => self.warned.store(false, Ordering::Relaxed),
-            Err(error) => self.disk_failed(&error),
-        }
-        self.remember(key, Entry::new(data, map)?);
+        let paths = self.room.folder.paths(key);
+        let account = account_of(key, &paths, map.total, map.etag.as_ref());
+        let entry = match self.enter(key, temporary, &map, &account) {
+            Ok(()) => {
+                self.room.works();
+                self.reopen(key, temporary, map, account)?
+            }
+            Err(error) => {
+                self.disk_failed(&error);
+                self.keep_open(key, temporary, map, account)?
+            }
+        };
+        self.remember(key, entry);
         Ok(())
     }
 
-    fn publish(&self, key: &ContentKey, temporary: &Temporary, map: &ContentMap) -> io::Result<()> {
-        let paths = EntryPaths::of(&self.entries, key);
-        make_private(&paths.fan)?;
-        let map_file = self.create_temporary()?;
-        io::Write::write_all(&mut &*map_file.file, &map.encode(&key.canonical()))?;
-        // No fsync: after a power failure the checksums tell, and the document is fetched again.
-        fs::rename(&temporary.path, &paths.data)?;
-        fs::rename(&map_file.path, &paths.map)
-    }
-
-    /// Removes what dead processes were writing. Looks at the small directory of temporary files only.
-    fn remove_leftovers(&self) {
-        let Ok(found) = fs::read_dir(&self.temporary) else {
-            return;
+    /// Lets what is in `data` take the room of an entry, and become one.
+    fn enter(
+        &self,
+        key: &ContentKey,
+        data: &Temporary,
+        map: &ContentMap,
+        account: &Account,
+    ) -> io::Result<()> {
+        let paths = self.room.folder.paths(key);
+        let Some(lock) = self.room.folder.lock_for_change(&paths)? else {
+            // Who fills it block by block does not wait for us, and keeps the same bytes.
+            return Err(io::ErrorKind::QuotaExceeded.into());
         };
-        for path in found.flatten().map(|found| found.path()) {
-            if path.extension().is_none_or(|extension| extension != "part") {
-                continue;
+        self.room.transfer(data, account)?;
+        self.publish(key, data, map, &lock)
+            .inspect_err(|_| self.room.gone(&account.about.name))
+    }
+
+    fn publish(&self, key: &ContentKey, data: &Temporary, map: &ContentMap, _: &FillLock) -> io::Result<()> {
+        let paths = self.room.folder.paths(key);
+        make_private(&paths.fan)?;
+        let map_file = self.room.folder.create_temporary()?;
+        map_file.write(&map.encode(&key.canonical()), 0)?;
+        // Others may open it as soon as it has its name.
+        data.file.try_lock_shared()?;
+        // No fsync: after a power failure the checksums tell, and the document is fetched again.
+        fs::rename(&data.path, &paths.data)?;
+        data.keep();
+        fs::rename(&map_file.path, &paths.map)?;
+        map_file.keep();
+        Ok(())
+    }
+
+    /// Opens what was just published, by itself: who still reads `data` keeps its blocks from being taken away.
+    fn reopen(
+        &self,
+        key: &ContentKey,
+        data: &Temporary,
+        map: ContentMap,
+        account: Account,
+    ) -> io::Result<Entry> {
+        match Entry::open(&self.room, key) {
+            Ok(Found::Entry(mut entry)) => {
+                entry.account = account;
+                Ok(*entry)
             }
-            // The lock of a living writer is what keeps its file; it ends with the process.
-            let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-            if abandoned && let Err(error) = fs::remove_file(&path) {
-                tracing::debug!(%error, path = %path.display(), "a left-over file could not be removed");
-            }
+            // Somebody deletes the cache under us.
+            Ok(Found::Nothing | Found::Busy) | Err(_) => self.keep_open(key, data, map, account),
         }
+    }
+
+    fn keep_open(
+        &self,
+        key: &ContentKey,
+        data: &Temporary,
+        map: ContentMap,
+        account: Account,
+    ) -> io::Result<Entry> {
+        Entry::of_open(&self.room, key, account, data.file.try_clone()?, map).map_err(io::Error::other)
+    }
+
+    /// Evicts this content after all that can be fetched again: the server may no longer give it. Blocks.
+    pub(super) fn keep_longer(&self, key: &ContentKey) {
+        self.room.keep_longer(key);
     }
 }
 
-/// A file on its way into the cache; removed when dropped, unless it was renamed.
-#[derive(Debug)]
-pub(super) struct Temporary {
-    /// Locked, which tells other processes that it is in use.
-    pub(super) file: Arc<File>,
-    path: PathBuf,
-}
-
-impl Drop for Temporary {
+impl Drop for ContentCache {
+    /// Ends its thread, once that has noted what was used. Who still reads an entry may go on.
     fn drop(&mut self) {
-        // Not there when it became an entry: then there is nothing to do.
-        let _ = fs::remove_file(&self.path);
+        self.room.live.close_all();
+        let _ = self.tasks.send(Task::End);
     }
 }
 
-/// Where the files of an entry are.
-struct EntryPaths {
-    fan: PathBuf,
-    data: PathBuf,
-    map: PathBuf,
-}
-
-impl EntryPaths {
-    fn of(entries: &Path, key: &ContentKey) -> Self {
-        let hash = Sha256::digest(key.canonical().as_bytes());
-        let name = hash
-            .iter()
-            .fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
-        let fan = entries.join(&name[..2]);
-        Self {
-            data: fan.join(format!("{name}.data")),
-            map: fan.join(format!("{name}.map")),
-            fan,
-        }
-    }
-}
-
-fn open_entry(paths: &EntryPaths, key: &ContentKey) -> Result<Option<Entry>, Defect> {
-    let map = match File::open(&paths.map) {
-        Ok(map) => map,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    if map.metadata()?.len() > MAX_MAP_BYTES {
-        return Err(Defect::Shape);
-    }
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(map, MAX_MAP_BYTES), &mut bytes)?;
-    let map = ContentMap::decode(&bytes, &key.canonical())?;
-    Entry::new(File::open(&paths.data)?, map).map(Some)
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options
-}
-
-/// Makes a directory of ours, and its parents, that only its owner may enter.
-fn make_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let found = fs::metadata(path)?;
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the directory belongs to somebody else",
-        ));
-    }
-    let is_open = |found: &fs::Metadata| found.permissions().mode() & 0o077 != 0;
-    if !is_open(&found) {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    // Some file systems accept the change and know no modes.
-    if is_open(&fs::metadata(path)?) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the directory cannot be closed to other users",
-        ));
-    }
-    Ok(())
-}
+/// Another process holds an entry alone for a moment.
+struct Busy;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_of_somebody_else_is_refused_and_an_open_one_closed() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = dir.path().join("a/b");
-        fs::create_dir_all(&open).unwrap();
-        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        make_private(&open).unwrap();
-        assert_eq!(fs::metadata(&open).unwrap().permissions().mode() & 0o777, 0o700);
-        // The system's own directory: not ours, or, for root, given away first.
-        let theirs = if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(&open, Some(65534), None).unwrap();
-            open
-        } else {
-            PathBuf::from("/proc")
-        };
-        let error = make_private(&theirs).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
-    }
-}
+mod tests;

@@ -16,21 +16,23 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
+use sha2::Digest;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::cache::ContentCache;
+use super::cache::{ContentCache, Defect};
+use super::reader::Shared;
 use super::sink::{Different, Replay, Sink, SinkError};
 use super::{ContentError, ContentKey, same_etag};
 use crate::model::{ByteRange, DocumentId};
-use crate::remote::{Content, Remote, RemoteError, UrgencyHandle};
+use crate::remote::{Content, RemoteError, Urgency, UrgencyHandle, with_urgency};
 
 /// Bytes that are written at once: a task switch per network packet would cost more than the write.
 const BATCH: usize = 256 << 10;
@@ -40,15 +42,15 @@ const LINGER: Duration = Duration::from_millis(5);
 
 /// Longest silence before a stream counts as broken. Longer than any caller waits (10 s): a server that takes a
 /// breath costs one caller an error, but not everybody the download.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Longest wait for the head of an answer. A gateway may fetch a large file from its own store first, and `http`
 /// retries inside of this.
-const HEAD: Duration = Duration::from_secs(150);
+pub(super) const HEAD: Duration = Duration::from_secs(150);
 
 /// Bytes that must arrive between two breaks: a line that drops once an hour still brings large files home, and
 /// one that drops at once is not tried for ever.
-const PROGRESS_PER_RESUME: u64 = 16 << 20;
+pub(super) const PROGRESS_PER_RESUME: u64 = 16 << 20;
 
 /// How long a file of unexpected length is kept for the key that names it.
 const ADOPTION: Duration = Duration::from_secs(60);
@@ -93,14 +95,6 @@ pub(super) enum Outcome {
     NoDisk,
 }
 
-/// Counts across all downloads of a reader.
-#[derive(Debug, Default)]
-pub(super) struct Transfers {
-    pub(super) started: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    pub(super) in_flight: AtomicU64,
-}
-
 /// The key the bytes will be kept under.
 struct Owner {
     key: ContentKey,
@@ -113,8 +107,16 @@ pub(super) struct Download {
     state: watch::Sender<State>,
     owner: Mutex<Owner>,
     adopted: Notify,
-    /// Who waits for it; rises with whoever joins.
-    pub(super) urgency: UrgencyHandle,
+    urgency: UrgencyHandle,
+    /// The answer it goes on with, where somebody has asked already.
+    begun: Mutex<Option<Begun>>,
+}
+
+/// An answer of the whole, some bytes of which were counted already.
+pub(super) struct Begun {
+    pub(super) content: Content,
+    /// How many, in bytes.
+    pub(super) counted: u64,
 }
 
 /// Why the transfer stopped for good.
@@ -152,14 +154,25 @@ impl From<RemoteError> for Stop {
 }
 
 impl Download {
-    /// A download that [`Download::run`] will do, as urgent as what begins it.
-    pub(super) fn new(key: ContentKey, listed: Option<u64>) -> Self {
+    /// A download that [`Download::run`] will do, of the answer that has `begun`, or of one it asks for.
+    pub(super) fn new(key: ContentKey, listed: Option<u64>, begun: Option<Begun>, urgency: Urgency) -> Self {
         Self {
             state: watch::Sender::default(),
             owner: Mutex::new(Owner { key, listed }),
             adopted: Notify::new(),
-            urgency: UrgencyHandle::new(UrgencyHandle::current().get()),
+            urgency: UrgencyHandle::new(urgency),
+            begun: Mutex::new(begun),
         }
+    }
+
+    /// How urgent it is by now.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.urgency.get()
+    }
+
+    /// Makes it at least as urgent as `other`, who waits for it.
+    pub(super) fn raise(&self, other: &UrgencyHandle) {
+        self.urgency.raise(other.get());
     }
 
     /// Sees every step.
@@ -201,38 +214,33 @@ impl Download {
     }
 
     /// Fetches the document to its end and keeps it.
-    pub(super) async fn run(
-        &self,
-        cache: &Arc<ContentCache>,
-        remote: &dyn Remote,
-        transfers: &Transfers,
-    ) -> Outcome {
+    pub(super) async fn run(&self, shared: &Shared) -> Outcome {
         let transferred = {
-            transfers.started.fetch_add(1, Ordering::Relaxed);
-            let _in_flight = InFlight::new(&transfers.in_flight);
-            self.transfer(cache, remote, transfers).await
+            let _in_flight = shared.counters.begin();
+            self.transfer(shared).await
         };
         match transferred {
-            Ok(sink) => self.keep(cache, sink).await,
+            Ok(sink) => self.keep(shared, sink).await,
             Err(Stop::NoDisk) => Outcome::NoDisk,
             Err(Stop::Failed(error)) => Outcome::Failed(error),
         }
     }
 
-    async fn transfer(
-        &self,
-        cache: &Arc<ContentCache>,
-        remote: &dyn Remote,
-        transfers: &Transfers,
-    ) -> Result<Sink, Stop> {
+    async fn transfer(&self, shared: &Shared) -> Result<Sink, Stop> {
+        let cache = &shared.cache;
         let (key, mut sink) = {
             let key = self.owner.lock().key.clone();
-            (key, Sink::open(cache).await?)
+            (key, Sink::open(cache, shared.options.sha256).await?)
         };
         self.state
             .send_modify(|state| state.file = Some(sink.temporary.file.clone()));
 
-        let mut content = open(remote, key.document, 0, None).await?;
+        let begun = self.begun.lock().take();
+        let mut counted = begun.as_ref().map_or(0, |begun| begun.counted);
+        let mut content = match begun {
+            Some(begun) => begun.content,
+            None => self.open(shared, key.document, 0, None).await?,
+        };
         if content.range.start != 0 {
             let words = format!(
                 "the file was asked for from its start, and came from byte {}",
@@ -262,7 +270,7 @@ impl Download {
         let mut resumable_from = 0;
         loop {
             let error = match self
-                .pump(&mut content.stream, &mut sink, &mut replay, cache, transfers)
+                .pump(&mut content.stream, &mut sink, &mut replay, shared, &mut counted)
                 .await
             {
                 Ok(()) => return Ok(sink),
@@ -275,25 +283,25 @@ impl Download {
             }
             tracing::debug!(%key, position, %error, "a download broke and is resumed");
             resumable_from = position + PROGRESS_PER_RESUME;
-            (content, replay) = self.resume(remote, key.document, &sink).await?;
+            (content, replay) = self.resume(shared, key.document, &sink).await?;
         }
     }
 
     /// Opens the file again where it broke, or from its start.
     async fn resume(
         &self,
-        remote: &dyn Remote,
+        shared: &Shared,
         document: DocumentId,
         sink: &Sink,
     ) -> Result<(Content, Option<Replay>), Stop> {
         let State { etag, total, .. } = self.state();
         let position = sink.checksums.position();
         let strong = etag.as_deref().filter(|etag| !etag.starts_with("W/"));
-        let ranged = remote.capabilities().ranges != Some(false) && position > 0;
+        let ranged = shared.ranges() != Some(false) && position > 0;
 
         let mut content = match strong {
-            Some(etag) if ranged => open(remote, document, position, Some(etag)).await?,
-            Some(_) | None => open(remote, document, 0, None).await?,
+            Some(etag) if ranged => self.open(shared, document, position, Some(etag)).await?,
+            Some(_) | None => self.open(shared, document, 0, None).await?,
         };
         self.check_same_file(&content, etag.as_deref(), total)?;
         if content.range.start == position && position > 0 {
@@ -301,7 +309,7 @@ impl Download {
                 return Ok((content, None));
             }
             // A part without its tag: nothing says that the server looked at If-Range.
-            content = open(remote, document, 0, None).await?;
+            content = self.open(shared, document, 0, None).await?;
             self.check_same_file(&content, etag.as_deref(), total)?;
         }
         if content.range.start != 0 {
@@ -335,15 +343,23 @@ impl Download {
         stream: &mut BoxStream<'static, Result<Bytes, RemoteError>>,
         sink: &mut Sink,
         replay: &mut Option<Replay>,
-        cache: &Arc<ContentCache>,
-        transfers: &Transfers,
+        shared: &Shared,
+        counted: &mut u64,
     ) -> Result<(), Left> {
+        let cache = &shared.cache;
+        let mut room = None;
         let total = self.state.borrow().total;
         loop {
             let patience = if sink.buffered == 0 { SILENCE } else { LINGER };
             let ended = match timeout(patience, stream.next()).await {
                 Ok(Some(Ok(chunk))) => {
-                    transfers.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                    let known =
+                        usize::try_from(*counted).map_or(chunk.len(), |counted| counted.min(chunk.len()));
+                    *counted -= known as u64;
+                    shared.counters.came(chunk.len() - known);
+                    if room.is_none() {
+                        room = Some(shared.pool.reserve(BATCH as u64).await);
+                    }
                     self.state.send_if_modified(|state| {
                         state.beat();
                         false
@@ -367,11 +383,13 @@ impl Download {
                 ))),
                 Err(_) => {
                     self.flush(sink, cache).await?;
+                    room = None;
                     continue;
                 }
             };
             if ended.is_some() || sink.buffered >= BATCH {
                 self.flush(sink, cache).await?;
+                room = None;
             }
             match ended {
                 None => {}
@@ -408,7 +426,8 @@ impl Download {
     }
 
     /// Makes the file an entry: of its key, or of the one that adopts it.
-    async fn keep(&self, cache: &Arc<ContentCache>, sink: Sink) -> Outcome {
+    async fn keep(&self, shared: &Shared, sink: Sink) -> Outcome {
+        let cache = &shared.cache;
         let delivered = sink.checksums.position();
         self.state.send_modify(|state| state.total = Some(delivered));
         let differs = || self.owner.lock().listed.is_some_and(|listed| listed != delivered);
@@ -420,10 +439,17 @@ impl Download {
         let etag = self.state.borrow().etag.clone();
         let committing = {
             let (cache, key) = (cache.clone(), key.clone());
-            cache
-                .handle()
-                .clone()
-                .spawn_blocking(move || cache.commit(&key, &sink.temporary, sink.checksums, etag))
+            cache.handle().clone().spawn_blocking(move || {
+                let hash = sink.hasher.map(|hasher| hasher.finalize().into());
+                cache.commit(&key, &sink.temporary, sink.checksums, etag.clone())?;
+                // Where it cannot be kept it is computed when it is next fetched.
+                if let Some(hash) = hash
+                    && let Ok(filler) = cache.create(&key, delivered, etag.as_ref())
+                {
+                    let _ = filler.finish(Some(hash));
+                }
+                Ok::<_, Defect>(())
+            })
         };
         match committing.await {
             Ok(Ok(())) => {}
@@ -433,36 +459,25 @@ impl Download {
         }
         Outcome::Complete
     }
+
+    async fn open(
+        &self,
+        shared: &Shared,
+        document: DocumentId,
+        start: u64,
+        if_range: Option<&str>,
+    ) -> Result<Content, RemoteError> {
+        shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let range = ByteRange { start, end: None };
+        let asked = shared.remote.read(document, range, if_range);
+        timeout(HEAD, with_urgency(self.urgency.clone(), asked))
+            .await
+            .map_err(|_| {
+                RemoteError::TimedOut(format!("the file did not begin to come for {HEAD:?}").into())
+            })?
+    }
 }
 
 fn replaced(etag: Option<Arc<str>>) -> Stop {
     Stop::Failed(ContentError::ReplacedInPlace { etag })
-}
-
-async fn open(
-    remote: &dyn Remote,
-    document: DocumentId,
-    start: u64,
-    if_range: Option<&str>,
-) -> Result<Content, RemoteError> {
-    let range = ByteRange { start, end: None };
-    timeout(HEAD, remote.read(document, range, if_range))
-        .await
-        .map_err(|_| RemoteError::TimedOut(format!("the file did not begin to come for {HEAD:?}").into()))?
-}
-
-/// Counts a transfer for as long as it lives.
-struct InFlight<'a>(&'a AtomicU64);
-
-impl<'a> InFlight<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

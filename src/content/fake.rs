@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,7 @@ pub(super) enum Fault {
 
 /// The file, and how the server behaves.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "a server has many ways")]
 pub(super) struct Served {
     pub(super) bytes: Bytes,
     pub(super) etag: Option<&'static str>,
@@ -42,6 +44,8 @@ pub(super) struct Served {
     pub(super) ranges: bool,
     /// Honours `Range` without a look at `If-Range`.
     pub(super) sloppy: bool,
+    /// Answers ranges with the whole.
+    pub(super) whole: bool,
 }
 
 /// A request as it came.
@@ -57,6 +61,8 @@ pub(super) struct FakeRemote {
     faults: Mutex<VecDeque<Fault>>,
     asked: Mutex<Vec<Asked>>,
     urgencies: Mutex<Vec<UrgencyHandle>>,
+    /// Whether a range was served.
+    proved: AtomicBool,
 }
 
 impl FakeRemote {
@@ -66,6 +72,7 @@ impl FakeRemote {
             faults: Mutex::default(),
             asked: Mutex::default(),
             urgencies: Mutex::default(),
+            proved: AtomicBool::new(false),
         })
     }
 
@@ -74,17 +81,22 @@ impl FakeRemote {
         self.faults.lock().extend(faults);
     }
 
+    /// Nothing that was to go wrong does any more.
+    pub(super) fn heal(&self) {
+        self.faults.lock().clear();
+    }
+
+    /// How urgent each request is.
+    pub(super) fn urgencies(&self) -> Vec<UrgencyHandle> {
+        self.urgencies.lock().clone()
+    }
+
     pub(super) fn change(&self, change: impl FnOnce(&mut Served)) {
         change(&mut self.served.lock());
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().clone()
-    }
-
-    /// How urgent each request is.
-    pub(super) fn urgencies(&self) -> Vec<UrgencyHandle> {
-        self.urgencies.lock().clone()
     }
 }
 
@@ -96,7 +108,11 @@ impl Remote for FakeRemote {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            ranges: (!self.served.lock().ranges).then_some(false),
+            ranges: if self.served.lock().ranges {
+                self.proved.load(Ordering::Relaxed).then_some(true)
+            } else {
+                Some(false)
+            },
             skip_token: None,
         }
     }
@@ -148,8 +164,13 @@ impl Remote for FakeRemote {
         let served = self.served.lock().clone();
         let total = served.bytes.len() as u64;
         let whole = range == ByteRange { start: 0, end: None };
-        let honoured =
-            served.ranges && !whole && if_range.is_none_or(|tag| served.sloppy || served.etag == Some(tag));
+        let honoured = served.ranges
+            && !served.whole
+            && !whole
+            && if_range.is_none_or(|tag| served.sloppy || served.etag == Some(tag));
+        if honoured {
+            self.proved.store(true, Ordering::Relaxed);
+        }
         let (start, end) = if honoured {
             (range.start.min(total), range.end.unwrap_or(total).min(total))
         } else {
@@ -183,10 +204,10 @@ fn answer(bytes: Bytes, fault: Fault) -> stream::BoxStream<'static, Result<Bytes
     };
     match fault {
         Fault::None | Fault::Refuse(_) => pieces(bytes).boxed(),
-        Fault::BreakAfter(after) => pieces(bytes.slice(..after))
+        Fault::BreakAfter(after) => pieces(bytes.slice(..after.min(bytes.len())))
             .chain(stream::once(async move { lost() }))
             .boxed(),
-        Fault::EndAfter(after) => pieces(bytes.slice(..after)).boxed(),
+        Fault::EndAfter(after) => pieces(bytes.slice(..after.min(bytes.len()))).boxed(),
         Fault::StallAfter(after, mut gate) => {
             let opened = stream::once(async move {
                 gate.wait_for(|open| *open)
@@ -194,9 +215,9 @@ fn answer(bytes: Bytes, fault: Fault) -> stream::BoxStream<'static, Result<Bytes
                     .expect("the test holds the gate");
                 Ok(Bytes::new())
             });
-            pieces(bytes.slice(..after))
+            pieces(bytes.slice(..after.min(bytes.len())))
                 .chain(opened)
-                .chain(pieces(bytes.slice(after..)))
+                .chain(pieces(bytes.slice(after.min(bytes.len())..)))
                 .boxed()
         }
         Fault::BreakAtGate(after, mut gate) => {
@@ -206,7 +227,9 @@ fn answer(bytes: Bytes, fault: Fault) -> stream::BoxStream<'static, Result<Bytes
                     .expect("the test holds the gate");
                 lost()
             });
-            pieces(bytes.slice(..after)).chain(broken).boxed()
+            pieces(bytes.slice(..after.min(bytes.len())))
+                .chain(broken)
+                .boxed()
         }
         Fault::Trickle(pause) => pieces(bytes)
             .then(move |piece| async move {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -62,13 +63,14 @@ impl Reader {
             fetch: FetchPolicy::Allow,
         };
         match self.source(&request)? {
-            Source::Entry(entry) => Ok(entry.map().total),
-            Source::PastTheCache => uncached::length(&*self.shared.remote, key.document, patience).await,
+            Source::Entry(entry) => Ok(entry.total()),
+            Source::PastTheCache => uncached::length(&self.shared, key.document, patience).await,
+            Source::Transfer(transfer) => Ok(transfer.total()),
             Source::Download(download) => {
                 // A range where no file has bytes is served, empty, once the length is known.
                 match self.shared.wait(&download, &request, patience).await {
                     Some(done) => done.map(|_| download.state().total.unwrap_or(0)),
-                    None => uncached::length(&*self.shared.remote, key.document, patience).await,
+                    None => uncached::length(&self.shared, key.document, patience).await,
                 }
             }
         }
@@ -76,14 +78,14 @@ impl Reader {
 
     /// The length, where it is here already.
     fn known_length(&self, key: &ContentKey) -> Option<Result<u64, ContentError>> {
-        if let Some(entry) = self.shared.cache.look_up(key) {
-            return Some(Ok(entry.map().total));
+        if let Some(entry) = self.shared.cache.entry(key) {
+            return Some(Ok(entry.total()));
         }
         let table = self.shared.table.lock();
-        if let Some(total) = table.running.get(key).and_then(|download| download.state().total) {
+        if let Some(total) = table.download(key).and_then(|download| download.state().total) {
             return Some(Ok(total));
         }
-        table.failure(key).map(|failure| Err(failure.error.clone()))
+        table.failure(key, &(0..u64::MAX), None).map(Err)
     }
 }
 
@@ -104,7 +106,7 @@ fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<
     shared.cache.handle().spawn(async move {
         let found = probe(&place.shared, &place.key).await;
         if let Err(error) = &found {
-            place.shared.table.lock().fail(&place.key, error, None);
+            place.shared.table.lock().fail(&place.key, None, error, None);
         }
         drop(place);
         sender.send_replace(Some(found));
@@ -130,6 +132,7 @@ async fn probe(shared: &Shared, key: &ContentKey) -> Found {
         start: 0,
         end: Some(1),
     };
+    shared.counters.requests.fetch_add(1, Ordering::Relaxed);
     let content = match timeout(ANSWER, shared.remote.read(key.document, first, None)).await {
         Ok(Ok(content)) => content,
         // Some servers refuse a range of an empty file, some gateways any: the download will tell.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
-use super::cache::{ContentCache, Temporary};
-use super::integrity::Checksums;
+use super::cache::{Checksums, ContentCache, Temporary};
 
 /// Why bytes could not be put away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,17 +18,19 @@ pub(super) enum SinkError {
 
 /// The file being written, and the bytes that are not in it yet.
 pub(super) struct Sink {
-    pub(super) temporary: Temporary,
+    pub(super) temporary: Arc<Temporary>,
     /// Of what is in the file.
     pub(super) checksums: Checksums,
+    /// The hash of what is in the file, where that is wanted.
+    pub(super) hasher: Option<Sha256>,
     buffer: Vec<Bytes>,
     /// How many bytes are not in the file yet.
     pub(super) buffered: usize,
 }
 
 impl Sink {
-    /// Makes the file.
-    pub(super) async fn open(cache: &Arc<ContentCache>) -> Result<Self, SinkError> {
+    /// Makes the file; `hashes` its bytes with SHA-256 as they pass.
+    pub(super) async fn open(cache: &Arc<ContentCache>, hashes: bool) -> Result<Self, SinkError> {
         let created = {
             let cache = cache.clone();
             cache.handle().clone().spawn_blocking(move || {
@@ -42,8 +44,9 @@ impl Sink {
             .map_err(|_| SinkError::Stopped)?
             .map_err(|_| SinkError::Disk)?;
         Ok(Self {
-            temporary,
+            temporary: Arc::new(temporary),
             checksums: Checksums::default(),
+            hasher: hashes.then(Sha256::new),
             buffer: Vec::new(),
             buffered: 0,
         })
@@ -69,18 +72,23 @@ impl Sink {
         }
         let buffer = std::mem::take(&mut self.buffer);
         let mut checksums = std::mem::take(&mut self.checksums);
+        let mut hasher = self.hasher.take();
         self.buffered = 0;
-        let file = self.temporary.file.clone();
+        let temporary = self.temporary.clone();
         let failing = cache.clone();
         let written = cache.handle().spawn_blocking(move || {
             for bytes in buffer {
-                std::os::unix::fs::FileExt::write_all_at(&*file, &bytes, checksums.position())
+                temporary
+                    .write(&bytes, checksums.position())
                     .inspect_err(|error| failing.disk_failed(error))?;
                 checksums.update(&bytes);
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(&bytes);
+                }
             }
-            Ok::<_, std::io::Error>(checksums)
+            Ok::<_, std::io::Error>((checksums, hasher))
         });
-        self.checksums = written
+        (self.checksums, self.hasher) = written
             .await
             .map_err(|_| SinkError::Stopped)?
             .map_err(|_| SinkError::Disk)?;

@@ -1,27 +1,29 @@
 //! Reads past the cache, through memory: for a disk that is full, broken, or read-only.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::cache::ContentCache;
 use super::patience::Patience;
-use super::reader::{ReadRequest, length_differs};
+use super::reader::{ReadRequest, Shared, length_differs, other_length};
 use super::{ContentError, same_etag};
 use crate::model::{ByteRange, DocumentId};
-use crate::remote::{Content, Remote, RemoteError};
+use crate::remote::{Content, RemoteError};
 
 /// Reads the range of `request`: one request to the server, at most `len` bytes of memory.
 ///
 /// A server without `Range` sends the file from its start, which is thrown away up to the range.
 pub(super) async fn read(
-    remote: &dyn Remote,
-    cache: &ContentCache,
+    shared: &Shared,
     request: &ReadRequest,
     patience: &mut Patience,
 ) -> Result<Bytes, ContentError> {
+    let _in_flight = shared.counters.begin();
+    shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+    let cache = &shared.cache;
     let known = cache.etag(&request.key);
     let end = request.offset.saturating_add(request.len.into());
     let end = request.size.map_or(end, |size| end.min(size));
@@ -30,7 +32,7 @@ pub(super) async fn read(
         end: Some(end),
     };
     let strong = known.as_deref().filter(|etag| !etag.starts_with("W/"));
-    let mut content = within(patience, remote.read(request.key.document, range, strong)).await??;
+    let mut content = within(patience, shared.remote.read(request.key.document, range, strong)).await??;
 
     let etag: Option<Arc<str>> = content.etag.as_deref().map(Into::into);
     if let Some(etag) = &etag {
@@ -63,7 +65,7 @@ pub(super) async fn read(
     let mut position = content.range.start;
     let mut bytes = BytesMut::with_capacity(wanted);
     while bytes.len() < wanted {
-        let Some(mut chunk) = next(&mut content, patience).await? else {
+        let Some(mut chunk) = next(shared, &mut content, patience).await? else {
             break;
         };
         let unwanted = request.offset.saturating_sub(position);
@@ -80,36 +82,39 @@ pub(super) async fn read(
     match (request.size, content.total, content.range.end) {
         (None, None, _) => Ok(bytes.freeze()),
         (None, Some(total), _) if position >= total => Ok(bytes.freeze()),
-        (Some(listed), None, None) => Err(ContentError::LengthDiffers {
-            listed,
-            delivered: position,
-            etag,
-        }),
+        (Some(listed), None, None) => Err(other_length(listed, position, etag)),
         _ => Err(RemoteError::Protocol("fewer bytes came than the range holds".into()).into()),
     }
 }
 
 /// Counts the bytes of a document whose length nobody states.
 pub(super) async fn length(
-    remote: &dyn Remote,
+    shared: &Shared,
     document: DocumentId,
     patience: &mut Patience,
 ) -> Result<u64, ContentError> {
+    let _in_flight = shared.counters.begin();
+    shared.counters.requests.fetch_add(1, Ordering::Relaxed);
     let whole = ByteRange { start: 0, end: None };
-    let mut content = within(patience, remote.read(document, whole, None)).await??;
+    let mut content = within(patience, shared.remote.read(document, whole, None)).await??;
     if let Some(total) = content.total {
         return Ok(total);
     }
     let mut length = 0;
-    while let Some(chunk) = next(&mut content, patience).await? {
+    while let Some(chunk) = next(shared, &mut content, patience).await? {
         length += chunk.len() as u64;
     }
     Ok(length)
 }
 
-async fn next(content: &mut Content, patience: &mut Patience) -> Result<Option<Bytes>, ContentError> {
+async fn next(
+    shared: &Shared,
+    content: &mut Content,
+    patience: &mut Patience,
+) -> Result<Option<Bytes>, ContentError> {
     let chunk = within(patience, content.stream.next()).await?.transpose()?;
     patience.moved(Some(Instant::now()));
+    shared.counters.came(chunk.as_ref().map_or(0, Bytes::len));
     Ok(chunk)
 }
 

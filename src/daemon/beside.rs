@@ -43,6 +43,14 @@ pub struct Beside {
     pub login: Option<String>,
 }
 
+impl Beside {
+    /// The cache directory of the mount: catalogs stand in a directory of their own below it.
+    pub fn cache_dir(&self) -> &Path {
+        let catalogs = self.catalog_dir.parent();
+        catalogs.and_then(Path::parent).unwrap_or(&self.catalog_dir)
+    }
+}
+
 /// Why nothing is known of what is beside a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotTold {

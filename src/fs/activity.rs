@@ -32,6 +32,10 @@ pub struct Activity {
     pub bytes_read: u64,
     /// Bytes that came from the server.
     pub bytes_fetched: u64,
+    /// Bytes a second that come from the server now.
+    pub rate: u64,
+    /// Bytes that have come and are not on the disk yet.
+    pub buffered: u64,
     /// Downloads begun.
     pub downloads: u64,
     /// Downloads under way.
@@ -149,7 +153,7 @@ impl Meter {
     /// What there is to tell; who waits longest is named by whoever knows names.
     pub(super) fn activity(
         &self,
-        reader: ReaderStats,
+        reader: &ReaderStats,
         ahead: Tally,
         refused: BTreeMap<String, u64>,
     ) -> Activity {
@@ -158,6 +162,8 @@ impl Meter {
             reads_waited: self.waited.load(Ordering::Relaxed),
             bytes_read: self.bytes.load(Ordering::Relaxed),
             bytes_fetched: reader.bytes_fetched,
+            rate: reader.rate,
+            buffered: reader.buffered,
             downloads: reader.downloads,
             in_flight: reader.in_flight,
             uncached: reader.uncached,
@@ -217,7 +223,7 @@ mod tests {
         let inode = Inode::root();
         let first = meter.waits(inode);
         let second = meter.waits(inode);
-        let now = |meter: &Meter| meter.activity(ReaderStats::default(), Tally::default(), BTreeMap::new());
+        let now = |meter: &Meter| meter.activity(&ReaderStats::default(), Tally::default(), BTreeMap::new());
         assert_eq!(now(&meter).waiting, 2);
         let since = meter.longest().unwrap().since;
         drop(first);

@@ -79,6 +79,10 @@ impl Filesystem {
             }
         };
         let bytes = whole(bytes, wanted)?;
+        if self.0.tree.is_current(&inode) == Some(false) {
+            // Somebody has an old version open, and the server may not give it a second time.
+            self.0.reader.keep_longer(&self.key(version.id, version.tag));
+        }
         self.0.meter.answered(bytes.len());
         self.note_read(caller, &inode, version, offset, bytes.len());
         Ok(bytes)

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use super::Filesystem;
 use super::activity::ACTIVITY;
 use super::catalog::{self, CATALOG, CATALOG_DIR, CATALOG_ROOT, CatalogFact, JOURNAL, JOURNAL_FILE, RULES};
 use super::login::{self, LOGIN, LOGIN_DETAIL, LOGIN_REMEDY, LOGIN_SINCE, Login, PROFILE};
@@ -30,6 +31,7 @@ pub(super) enum Attribute {
     Proof,
     MimeType,
     OriginUrl,
+    Sha256,
     /// Of the root alone; the file system itself tells it.
     Activity,
     /// Of the root alone.
@@ -48,7 +50,7 @@ pub(super) enum LoginFact {
     Remedy,
 }
 
-const ALL: [(Attribute, &str); 29] = [
+const ALL: [(Attribute, &str); 30] = [
     (Attribute::Guid, "user.projectwise.guid"),
     (Attribute::FolderGuid, "user.projectwise.folder_guid"),
     (Attribute::Name, "user.projectwise.name"),
@@ -66,6 +68,7 @@ const ALL: [(Attribute, &str); 29] = [
     (Attribute::Proof, "user.projectwise.proof"),
     (Attribute::MimeType, "user.mime_type"),
     (Attribute::OriginUrl, "user.xdg.origin.url"),
+    (Attribute::Sha256, "user.projectwise.sha256"),
     (Attribute::Activity, ACTIVITY),
     (Attribute::Login(LoginFact::Profile), PROFILE),
     (Attribute::Login(LoginFact::State), LOGIN),
@@ -82,6 +85,7 @@ const ALL: [(Attribute, &str); 29] = [
 
 /// What attributes are made from, beside the inode.
 pub(super) struct Sources<'a> {
+    pub(super) fs: &'a Filesystem,
     pub(super) tree: &'a Tree,
     /// The entry as it was listed; where it is not known, only what the inode itself tells is told.
     pub(super) entry: Option<&'a Entry>,
@@ -122,6 +126,7 @@ pub(super) fn names(sources: &Sources<'_>, inode: &Inode) -> Vec<u8> {
 
 fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<String> {
     let Sources {
+        fs,
         tree,
         entry,
         location,
@@ -148,7 +153,11 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Complete => Some(flag(tree.held(directory).is_some())),
                 Attribute::Stale => tree.stands_in(directory.id).then(|| flag(true)),
                 Attribute::Proof => Some(proof(tree.held(directory)?.arrival.proof).to_owned()),
-                Attribute::Version | Attribute::IsActive | Attribute::State | Attribute::MimeType => None,
+                Attribute::Version
+                | Attribute::IsActive
+                | Attribute::State
+                | Attribute::MimeType
+                | Attribute::Sha256 => None,
                 Attribute::Activity => (inode.ino == ROOT).then(String::new),
                 Attribute::Catalog(fact) if inode.ino == ROOT => catalog::text(tree, fact),
                 Attribute::Catalog(_) => None,
@@ -179,6 +188,7 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Readable => readable(),
                 Attribute::DeniedReason => refusal(tree, inode),
                 Attribute::MimeType => document()?.mime_type.clone(),
+                Attribute::Sha256 => fs.sha256(version),
                 Attribute::Complete
                 | Attribute::Stale
                 | Attribute::Proof

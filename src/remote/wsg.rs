@@ -478,17 +478,19 @@ impl Remote for WsgRemote {
             url: &url,
             what: &what,
         };
-        let (content, seen) = self
-            .gateway
-            .open(&url, &headers, redirects, |streaming| {
-                file::judge(streaming, wanted)
-            })
-            .await
-            .inspect_err(|failure| {
-                if whereabouts::says_not_there(failure) {
-                    self.hiding.not_found(ObjectId::Document(document));
-                }
-            })?;
+        let open = || {
+            let judge = |streaming| file::judge(streaming, wanted);
+            self.gateway.open(&url, &headers, redirects, judge)
+        };
+        let opened = match open().await {
+            Err(failure) if failure.is_refused_link() => open().await,
+            opened => opened,
+        };
+        let (content, seen) = opened.inspect_err(|failure| {
+            if whereabouts::says_not_there(failure) {
+                self.hiding.not_found(ObjectId::Document(document));
+            }
+        })?;
         match seen {
             RangeSeen::Honoured => self.ranges.proved(),
             // With If-Range a whole file means another tag, unless it is the same one.

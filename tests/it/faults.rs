@@ -1209,8 +1209,8 @@ async fn a_document_without_a_listed_length_is_learnt_by_its_lookup() {
             .unwrap();
         assert_eq!(
             bare,
-            [".", "..", path[2]],
-            "its name only, so that it is looked up"
+            [".", "..", "LEC-GEN-LOG-0000.txt", path[2]],
+            "its name only, so that it is looked up; and so for one that is said to be empty"
         );
         assert_eq!(bench.asked(RequestKind::File), 0);
 

@@ -281,7 +281,10 @@ async fn filesystem(remote: Arc<WsgRemote>, config: TreeConfig, dir: &Path, cloc
     let cache = ContentCache::open(
         &dir.join("cache"),
         Handle::current(),
-        CacheOptions { free_floor: 0 },
+        CacheOptions {
+            free_floor: 0,
+            ..CacheOptions::default()
+        },
     )
     .unwrap();
     let reader = Reader::new(Arc::new(cache), remote.clone());

@@ -14,8 +14,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["http", "model"]),
     ("remote", &["auth", "http", "model"]),
     ("store", &["clock", "model", "names"]),
-    ("catalog", &["clock", "model", "names", "store"]),
-    ("content", &["clock", "model", "remote"]),
+    ("database", &["model"]),
+    ("catalog", &["clock", "database", "model", "names", "store"]),
+    ("content", &["clock", "database", "model", "remote"]),
     ("tree", &["catalog", "clock", "model", "names", "remote", "store"]),
     (
         "leader",

@@ -15,15 +15,18 @@
 
 mod browse;
 mod budget;
+mod cache;
 mod cli;
 mod commits;
 mod conformance;
+mod content;
 mod doctor;
 mod events;
 mod explain;
 mod faults;
 mod freshness;
 mod harness;
+mod killed;
 mod knobs;
 mod layers;
 mod leader;

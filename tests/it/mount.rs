@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pwfs::cli::demo::check;
+use pwfs::content::CacheOptions;
 use pwfs::daemon::{Daemon, DaemonError, MountPlan, Reading, Storage};
 use pwfs::demo::knobs::{Knobs, Ranges, SkipTokenMode, VersionGuids};
 use pwfs::demo::{DemoOptions, DemoServer, ExpectedDocument};
@@ -26,6 +27,7 @@ use tokio::runtime::Handle;
 
 use crate::harness::{connect, small};
 
+mod cachedir;
 mod caching;
 mod callers;
 mod changes;
@@ -126,6 +128,7 @@ struct Settings {
     file_mode: u16,
     caching: Option<KernelCaching>,
     reading: Reading,
+    cache: CacheOptions,
 }
 
 impl Default for Settings {
@@ -136,6 +139,7 @@ impl Default for Settings {
             file_mode: 0o444,
             caching: None,
             reading: Reading::default(),
+            cache: CacheOptions::default(),
         }
     }
 }
@@ -220,6 +224,7 @@ fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Setti
             cache_dir: dir.join("cache"),
             state_dir: dir.join("state"),
             issuer: "demo".to_owned(),
+            cache: settings.cache,
         },
         access: Access::Owner,
         refresh_interval: Duration::from_secs(60),

@@ -281,7 +281,6 @@ async fn a_story(guids: VersionGuids, seed: u64, chapters: usize) {
         ..journal.head().unwrap()
     };
     let mut reader = Reader::default();
-    eprintln!("{told}");
     loop {
         let Since::Events(events) = journal.since(cursor, 100).unwrap() else {
             panic!("nothing was pruned: {told}");

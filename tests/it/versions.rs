@@ -481,3 +481,30 @@ async fn a_version_made_while_unmounted_is_never_read_from_the_old_ones_cache() 
         shelf.assert_renewed(0, &old, 1).await;
     }
 }
+
+#[tokio::test]
+async fn an_old_version_that_is_read_makes_room_after_all_others() {
+    let bench = Bench::new().await;
+    let (folder, _, documents) = bench.stock("Old", 2).await;
+    let old = bench.find(&["Old", &doc_name(0)]).await.unwrap();
+    bench.read(&old).await.unwrap();
+    bench.world().new_version(documents[0], bytes_of(0, 1)).unwrap();
+    bench.expire();
+    let new = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
+    assert_ne!(new.ino, old.ino);
+    let ranks = || {
+        let index = rusqlite::Connection::open(bench.dir.path().join("cache/index.sqlite")).unwrap();
+        let mut select = index.prepare("SELECT rank FROM files ORDER BY rank").unwrap();
+        let ranks = select.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+        ranks.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    until(|| ranks() == [0]).await;
+    assert_eq!(
+        bench.read(&old).await.unwrap(),
+        bytes_of(0, 0),
+        "it is still what it was"
+    );
+    until(|| ranks() == [1]).await;
+    bench.read(&new).await.unwrap();
+    until(|| ranks() == [0, 1]).await;
+}

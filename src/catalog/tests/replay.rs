@@ -651,6 +651,22 @@ fn a_folder_that_went_with_one_that_came_back_is_told_gone() {
     ]);
 }
 
+#[test]
+fn what_moves_out_of_a_folder_is_told_before_that_is_told_gone() {
+    replay(&[
+        Step::List { folder: 0 },
+        Step::Create {
+            file: 16,
+            name: 0,
+            parent: 0,
+        },
+        Step::MoveFolder { folder: 2, to: 3 },
+        Step::Move { file: 16, to: 2 },
+        Step::List { folder: 2 },
+        Step::Move { file: 16, to: 0 },
+    ]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 25, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -22,6 +22,9 @@ pub(in crate::cli) struct ReadingArgs {
     /// Let documents be run as programs, which gives files their execute bits
     #[arg(long, env = "PWFS_EXEC", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     exec: bool,
+    /// Compute the SHA-256 of each document that is read to its end, for the attribute `user.projectwise.sha256`
+    #[arg(long, env = "PWFS_SHA256", action = clap::ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    sha256: bool,
 }
 
 impl ReadingArgs {
@@ -47,6 +50,7 @@ impl ReadingArgs {
             never_download: usual.and(kept_rules).and(self.never_download.iter().cloned()),
             read_ahead: self.read_ahead.or(kept.read_ahead),
             exec: self.exec || kept.exec,
+            sha256: self.sha256 || kept.sha256,
         })
     }
 }
@@ -79,6 +83,7 @@ mod tests {
             never_download: vec!["indexer".to_owned()],
             read_ahead: Some(1 << 20),
             exec: false,
+            sha256: false,
         };
         let plain = kept::Reading::default();
         let never = |flags, kept, preset| decided(flags, kept, preset).unwrap().never_download;
@@ -97,6 +102,7 @@ mod tests {
         assert_eq!((reading.read_ahead, reading.exec), (Some(1 << 20), false));
         let reading = decided("--read-ahead 4M --exec", &kept, None).unwrap();
         assert_eq!((reading.read_ahead, reading.exec), (Some(4 << 20), true));
+        assert!(!reading.sha256 && decided("--sha256", &kept, None).unwrap().sha256);
         let wrong = kept::Reading {
             never_download: vec!["/usr/bin/x".to_owned()],
             ..plain

@@ -115,7 +115,7 @@ impl CatalogRow {
 }
 
 /// So many bytes in the unit that says enough.
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;

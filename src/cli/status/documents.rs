@@ -55,8 +55,10 @@ impl DocumentsRow {
         }
         if told.in_flight > 0 || told.waiting > 0 {
             let mut waiting = format!(
-                "{} downloads under way, {} reads waiting",
-                told.in_flight, told.waiting
+                "{} downloads under way at {} a second, {} reads waiting",
+                told.in_flight,
+                size(told.rate),
+                told.waiting
             );
             if let Some(longest) = &told.longest_wait {
                 let (since, name, guid) = (&longest.since, &longest.name, &longest.guid);
@@ -107,6 +109,8 @@ mod tests {
             reads_waited: 1,
             bytes_read: 10 << 20,
             bytes_fetched: 4 << 20,
+            rate: 3 << 20,
+            buffered: 0,
             downloads: 2,
             in_flight: 1,
             waiting: 5,
@@ -131,7 +135,7 @@ mod tests {
             lines,
             [
                 "reads: 10 MiB read, 4 MiB fetched, 6 MiB saved; 75% of 4 reads answered at once",
-                "waiting: 1 downloads under way, 5 reads waiting; the longest since 2026-11-27T00:00:00Z for deck.pdf (g)",
+                "waiting: 1 downloads under way at 3 MiB a second, 5 reads waiting; the longest since 2026-11-27T00:00:00Z for deck.pdf (g)",
                 "uncached: 2 reads, because the disk did not take them",
                 "ahead: 9 documents (2 KiB) fetched before they were asked for, 8 of them read since",
                 "refused: tumblerd 12, updatedb 3 (reads of programs that never download)",

@@ -31,6 +31,13 @@ pub(super) struct Place {
     path: PathBuf,
 }
 
+impl Place {
+    /// Where it is, with no link on the way to its mount.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// The mount that `path` is on, if it is on one.
 pub(super) async fn find(path: Option<&str>) -> Result<Option<Place>, CliError> {
     let Some(path) = path.map(PathBuf::from) else {

@@ -83,10 +83,19 @@ impl Failure {
         Self::new(RemoteError::Protocol(Detail::new(detail, Origin::Wsg(problem))))
     }
 
-    /// The place where the gateway keeps its files failed.
-    pub(super) fn file_store(detail: impl Into<String>) -> Self {
+    /// The place where the gateway keeps its files failed, with this status.
+    pub(super) fn file_store(status: u16, detail: impl Into<String>) -> Self {
         let origin = Origin::Wsg(Problem::FileStore);
-        Self::new(RemoteError::Server(Detail::new(detail, origin)))
+        Self {
+            status,
+            ..Self::new(RemoteError::Server(Detail::new(detail, origin)))
+        }
+    }
+
+    /// True where the file store refuses the link the gateway gave: it may have run out on the way, and another one may
+    /// do. It says nothing of this account's rights.
+    pub(super) fn is_refused_link(&self) -> bool {
+        self.status == 403 && matches!(self.error.detail().origin(), Origin::Wsg(Problem::FileStore))
     }
 
     /// True where the server does not know the query's schema, class or property.

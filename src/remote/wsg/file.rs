@@ -81,12 +81,13 @@ pub(super) async fn judge(
         // Not the gateway's words: a blob store that refuses its signature says nothing about this account's rights,
         // nor about the document. Nor would another token help.
         _ if streaming.url.origin() != wanted.url.origin() => {
-            return Err(Failure::file_store(format!(
+            let words = format!(
                 "its file store at {} answers {} for {}",
                 SafeUrl(&streaming.url),
                 streaming.status,
                 wanted.what
-            )));
+            );
+            return Err(Failure::file_store(streaming.status, words));
         }
         _ => return Err(failure_of(streaming, wanted.what).await),
     }

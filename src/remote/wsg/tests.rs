@@ -433,15 +433,16 @@ async fn a_file_store_that_refuses_is_a_failing_server_and_asked_only_where_allo
         Bench::start(|_: &Seen| reply("403 Forbidden", "", "<Error>AuthenticationFailed</Error>")).await;
     let location = format!("Location: {}/blob\r\n", store.base);
     let bench = Bench::start(move |_: &Seen| reply("307 Over There", &location, "")).await;
-    for (blob_redirect, asked) in [(BlobRedirect::Refuse, 0), (BlobRedirect::Allow, 1)] {
+    for (blob_redirect, asked) in [(BlobRedirect::Refuse, 0), (BlobRedirect::Allow, 2)] {
         let remote = bench.remote(WsgOptions {
             blob_redirect,
             ..WsgOptions::default()
         });
         let whole = ByteRange { start: 0, end: None };
         let error = remote.read(document_id(), whole, None).await.err().unwrap();
-        assert_eq!(matches!(error, RemoteError::Server(_)), asked == 1, "{error}");
+        assert_eq!(matches!(error, RemoteError::Server(_)), asked > 0, "{error}");
         assert!(!matches!(error, RemoteError::Denied { .. }), "{error}");
+        // A link may have run out on the way: the gateway is asked for another one, once.
         assert_eq!(store.seen.lock().len(), asked);
     }
     assert_eq!(bench.refreshes(), 0);

@@ -170,7 +170,12 @@ fn listed(world: &World) -> Vec<Arc<Entry>> {
         .iter()
         .map(|(&guid, &(name, size))| match name {
             5 => folder(guid, "a"),
-            name => document(guid, ["a", "b", "B", "c ~02020202", "c"][usize::from(name)], size),
+            // One without a length is shown to nobody before that is learnt.
+            name => document(
+                guid,
+                ["a", "b", "B", "c ~02020202", "c"][usize::from(name)],
+                size + 1,
+            ),
         })
         .collect()
 }

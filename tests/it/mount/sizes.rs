@@ -9,9 +9,11 @@ use pwfs::demo::knobs::{FileSizeAs, Knobs, Ranges};
 use super::{PATIENCE, PROJECT, Settings, blocking, fuse_is_here, mount, small};
 
 /// Names, the true lengths, and what is stated.
-const CASES: [(&str, u64, Option<u64>); 9] = [
+const CASES: [(&str, u64, Option<u64>); 11] = [
     ("absent.bin", 300_001, None),
     ("absent-and-empty.bin", 0, None),
+    ("stated-as-empty.bin", 300_001, Some(0)),
+    ("empty.bin", 0, Some(0)),
     ("right.bin", 300_001, Some(300_001)),
     ("too-small.bin", 300_001, Some(1_234)),
     ("one-too-small.bin", 4_097, Some(4_096)),
@@ -89,7 +91,9 @@ async fn check(ranges: Ranges, filesize_as: FileSizeAs) {
                 }
             }
         }
-        assert!(healed, "{said}: it is never read");
+        // Nothing where there is to be something is taken for a server that fails, however often it comes.
+        let is_doubted = size == 0 && stated.is_some_and(|stated| stated > 0);
+        assert_eq!(healed, !is_doubted, "{said}: it is never read");
     }
     mounted.stop().await;
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use pwfs::content::CacheOptions;
 use pwfs::demo::{Effect, Fault, InPlace, RequestKind};
 use pwfs::model::Guid;
 
@@ -164,7 +165,16 @@ async fn a_document_replaced_a_hundred_times_is_never_seen_torn() {
     if !fuse_is_here() || !has_programs(&["git"]) {
         return;
     }
-    let mounted = mount(Settings::default()).await;
+    // Of three blocks: old versions make room while they are read and mapped.
+    let cache = CacheOptions {
+        max_bytes: 3 << 20,
+        ..CacheOptions::default()
+    };
+    let mounted = mount(Settings {
+        cache,
+        ..Settings::default()
+    })
+    .await;
     let world = mounted.server.world();
     let general = world.folder_at(&[PROJECT, "00 General"]).unwrap();
     let document: Guid = world.add_document(general, "words.bin", version(0)).unwrap();

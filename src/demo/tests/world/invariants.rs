@@ -136,7 +136,10 @@ fn change(world: &World, what: u8, a: usize, b: usize) -> Result<(), WorldError>
         12 => world.replace_in_place(document(a), "replaced", told),
         13 => world.replace_sized(document(a), documents[a % documents.len()].size, told),
         14 => world.lose_file(document(a)),
-        15 => world.give_file(document(a), "given.txt", "given"),
+        // A set that has a file all the same stays a set.
+        15 if documents[a % documents.len()].kind != DocumentKind::Set => {
+            world.give_file(document(a), "given.txt", "given")
+        }
         16 => world.swap_names(document(a), document(b)),
         17 => world.swap_names(folder(a), folder(b)),
         18 => world.set_access(folder(a), access),

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! magic          8 bytes   "pwfs map"
-//! version        u32       1
+//! version        u32       2
 //! block size     u32       1 MiB
 //! total          u64       length of the data file
 //! key            u32 + n   length and canonical text of the key, so that a swapped file is seen
 //! etag           u32 + n   length and text of the `$file` tag; length u32::MAX where there is none
-//! checksums      u32 × n   CRC-32C of every block
+//! sha-256        u8 + 32   1 and the hash of the whole, or 0 and zeros
+//! head           u32, u32  length and CRC-32C of the first bytes of a block 0 that is not here whole, or zeros
+//! blocks         5 × n     per block: 1 and its CRC-32C where it is here, or 0 and zeros
 //! own checksum   u32       CRC-32C of all the above
 //! ```
 //! Integers are little-endian.
@@ -19,26 +21,45 @@ use rustix::io::Errno;
 use super::block_map::{BLOCK_SIZE, block_count};
 
 const MAGIC: &[u8; 8] = b"pwfs map";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const NO_ETAG: u32 = u32::MAX;
 
-/// The longest map file that is read, in bytes: the checksums of a file of 16 TiB.
+/// How long what is said of one block is, in bytes.
+const RECORD: usize = 5;
+
+/// The longest file that is cached, in bytes: 8 TiB, whose map takes 40 MiB.
+pub(super) const MAX_TOTAL: u64 = 8 << 40;
+
+/// The longest map file that is read, in bytes: the blocks of [`MAX_TOTAL`], and a key and tag of any length.
 pub(super) const MAX_MAP_BYTES: u64 = 64 << 20;
 
-/// What a complete data file must be.
+/// The first bytes of a file whose first block is not here: what whoever looks at many files looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// How many, in bytes; less than a block, and not 0.
+    pub(super) length: u32,
+    /// Their CRC-32C.
+    pub(super) checksum: u32,
+}
+
+/// What a data file must be, as far as it is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ContentMap {
     /// Its length in bytes.
     pub(super) total: u64,
     /// The server's tag of the file it was made of.
     pub(super) etag: Option<Arc<str>>,
-    /// CRC-32C of every block.
-    pub(super) checksums: Vec<u32>,
+    /// SHA-256 of the whole, where it was computed.
+    pub(super) sha256: Option<[u8; 32]>,
+    /// Its head, where its first block is not here.
+    pub(super) head: Option<Head>,
+    /// CRC-32C of every block that is here.
+    pub(super) blocks: Vec<Option<u32>>,
 }
 
 /// What is wrong with a map file, or with the data it describes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Defect {
+pub(in crate::content) enum Defect {
     #[error("the map's magic differs")]
     Magic,
     #[error("the map's version is {0}")]
@@ -53,6 +74,8 @@ pub(super) enum Defect {
     MapChecksum,
     #[error("the data file has {found} bytes instead of {expected}")]
     Length { found: u64, expected: u64 },
+    #[error("the hash of the whole differs")]
+    Whole,
     #[error("the checksum of block {0} differs")]
     BlockChecksum(u64),
     #[error("it cannot be read: {0}")]
@@ -61,7 +84,7 @@ pub(super) enum Defect {
 
 impl Defect {
     /// True where this process lacks descriptors or memory, and the entry may be whole.
-    pub(super) fn is_shortage(&self) -> bool {
+    pub(in crate::content) fn is_shortage(&self) -> bool {
         match self {
             Self::Unreadable(error) => [Errno::MFILE, Errno::NFILE, Errno::NOMEM]
                 .iter()
@@ -73,15 +96,46 @@ impl Defect {
             | Self::Shape
             | Self::MapChecksum
             | Self::Length { .. }
+            | Self::Whole
             | Self::BlockChecksum(_) => false,
         }
     }
 }
 
+/// How much of a map file is enough to find its key, in bytes; keys are header-sized.
+pub(super) const HEAD: u64 = 16 << 10;
+
+/// The canonical text of the key, from the beginning of a map file; `None` where there is none.
+pub(super) fn key_in(head: &[u8]) -> Option<&str> {
+    let mut rest = head.strip_prefix(MAGIC)?.get(4 + 4 + 8..)?;
+    let length = take_u32(&mut rest).ok()?;
+    std::str::from_utf8(rest.get(..length as usize)?).ok()
+}
+
+/// The length of the map of such a file, in bytes.
+pub(super) fn length(key: &str, total: u64, etag: Option<&str>) -> u64 {
+    let texts = key.len() + etag.map_or(0, str::len);
+    // Magic, version, block size, total, two lengths, the hash and its mark, the head, the map's own checksum.
+    let fixed = 8 + 4 + 4 + 8 + 4 + 4 + 33 + 8 + 4;
+    (fixed + texts) as u64 + block_count(total).saturating_mul(RECORD as u64)
+}
+
 impl ContentMap {
+    /// Of a file of which nothing is here.
+    pub(super) fn empty(total: u64, etag: Option<Arc<str>>) -> Self {
+        let blocks = usize::try_from(block_count(total)).expect("no longer than MAX_TOTAL");
+        Self {
+            total,
+            etag,
+            sha256: None,
+            head: None,
+            blocks: vec![None; blocks],
+        }
+    }
+
     /// The file's bytes.
     pub(super) fn encode(&self, key: &str) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64 + key.len() + self.checksums.len() * 4);
+        let mut out = Vec::with_capacity(128 + key.len() + self.blocks.len() * RECORD);
         out.extend_from_slice(MAGIC);
         put_u32(&mut out, VERSION);
         put_u32(&mut out, u32::try_from(BLOCK_SIZE).expect("a block is a few MiB"));
@@ -91,8 +145,13 @@ impl ContentMap {
             Some(etag) => put_text(&mut out, etag),
             None => put_u32(&mut out, NO_ETAG),
         }
-        for checksum in &self.checksums {
-            put_u32(&mut out, *checksum);
+        out.push(u8::from(self.sha256.is_some()));
+        out.extend_from_slice(&self.sha256.unwrap_or_default());
+        put_u32(&mut out, self.head.map_or(0, |head| head.length));
+        put_u32(&mut out, self.head.map_or(0, |head| head.checksum));
+        for block in &self.blocks {
+            out.push(u8::from(block.is_some()));
+            put_u32(&mut out, block.unwrap_or_default());
         }
         let own = crc32c::crc32c(&out);
         put_u32(&mut out, own);
@@ -131,17 +190,27 @@ impl ContentMap {
                 Some(text.into())
             }
         };
-        if block_count(total).checked_mul(4) != Some(rest.len() as u64) {
+        let has_hash = take_bool(&mut rest)?;
+        let hash: [u8; 32] = *take(&mut rest, 32)?.first_chunk().ok_or(Defect::Shape)?;
+        let (length, checksum) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+        if u64::from(length) >= total.clamp(1, BLOCK_SIZE) {
             return Err(Defect::Shape);
         }
-        let checksums = rest
-            .chunks_exact(4)
-            .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-            .collect();
+        let head = (length > 0).then_some(Head { length, checksum });
+        let (records, beyond) = rest.as_chunks::<RECORD>();
+        if block_count(total) != records.len() as u64 || !beyond.is_empty() {
+            return Err(Defect::Shape);
+        }
+        let blocks = records
+            .iter()
+            .map(|[here, crc @ ..]| Ok(as_bool(*here)?.then(|| u32::from_le_bytes(*crc))))
+            .collect::<Result<_, Defect>>()?;
         Ok(Self {
             total,
             etag,
-            checksums,
+            sha256: has_hash.then_some(hash),
+            head,
+            blocks,
         })
     }
 }
@@ -169,6 +238,18 @@ fn take_u32(rest: &mut &[u8]) -> Result<u32, Defect> {
     Ok(u32::from_le_bytes(*bytes))
 }
 
+fn take_bool(rest: &mut &[u8]) -> Result<bool, Defect> {
+    as_bool(*take(rest, 1)?.first().ok_or(Defect::Shape)?)
+}
+
+fn as_bool(byte: u8) -> Result<bool, Defect> {
+    match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Defect::Shape),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -177,21 +258,32 @@ mod tests {
 
     fn any_map() -> impl Strategy<Value = ContentMap> {
         (
-            prop::collection::vec(any::<u32>(), 0..5),
+            prop::collection::vec(any::<Option<u32>>(), 0..5),
             0..BLOCK_SIZE,
             any::<Option<String>>(),
+            any::<Option<[u8; 32]>>(),
+            any::<Option<(u32, u32)>>(),
         )
-            .prop_map(|(checksums, short, etag)| ContentMap {
-                total: (checksums.len() as u64 * BLOCK_SIZE).saturating_sub(short),
+            .prop_map(|(blocks, short, etag, sha256, head)| ContentMap {
+                total: (blocks.len() as u64 * BLOCK_SIZE).saturating_sub(short),
+                head: head
+                    .map(|(length, checksum)| Head {
+                        length: length % (1 << 20),
+                        checksum,
+                    })
+                    .filter(|head| blocks.len() > 1 && head.length > 0),
                 etag: etag.map(Into::into),
-                checksums,
+                sha256,
+                blocks,
             })
     }
 
     proptest! {
         #[test]
         fn a_map_is_read_back_as_written(map in any_map(), key in any::<String>()) {
-            prop_assert_eq!(ContentMap::decode(&map.encode(&key), &key).unwrap(), map);
+            let bytes = map.encode(&key);
+            prop_assert_eq!(bytes.len() as u64, length(&key, map.total, map.etag.as_deref()));
+            prop_assert_eq!(ContentMap::decode(&bytes, &key).unwrap(), map);
         }
 
         #[test]
@@ -219,15 +311,17 @@ mod tests {
         let map = ContentMap {
             total: 5,
             etag: None,
-            checksums: vec![1],
+            sha256: None,
+            head: None,
+            blocks: vec![Some(1)],
         };
         let bytes = map.encode("key");
         assert!(matches!(ContentMap::decode(&bytes, "another"), Err(Defect::Key)));
         let mut newer = bytes.clone();
-        newer[8] = 2;
+        newer[8] = 3;
         assert!(matches!(
             ContentMap::decode(&newer, "key"),
-            Err(Defect::Version(2))
+            Err(Defect::Version(3))
         ));
         let mut flipped = bytes;
         flipped[20] ^= 1;

@@ -6,27 +6,27 @@ use std::ops::Range;
 ///
 /// Large enough that the checksums of a 10 GiB file fit into 40 KiB, small enough that checking one before its
 /// first read costs well under a millisecond.
-pub(super) const BLOCK_SIZE: u64 = 1 << 20;
+pub(in crate::content) const BLOCK_SIZE: u64 = 1 << 20;
 
 /// The number of a block, counted from the start of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct BlockIndex(pub(super) u64);
+pub(in crate::content) struct BlockIndex(pub(in crate::content) u64);
 
 impl BlockIndex {
     /// The bytes of the block in a file of `total` bytes.
-    pub(super) fn bytes(self, total: u64) -> Range<u64> {
+    pub(in crate::content) fn bytes(self, total: u64) -> Range<u64> {
         let start = self.0.saturating_mul(BLOCK_SIZE).min(total);
         start..start.saturating_add(BLOCK_SIZE).min(total)
     }
 }
 
 /// How many blocks `total` bytes take.
-pub(super) const fn block_count(total: u64) -> u64 {
+pub(in crate::content) const fn block_count(total: u64) -> u64 {
     total.div_ceil(BLOCK_SIZE)
 }
 
 /// The blocks that hold any of `bytes`.
-pub(super) fn blocks_of(bytes: &Range<u64>) -> impl Iterator<Item = BlockIndex> + use<> {
+pub(in crate::content) fn blocks_of(bytes: &Range<u64>) -> impl Iterator<Item = BlockIndex> + use<> {
     let blocks = if bytes.is_empty() {
         0..0
     } else {
@@ -59,6 +59,14 @@ impl BlockMap {
         self.words[word] |= bit;
         absent
     }
+
+    /// Takes `block` out of the set.
+    pub(super) fn remove(&mut self, block: BlockIndex) {
+        let (word, bit) = place(block);
+        if let Some(word) = self.words.get_mut(word) {
+            *word &= !bit;
+        }
+    }
 }
 
 fn place(block: BlockIndex) -> (usize, u64) {
@@ -76,11 +84,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_map_is_a_set_of_blocks(blocks in prop::collection::vec(0_u64..300, 0..100)) {
+        fn a_block_map_is_a_set_of_blocks(
+            blocks in prop::collection::vec((0_u64..300, any::<bool>()), 0..100),
+        ) {
             let mut map = BlockMap::default();
             let mut reference = BTreeSet::new();
-            for block in blocks {
-                prop_assert_eq!(map.insert(BlockIndex(block)), reference.insert(block));
+            for (block, comes) in blocks {
+                if comes {
+                    prop_assert_eq!(map.insert(BlockIndex(block)), reference.insert(block));
+                } else {
+                    map.remove(BlockIndex(block));
+                    reference.remove(&block);
+                }
                 for other in 0..300 {
                     prop_assert_eq!(map.contains(BlockIndex(other)), reference.contains(&other));
                 }

@@ -15,10 +15,14 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::CatalogError;
-use super::place::{make_private, refuse_network};
-use super::schema::Schema;
 use crate::model::Timestamp;
+
+mod failure;
+mod place;
+
+pub use failure::DatabaseError;
+pub(crate) use failure::{Failure, Schema};
+pub(crate) use place::{make_private, refuse_network};
 
 /// How long one process waits for another one's write: far longer than the longest, and shorter than a caller waits.
 const BUSY: Duration = Duration::from_secs(5);
@@ -34,26 +38,6 @@ const LOG_BYTES: i64 = 8 << 20;
 /// How many damaged files are kept for support.
 const KEPT_ASIDE: usize = 2;
 
-/// A step of a transaction failed.
-pub(super) enum Failure {
-    /// In this database.
-    Sqlite(rusqlite::Error),
-    /// Elsewhere.
-    Other(CatalogError),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<CatalogError> for Failure {
-    fn from(error: CatalogError) -> Self {
-        Self::Other(error)
-    }
-}
-
 /// Tells one file from another that took over its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId {
@@ -67,7 +51,7 @@ struct Held {
 }
 
 /// See the module.
-pub(super) struct Database {
+pub(crate) struct Database {
     path: PathBuf,
     schema: &'static Schema,
     /// Rows of `meta` that a new database begins with; `None` where this process only reads.
@@ -82,15 +66,15 @@ pub(super) struct Database {
 }
 
 /// Writes what a new database begins with.
-pub(super) type Founding = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
+pub(crate) type Founding = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
 
 impl Database {
     /// Opens the database at `path`, making or migrating it; a damaged one is put aside.
-    pub(super) fn open(
+    pub(crate) fn open(
         path: PathBuf,
         schema: &'static Schema,
         founding: Founding,
-    ) -> Result<Self, CatalogError> {
+    ) -> Result<Self, DatabaseError> {
         let database = Self {
             path,
             schema,
@@ -112,7 +96,7 @@ impl Database {
     }
 
     /// Opens the database at `path` for reading only.
-    pub(super) fn open_reading(path: &Path, schema: &'static Schema) -> Result<Self, CatalogError> {
+    pub(crate) fn open_reading(path: &Path, schema: &'static Schema) -> Result<Self, DatabaseError> {
         let database = Self {
             path: path.to_owned(),
             schema,
@@ -129,21 +113,21 @@ impl Database {
     }
 
     /// Its file.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Where damaged files were put since this was last asked.
-    pub(super) fn take_aside(&self) -> Vec<PathBuf> {
+    pub(crate) fn take_aside(&self) -> Vec<PathBuf> {
         std::mem::take(&mut *self.aside.lock())
     }
 
     /// Reads one state of the database.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         doing: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, CatalogError> {
+    ) -> Result<T, DatabaseError> {
         let held = self.reader()?;
         let result = held
             .connection
@@ -161,23 +145,23 @@ impl Database {
                 let Held { connection, file } = held;
                 drop(connection);
                 self.consider(&error, file);
-                Err(CatalogError::Sqlite { doing, source: error })
+                Err(DatabaseError::Sqlite { doing, source: error })
             }
         }
     }
 
     /// Writes in one transaction, which holds the lock of all writers from its beginning.
-    pub(super) fn write<T>(
+    pub(crate) fn write<T>(
         &self,
         doing: &'static str,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
-    ) -> Result<T, CatalogError> {
+    ) -> Result<T, DatabaseError> {
         if self.founding.is_none() {
             let source = rusqlite::Error::SqliteFailure(
                 rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
                 Some("it was opened for reading".to_owned()),
             );
-            return Err(CatalogError::Sqlite { doing, source });
+            return Err(DatabaseError::Sqlite { doing, source });
         }
         let mut writer = self.writer.lock();
         let held = self.writer(&mut writer)?;
@@ -199,27 +183,27 @@ impl Database {
                     *writer = None;
                     self.consider(&error, file);
                 }
-                Err(CatalogError::Sqlite { doing, source: error })
+                Err(DatabaseError::Sqlite { doing, source: error })
             }
         }
     }
 
     /// Ends what is under way and begins nothing more: whoever comes later is refused, and makes no file anew.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         *self.writer.lock() = None;
         self.idle.lock().clear();
     }
 
-    fn refuse_if_closed(&self) -> Result<(), CatalogError> {
+    fn refuse_if_closed(&self) -> Result<(), DatabaseError> {
         if self.closed.load(Ordering::SeqCst) {
-            return Err(CatalogError::Closed);
+            return Err(DatabaseError::Closed);
         }
         Ok(())
     }
 
     /// The connection that writes, opened anew where the path leads to another file or to none.
-    fn writer<'a>(&self, writer: &'a mut Option<Held>) -> Result<&'a mut Held, CatalogError> {
+    fn writer<'a>(&self, writer: &'a mut Option<Held>) -> Result<&'a mut Held, DatabaseError> {
         self.refuse_if_closed()?;
         let there = file_id(&self.path).ok();
         if writer.as_ref().is_some_and(|held| Some(held.file) != there) {
@@ -236,7 +220,7 @@ impl Database {
         }
     }
 
-    fn reader(&self) -> Result<Held, CatalogError> {
+    fn reader(&self) -> Result<Held, DatabaseError> {
         self.refuse_if_closed()?;
         let there = file_id(&self.path).ok();
         {
@@ -263,7 +247,7 @@ impl Database {
         Ok(held)
     }
 
-    fn connect_writer(&self) -> Result<Held, CatalogError> {
+    fn connect_writer(&self) -> Result<Held, DatabaseError> {
         if let Some(dir) = self.path.parent() {
             make_private(dir)?;
             refuse_network(dir)?;
@@ -277,7 +261,7 @@ impl Database {
         if let Err(error) = made
             && error.kind() != io::ErrorKind::AlreadyExists
         {
-            return Err(CatalogError::Io {
+            return Err(DatabaseError::Io {
                 doing: format!("making {}", self.path.display()),
                 source: error,
             });
@@ -285,18 +269,18 @@ impl Database {
         let Held { mut connection, file } = self.connect()?;
         match self.prepare(&mut connection) {
             Ok(()) => Ok(Held { connection, file }),
-            Err(CatalogError::Sqlite { doing, source }) => {
+            Err(DatabaseError::Sqlite { doing, source }) => {
                 drop(connection);
                 self.consider(&source, file);
-                Err(CatalogError::Sqlite { doing, source })
+                Err(DatabaseError::Sqlite { doing, source })
             }
             Err(error) => Err(error),
         }
     }
 
-    fn connect(&self) -> Result<Held, CatalogError> {
+    fn connect(&self) -> Result<Held, DatabaseError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let looking = |source| CatalogError::Io {
+        let looking = |source| DatabaseError::Io {
             doing: format!("looking at {}", self.path.display()),
             source,
         };
@@ -315,20 +299,16 @@ impl Database {
         Err(looking(io::Error::other("the file keeps changing")))
     }
 
-    fn opening(&self, source: rusqlite::Error) -> CatalogError {
+    fn opening(&self, source: rusqlite::Error) -> DatabaseError {
         tracing::debug!(path = %self.path.display(), %source, "a database could not be opened");
-        CatalogError::Sqlite {
-            doing: if self.schema.durable {
-                "opening the journal"
-            } else {
-                "opening the catalog"
-            },
+        DatabaseError::Sqlite {
+            doing: self.schema.opening,
             source,
         }
     }
 
     /// Makes a connection fit to write: its log, and the tables of our version.
-    fn prepare(&self, connection: &mut Connection) -> Result<(), CatalogError> {
+    fn prepare(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
         let found = (|| {
             tune(connection, self.schema.writer_cache, false)?;
             let version = version(connection)?;
@@ -345,7 +325,7 @@ impl Database {
     }
 
     /// Refuses what a later version wrote; takes for damaged what is not ours.
-    fn judge(&self, connection: &Connection, version: i64) -> Result<(), CatalogError> {
+    fn judge(&self, connection: &Connection, version: i64) -> Result<(), DatabaseError> {
         let application: i32 = connection
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .map_err(|error| self.opening(error))?;
@@ -353,7 +333,7 @@ impl Database {
             return Err(self.opening(foreign()));
         }
         if version > self.newest() {
-            return Err(CatalogError::Newer(self.path.clone()));
+            return Err(DatabaseError::Newer(self.path.clone()));
         }
         if self.founding.is_none() && version < self.newest() {
             // A command beside a mount of an older version: the tables are not those we know.

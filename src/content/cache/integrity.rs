@@ -4,7 +4,7 @@ use super::block_map::BLOCK_SIZE;
 
 /// The checksums of a file from its start up to some position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Checksums {
+pub(in crate::content) struct Checksums {
     /// Of the blocks that are complete.
     complete: Vec<u32>,
     /// Of the block that is not.
@@ -15,12 +15,12 @@ pub(super) struct Checksums {
 
 impl Checksums {
     /// How many bytes went in.
-    pub(super) const fn position(&self) -> u64 {
+    pub(in crate::content) const fn position(&self) -> u64 {
         self.position
     }
 
     /// Adds the next bytes of the file.
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+    pub(in crate::content) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = BLOCK_SIZE - self.position % BLOCK_SIZE;
             let take = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
@@ -35,7 +35,7 @@ impl Checksums {
     }
 
     /// One checksum per block, the last block's included.
-    pub(super) fn finish(mut self) -> Vec<u32> {
+    pub(in crate::content) fn finish(mut self) -> Vec<u32> {
         if !self.position.is_multiple_of(BLOCK_SIZE) {
             self.complete.push(self.partial);
         }
