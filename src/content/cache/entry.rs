@@ -3,12 +3,14 @@
 //! Simple until you consider that:
 //! 1. a block may be evicted while it is read, and what is read of a hole are zeros;
 //! 2. it may be fetched again while it is evicted;
-//! 3. other processes have the entry open as well, and know only what its map said when they looked.
+//! 3. other processes have the entry open as well, and know only what its map said when they looked;
+//! 4. anybody may write to the file of a block that was found right.
 //!
 //! A reader notes the epoch together with what is here, and believes what it read only if the epoch is still the same;
 //! who takes blocks away raises it first (1). Writing a block and punching a hole exclude each other (2). Who has an
 //! entry open holds a shared lock on its data file, and only who is alone may punch; a process that misses something
-//! looks whether there is a newer map (3). Whatever changes a file of an entry holds the lock for that
+//! looks whether there is a newer map (3). Each read looks whether the file was written to since, other than by whoever fills
+//! it here, and then checks again (4). Whatever changes a file of an entry holds the lock for that
 //! (`Folder::lock_for_change`), so that data and map are always of one another. How blocks are taken away is in
 //! `entry/evict.rs`.
 
@@ -35,7 +37,7 @@ mod known;
 
 pub(super) use files::{account_of, read_map_file, room_beside};
 use files::{open_data, read_map};
-use known::{Filling, Known, MapId};
+use known::{DataId, Filling, Known, MapId};
 
 /// See the module.
 #[derive(Debug)]
@@ -225,6 +227,7 @@ impl Entry {
             return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         }
         loop {
+            self.look_for_strangers()?;
             let Some((epoch, unverified)) = self.plan(range) else {
                 return Ok(None);
             };
@@ -234,6 +237,19 @@ impl Entry {
                 return read.map(Some);
             }
         }
+    }
+
+    /// Has all blocks checked again where the data file was written to since the last read.
+    fn look_for_strangers(&self) -> Result<(), Defect> {
+        if self.is_filled_here.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let data = DataId::of(&self.data.metadata()?);
+        if self.known.lock().doubt(data) {
+            // Who is checking a block right now read it before.
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// The epoch, and the blocks of `range` that are to be checked, with what their checksum must be. `None` where one

@@ -114,10 +114,23 @@ async fn a_cache_deleted_or_damaged_under_a_mount_costs_time_and_no_byte() {
     for data in files(&shelf.cache(), ".data") {
         flip(&data);
     }
-    // What was found right once is not looked at again while it is open: the mount is begun anew.
-    let shelf = again(shelf).await;
     shelf.check("with flipped bits").await;
     assert!(shelf.asked() > before, "and what was wrong was fetched again");
+    shelf.kept().await;
+    for data in files(&shelf.cache(), ".data") {
+        File::options()
+            .write(true)
+            .open(&data)
+            .unwrap()
+            .set_len(1)
+            .unwrap();
+    }
+    shelf.check("cut short while they are open").await;
+    let shelf = again(shelf).await;
+    for data in files(&shelf.cache(), ".data") {
+        flip(&data);
+    }
+    shelf.check("with flipped bits that nobody had read yet").await;
 
     let shelf = again(shelf).await;
     for map in files(&shelf.cache(), ".map") {

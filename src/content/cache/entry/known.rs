@@ -40,6 +40,26 @@ pub(super) struct Known {
     pub(super) source: Option<MapId>,
     /// True while it is being found out whether this process is alone, and others may punch.
     pub(super) unsettled: bool,
+    /// The data file as it was when it was last known to be ours.
+    pub(super) data: Option<DataId>,
+}
+
+/// Tells whether a data file was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DataId {
+    written: (i64, i64),
+    changed: (i64, i64),
+    length: u64,
+}
+
+impl DataId {
+    pub(super) fn of(found: &fs::Metadata) -> Self {
+        Self {
+            written: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+            length: found.len(),
+        }
+    }
 }
 
 /// Tells a map file from the one that replaced it.
@@ -73,7 +93,19 @@ impl Known {
             sha256: map.sha256,
             source,
             unsettled: false,
+            data: None,
         }
+    }
+
+    /// Forgets which blocks were found right where the data file is not as it was; true if it did.
+    pub(super) fn doubt(&mut self, data: DataId) -> bool {
+        let before = self.data.replace(data);
+        if before == Some(data) {
+            return false;
+        }
+        self.verified = BlockMap::default();
+        self.head_verified = false;
+        true
     }
 
     pub(super) fn checksum(&self, block: BlockIndex) -> Option<u32> {
