@@ -252,6 +252,11 @@ impl Temporary {
         self.file.write_all_at(bytes, offset)
     }
 
+    /// What it may take; `None` where nobody counts that.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref().map(|(_, account)| account)
+    }
+
     /// It became an entry, which is accounted for by itself.
     pub(super) fn keep(&self) {
         self.is_kept.store(true, Ordering::Relaxed);

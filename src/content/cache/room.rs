@@ -242,8 +242,17 @@ impl Room {
         }
     }
 
-    /// Lets what is reserved for a file on its way be that of an entry.
+    /// Lets what is reserved for a file on its way be that of an entry, which has a map besides.
     pub(super) fn transfer(&self, data: &Temporary, account: &Account) -> io::Result<()> {
+        if let Some(own) = data.account() {
+            let more = account.most.saturating_sub(own.state.lock().spent);
+            if more > 0 {
+                self.spend(own, more).map_err(|refusal| match refusal {
+                    Refusal::Disk(error) => error,
+                    Refusal::NoRoom | Refusal::Elsewhere(_) => io::ErrorKind::QuotaExceeded.into(),
+                })?;
+            }
+        }
         let moved = self.index.arrived(&data.name(), &account.about, account.most);
         moved.map_err(|error| {
             self.index_failed(&error);
