@@ -115,7 +115,7 @@ fn damage_costs_the_bytes_that_are_damaged_and_never_gives_wrong_ones() {
         let all = until(|| {
             cache.room.count();
             match fill(&cache, 1, &contents[0]) {
-                Ok(_) | Err(Refusal::NoRoom) => {}
+                Ok(()) | Err(Refusal::NoRoom) => {}
                 Err(error) => panic!("{name}: {error}"),
             }
             read(&cache, 1, &(0..contents[0].len() as u64))
