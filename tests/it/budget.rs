@@ -205,7 +205,10 @@ async fn sixty_four_readers_of_one_file_fetch_each_byte_once() {
         until(|| bench.fs.reader().stats().in_flight == 0).await;
         // Seldom one block is asked for a second time, as its first coming ends just then (a known limit).
         let twice = bench.fs.reader().stats().bytes_fetched - truth.len() as u64;
-        assert!(twice == 0 || (ranges && twice <= 1 << 20), "{twice} bytes came twice");
+        assert!(
+            twice == 0 || (ranges && twice <= 1 << 20),
+            "{twice} bytes came twice"
+        );
     }
 }
 
