@@ -254,7 +254,7 @@ impl Plan {
                 continue;
             }
             let to = bytes.end.min(until.max(piece.end));
-            if draft.extend(&bytes, to) {
+            if draft.extend(&bytes, to, has) {
                 continue;
             }
             if parallel && !waited_for && draft.running() >= parts {
@@ -393,25 +393,38 @@ impl Draft {
         })
     }
 
-    /// Lets a stream that passes near fetch `block` up to `to`; false where there is none.
-    fn extend(&mut self, block: &Range<u64>, to: u64) -> bool {
-        let passes = |drafted: &&mut Drafted| {
-            let flow = &drafted.flow;
-            let can = flow.end >= to || drafted.grows && flow.end == block.start;
+    /// Lets a stream that passes near fetch `block` up to `to`; false where there is none. None is led over what is here,
+    /// as `has` tells, or comes by another one: that would be fetched a second time.
+    fn extend(&mut self, block: &Range<u64>, to: u64, has: &dyn Fn(&Range<u64>) -> bool) -> bool {
+        let passes = |&at: &usize| {
+            let Drafted { flow, grows, .. } = &self.flows[at];
+            let can = flow.end >= to || *grows && flow.end == block.start;
             let reached = flow.position.max(flow.limit);
-            flow.position < block.end && can && block.start.saturating_sub(reached) <= FORWARD
+            let is_near = block.start.saturating_sub(reached) <= FORWARD;
+            flow.position < block.end && can && is_near && self.is_clear(at, reached..block.start, has)
         };
-        let nearest = |drafted: &&mut Drafted| drafted.flow.limit;
-        match self.flows.iter_mut().filter(passes).max_by_key(nearest) {
-            Some(drafted) => {
-                drafted.flow.limit = drafted.flow.limit.max(to);
-                if drafted.grows {
-                    drafted.flow.end = drafted.flow.limit;
-                }
-                true
-            }
-            None => false,
+        let nearest = |&at: &usize| self.flows[at].flow.limit;
+        let Some(at) = (0..self.flows.len()).filter(passes).max_by_key(nearest) else {
+            return false;
+        };
+        let drafted = &mut self.flows[at];
+        drafted.flow.limit = drafted.flow.limit.max(to);
+        if drafted.grows {
+            drafted.flow.end = drafted.flow.limit;
         }
+        true
+    }
+
+    /// True where the stream `at` would fetch nothing twice if it went on over `gap`.
+    fn is_clear(&self, at: usize, gap: Range<u64>, has: &dyn Fn(&Range<u64>) -> bool) -> bool {
+        blocks_of(&gap).all(|block| {
+            let own = block.bytes(self.total);
+            let comes = |(other, drafted): (usize, &Drafted)| {
+                let flow = &drafted.flow;
+                other != at && flow.position < own.end && flow.limit > own.start
+            };
+            !has(&own) && !self.flows.iter().enumerate().any(comes)
+        })
     }
 
     fn running(&self) -> u64 {

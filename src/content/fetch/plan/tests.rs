@@ -79,9 +79,23 @@ impl World {
                     self.started.push(start);
                 }
                 Step::Extend { id, limit } => {
-                    let flow = self.flow(id);
+                    let flow = *self.flow(id);
                     assert!(limit > flow.limit && limit <= flow.end, "{flow:?} to {limit}");
-                    flow.limit = limit;
+                    for block in blocks_of(&(flow.position.max(flow.limit)..limit)) {
+                        let own = block.bytes(self.total);
+                        let comes = |other: &Flow| {
+                            other.id != id && other.position < own.end && other.limit > own.start
+                        };
+                        // One that both are in the middle of came to both already.
+                        let is_whole = own.start >= flow.limit;
+                        assert!(
+                            !is_whole || !self.has(&own),
+                            "{own:?} is here: {flow:?} to {limit}"
+                        );
+                        let twice = is_whole && self.flows.iter().any(comes);
+                        assert!(!twice, "{own:?} comes: {flow:?} to {limit}");
+                    }
+                    self.flow(id).limit = limit;
                 }
                 Step::Cut { id } => {
                     let flow = self.flow(id);
