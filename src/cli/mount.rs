@@ -29,6 +29,7 @@ mod freshness;
 mod reading;
 
 use freshness::FreshnessArgs;
+pub use freshness::Preset;
 use reading::ReadingArgs;
 
 /// Show ProjectWise folders as a read-only directory

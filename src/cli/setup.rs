@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::cli::failure::{CliError, ErrorKind};
 use crate::cli::login::LoginArgs;
+use crate::cli::mount::Preset;
 use crate::cli::output::Printer;
 use crate::cli::session::Session;
 use crate::config::is_profile_name;
@@ -42,6 +43,16 @@ pub struct SetupArgs {
     /// Folder to show at the top, by path or GUID, under its own name or ALIAS; may be given several times
     #[arg(long = "folder", value_name = "PATH|GUID[=ALIAS]")]
     pub folders: Vec<String>,
+    /// What the mounts of this profile are for; kept in the profile
+    #[arg(long, value_enum, value_name = "USE")]
+    pub preset: Option<Preset>,
+}
+
+/// Keeps what the command line says of the profile's mounts.
+fn keep_preset(args: &SetupArgs, session: &mut Session) {
+    if let Some(preset) = args.preset {
+        session.profile.freshness.preset = Some(preset.kept());
+    }
 }
 
 /// Why a step did not come to its end.
@@ -156,6 +167,8 @@ impl<'a> Wizard<'a> {
                     Step::Check
                 }
                 Step::Check => {
+                    keep_preset(self.args, &mut self.session);
+                    self.session.keep()?;
                     self.default_profile().await?;
                     self.record.delete()?;
                     return Ok(check::check(&self.session, &self.flags(), self.printer).await?);

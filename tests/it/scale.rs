@@ -28,6 +28,9 @@ const LEFT_OVER: u64 = 50;
 /// The most a mount over that catalog may take from its start to its root (issue 5), with a server and without one.
 const TO_ITS_ROOT: Duration = Duration::from_secs(1);
 
+/// The most that a manifest of it may take (issue 7).
+const MANIFEST_MOST: u64 = 200 * MIB;
+
 /// How long the kernel's forgetting may take to show: threads that hold memory of their own end after ten seconds.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -49,10 +52,15 @@ impl Process {
 
     /// A line of `/proc/PID/status`, in bytes.
     fn memory(&self, what: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        self.memory_while_it_lives(what).unwrap()
+    }
+
+    /// The same; `None` of a process that has ended.
+    fn memory_while_it_lives(&self, what: &str) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
         let lines: BTreeMap<_, _> = status.lines().filter_map(|line| line.split_once(':')).collect();
-        let kilobytes = lines[what].trim().strip_suffix(" kB").unwrap();
-        kilobytes.parse::<u64>().unwrap() << 10
+        let kilobytes = lines.get(what)?.trim().strip_suffix(" kB")?;
+        Some(kilobytes.parse::<u64>().unwrap() << 10)
     }
 
     /// Ends it as Ctrl-C does.
@@ -212,11 +220,19 @@ fn a_walk_over_a_million_documents_stays_under_400_mib_and_gives_the_memory_back
     eprintln!("{said}");
     assert!(most < MOST, "{said}");
 
+    let (rows, took, took_of_memory) = manifest(home.path(), &mnt);
+    let a_second = rows * 1000 / usize::try_from(took.as_millis()).unwrap();
+    eprintln!(
+        "a manifest of {rows} rows in {took:?}, {a_second} a second, MiB at most {}",
+        took_of_memory / MIB
+    );
     mount.stop();
     let online = to_its_root(home.path(), datasource, &mnt);
     drop(server);
     let offline = to_its_root(home.path(), datasource, &mnt);
     eprintln!("from the start to the root: {online:?}, without a server {offline:?}");
+    assert!(rows >= expected, "{rows} rows");
+    assert!(took_of_memory < MANIFEST_MOST, "{} MiB", took_of_memory / MIB);
     assert!(left <= may_keep, "{said}");
     assert!(
         online < TO_ITS_ROOT && offline < TO_ITS_ROOT,
@@ -231,6 +247,24 @@ fn mount(home: &Path, datasource: &str, mnt: &Path) -> (Process, Duration) {
     let (mount, _) = Process::start(home, &args, |line| line.starts_with("Press Ctrl-C"));
     assert!(fs::read_dir(mnt).unwrap().count() > 0);
     (mount, began.elapsed())
+}
+
+/// Takes a manifest of a mount: how many rows it has, how long it took, and the most memory.
+fn manifest(home: &Path, mnt: &Path) -> (usize, Duration, u64) {
+    let file = home.join("manifest.ndjson");
+    let began = Instant::now();
+    let args = ["--folders", "-o", file.to_str().unwrap()];
+    let child = pwfs(home).arg("manifest").arg(mnt).args(args).spawn().unwrap();
+    let mut process = Process(child);
+    let mut most = 0;
+    while process.0.try_wait().unwrap().is_none() {
+        most = most.max(process.memory_while_it_lives("VmHWM").unwrap_or_default());
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    assert!(process.0.wait().unwrap().success());
+    let took = began.elapsed();
+    let rows = BufReader::new(fs::File::open(&file).unwrap()).lines().count() - 2;
+    (rows, took, most)
 }
 
 /// Mounts for as long as it takes to read the root.

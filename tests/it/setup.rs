@@ -393,6 +393,8 @@ fn without_a_terminal_the_flags_are_told_and_do_the_same() {
             "Leven Estuary Crossing/07 Temporary Works/Cofferdams",
             "--folder",
             "Company Standards=Standards",
+            "--preset",
+            "pipeline",
         ])
         .succeeds();
     desk.is_golden("service");

@@ -54,7 +54,7 @@ struct Flags {
 
 /// Rules for one use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Preset {
+pub enum Preset {
     /// For people: while the server is away, what was there is shown
     Desktop,
     /// For programs that keep a copy: while the server is away, an error
@@ -205,7 +205,8 @@ impl Oldest {
 }
 
 impl Preset {
-    const fn kept(self) -> kept::Preset {
+    /// As a profile keeps them.
+    pub const fn kept(self) -> kept::Preset {
         match self {
             Self::Desktop => kept::Preset::Desktop,
             Self::Pipeline => kept::Preset::Pipeline,

@@ -58,6 +58,7 @@ pub(super) async fn setup(
         })?;
         session.profile.folders = marked.iter().map(Marked::as_choice).collect();
     }
+    super::keep_preset(args, &mut session);
     session.keep()?;
     ProgressFile::new(&session.dirs.state, &session.profile_name).delete()?;
     check::check(&session, &super::flags(&session), printer).await
