@@ -1,11 +1,13 @@
 //! Everything below some directories, listed and proved as fresh as wanted: what is missing is listed first, and what cannot
 //! be is named.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::below::Below;
 use super::crawling::{self, Crawler, Own, Start};
-use super::failure::{CliError, ErrorKind};
+use super::failure::{CliError, ErrorKind, exit};
 use super::output::{Printer, escape};
 use crate::catalog::{Catalog, CatalogError, DirKey};
 use crate::daemon::blocking;
@@ -76,27 +78,46 @@ impl Extent {
         failed.await.map_err(CliError::from)
     }
 
-    /// Has what is missing listed, if anything is; without a deadline.
+    /// Has what is missing listed, if anything is; without a deadline. What was refused is asked for once more: it may have
+    /// been allowed since.
     pub(super) async fn complete(&self, terms: Terms, printer: &Printer) -> Result<Obstacle, CliError> {
-        let is_refused = |failed: &Failed| matches!(failed.lack, Lack::Refused(_));
-        // What is refused and was never asked for since is not asked for again and again.
-        if self.missing(terms).await?.iter().all(is_refused) {
-            return Ok(Obstacle::default());
-        }
-        let starts: Vec<Start> = self
-            .tops
-            .iter()
-            .map(|top| Start {
+        let missing = self.missing(terms).await?;
+        let (refused, missing): (Vec<Failed>, Vec<Failed>) = missing.into_iter().partition(is_refused);
+        let mut obstacle = Obstacle::default();
+        if !missing.is_empty() {
+            let tops = self.tops.iter().map(|top| Start {
                 dir: top.dir,
                 name: top.path.clone(),
-            })
-            .collect();
+            });
+            let untold = missing.iter().any(|failed| failed.lack == Lack::Untold);
+            let max_age = match terms.max_age() {
+                // The journal was lost: it tells of what it sees listed.
+                _ if untold => Duration::ZERO,
+                Some(age) => age,
+                // Whatever was listed at any time will do.
+                None => Duration::MAX,
+            };
+            obstacle = self.crawl(tops.collect(), max_age, printer).await?;
+        }
+        if !refused.is_empty() && obstacle.is_none() {
+            let refused = refused.into_iter().map(|refused| Start {
+                dir: refused.dir,
+                name: refused.path,
+            });
+            obstacle = self.crawl(refused.collect(), Duration::ZERO, printer).await?;
+        }
+        Ok(obstacle)
+    }
+
+    async fn crawl(
+        &self,
+        starts: Vec<Start>,
+        max_age: Duration,
+        printer: &Printer,
+    ) -> Result<Obstacle, CliError> {
         let (tell, told) = watch::channel(CrawlProgress::default());
-        // With no age wanted, whatever was listed at any time will do.
-        let max_age = terms.max_age().unwrap_or(std::time::Duration::MAX);
-        let crawl = self.crawler.crawl(&starts, Some(max_age), &tell);
         let summary = tokio::select! {
-            summary = crawl => summary,
+            summary = self.crawler.crawl(&starts, Some(max_age), &tell) => summary,
             never = crawling::show(printer, told) => match never {},
             _ = tokio::signal::ctrl_c() => return Err(crawling::stopped("listed")),
         };
@@ -109,16 +130,25 @@ impl Extent {
                 error: None,
             },
             Err(error) => Obstacle {
-                login: error.exit_code() == super::failure::exit::LOGIN,
+                login: error.exit_code() == exit::LOGIN,
                 error: Some(error),
             },
         })
     }
 }
 
+impl Obstacle {
+    const fn is_none(&self) -> bool {
+        !self.login && self.error.is_none()
+    }
+}
+
+const fn is_refused(failed: &Failed) -> bool {
+    matches!(failed.lack, Lack::Refused(_))
+}
+
 /// The failure of a command that is to be complete and is not.
 pub(super) fn incomplete(what: &str, missing: &[Failed], obstacle: &Obstacle) -> CliError {
-    let is_refused = |failed: &Failed| matches!(failed.lack, Lack::Refused(_));
     let (kind, hint) = if obstacle.login {
         (ErrorKind::Login, "sign in again: `pwfs login`")
     } else if missing.iter().all(is_refused) {

@@ -478,6 +478,50 @@ fn a_cursor_survives_a_remount_and_a_deleted_cache_and_a_foreign_one_is_refused(
 }
 
 #[test]
+fn where_the_journal_was_lost_everything_is_listed_anew_before_a_manifest_is_complete() {
+    if !fuse_is_here() {
+        return;
+    }
+    let library = Library::new();
+    let cursor = library.sync();
+    library.running.signal(rustix::process::Signal::TERM);
+    library.running.finish();
+    let home = library.stage.home.path();
+    let files = library.stage.files();
+    let lost = files
+        .keys()
+        .filter(|path| path.to_string_lossy().contains("journal-v1"));
+    for path in lost {
+        fs::remove_file(home.join(path)).unwrap();
+    }
+    library
+        .stage
+        .server
+        .world()
+        .delete_document(library.documents[0])
+        .unwrap();
+    fs::remove_dir(&library.dir).unwrap();
+    let (running, _dir) = mount(&library.stage, &["--metadata-ttl", "1h"]);
+    let rows = lines(&library.stage.run(&["manifest", "mnt/Library"]).succeeds());
+    let end = rows.last().unwrap();
+    // The catalog still had the document; but of what it knows nothing had been told.
+    assert_eq!((&end["complete"], &end["documents"]), (&true.into(), &8.into()));
+    let told = library.stage.run(&[
+        "changes",
+        "--path",
+        "mnt",
+        "--since",
+        end["cursor"].as_str().unwrap(),
+    ]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let refused = library
+        .stage
+        .run(&["changes", "--path", "mnt", "--since", &cursor]);
+    assert_eq!(refused.code, Some(75), "{refused:?}");
+    drop(running);
+}
+
+#[test]
 fn a_sync_point_returns_when_everything_was_asked_for_in_time_and_says_what_was_not() {
     if !fuse_is_here() {
         return;
