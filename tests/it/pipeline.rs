@@ -581,3 +581,33 @@ fn a_sync_point_returns_when_everything_was_asked_for_in_time_and_says_what_was_
     library.running.finish();
     following.finish().succeeds();
 }
+
+#[test]
+fn a_login_that_ends_fails_what_needs_it_and_a_new_one_is_enough() {
+    if !fuse_is_here() {
+        return;
+    }
+    let library = Library::new();
+    let cursor = library.sync();
+    library.stage.server.revoke_all_tokens();
+    library
+        .stage
+        .server
+        .world()
+        .delete_document(library.documents[0])
+        .unwrap();
+    let sync = ["sync-point", "mnt/Library", "--max-age", "0s"];
+    let words = library.stage.run(&sync).fails(77);
+    assert!(words.contains("pwfs login"), "{words}");
+    // What was listed and told is there without a login; nothing is told of what nobody has seen.
+    let rows = library.manifest(&[]);
+    assert_eq!(of(&rows, "document").len(), 9);
+    assert!(library.changes("mnt/Library", &cursor).is_empty());
+    library.stage.sign_in();
+    library.stage.run(&sync).succeeds();
+    let gone = library.changes("mnt/Library", &cursor);
+    let documents: Vec<&Value> = gone.iter().filter(|row| row["kind"] == "document").collect();
+    assert_eq!(documents.len(), 1, "{gone:?}");
+    assert_eq!(documents[0]["reason"], "deleted");
+    drop(library.running);
+}
