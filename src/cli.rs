@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod mount;
 pub mod network;
 pub mod output;
+mod page;
 pub mod picker;
 pub mod session;
 pub mod setup;
@@ -324,6 +325,9 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         Command::Folders(args) => {
             let (remote, folder) = session()?.remote(&args.source).await?;
             browse::folders(&remote, &args.beginning_with(folder), printer).await
+        }
+        Command::Tree(args) if args.format == browse::TreeFormat::Html => {
+            Box::pin(page::page(args, session()?, printer)).await
         }
         Command::Tree(args) => {
             let (remote, folder) = session()?.remote(&args.source).await?;

@@ -73,6 +73,8 @@ pub enum TreeFormat {
     Text,
     /// With ids, sizes, times and versions.
     Json,
+    /// One page for a browser, to be searched and unfolded; PATH may be a directory of a mount
+    Html,
 }
 
 /// Lists the folders in one folder, or the root folders.

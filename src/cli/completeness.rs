@@ -1,6 +1,7 @@
 //! Everything below some directories, listed and proved as fresh as wanted: what is missing is listed first, and what cannot
 //! be is named.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,6 +10,7 @@ use super::below::Below;
 use super::crawling::{self, Crawler, Own, Start};
 use super::failure::{CliError, ErrorKind, exit};
 use super::output::{Printer, escape};
+use super::session::Session;
 use crate::catalog::{Catalog, CatalogError, DirKey};
 use crate::daemon::blocking;
 use crate::manifest::{Failed, Lack, Plan, Terms, Top};
@@ -34,10 +36,31 @@ pub(super) struct Obstacle {
 }
 
 impl Extent {
-    /// A directory of a mount.
-    pub(super) async fn of_mount(below: Below) -> Result<Self, CliError> {
+    /// A directory of a mount, or else a folder of the datasource, which this process lists by itself; with the cache
+    /// directory. Without a path, what the profile shows.
+    pub(super) async fn find(
+        path: Option<&str>,
+        datasource: Option<&str>,
+        cache_dir: Option<&Path>,
+        session: Session,
+    ) -> Result<(Self, PathBuf), CliError> {
+        let place = match path {
+            Some(path) => Below::find(path).await?,
+            None => None,
+        };
+        if let Some(below) = place {
+            return Self::of_mount(below).await;
+        }
+        let used = cache_dir.map_or_else(|| session.dirs.cache.clone(), Path::to_owned);
+        let (own, starts) = Own::open(path, datasource, cache_dir, session).await?;
+        Ok((Self::of_own(own, starts), used))
+    }
+
+    /// A directory of a mount, with its cache directory.
+    pub(super) async fn of_mount(below: Below) -> Result<(Self, PathBuf), CliError> {
         let open = below.open().await?;
-        Ok(Self {
+        let cache_dir = open.beside.cache_dir().to_owned();
+        let extent = Self {
             tops: below.tops(&open).await?,
             path: below.names(),
             catalog: open.catalog,
@@ -45,11 +68,11 @@ impl Extent {
                 catalog: open.beside.catalog_dir,
                 below,
             },
-        })
+        };
+        Ok((extent, cache_dir))
     }
 
-    /// What this process lists by itself.
-    pub(super) fn of_own(own: Own, starts: Vec<Start>) -> Self {
+    fn of_own(own: Own, starts: Vec<Start>) -> Self {
         let top = |start: Start| Top {
             dir: start.dir,
             path: crate::names::encode(&start.name, crate::names::Place::Folder),

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::below::Below;
 use super::completeness::{Extent, Obstacle, incomplete};
-use super::crawling::Own;
 use super::failure::{CliError, ErrorKind};
 use super::mount::duration;
 use super::output::{Bar, Printer, escape};
@@ -85,27 +83,13 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
     }
     // From the beginning of the command, however long the rest takes.
     let terms = Terms::within(args.max_age, args.allow_denied);
-    let place = match &args.path {
-        Some(path) => Below::find(path).await?,
-        None => None,
-    };
-    let cache_dir = args
-        .cache_dir
-        .clone()
-        .unwrap_or_else(|| session.dirs.cache.clone());
-    let (extent, cache_dir) = match place {
-        Some(below) => {
-            let open = below.open().await?;
-            let cache_dir = open.beside.cache_dir().to_owned();
-            (Extent::of_mount(below).await?, cache_dir)
-        }
-        None => {
-            let source = args.source.datasource.as_deref();
-            let (own, starts) =
-                Own::open(args.path.as_deref(), source, args.cache_dir.as_deref(), session).await?;
-            (Extent::of_own(own, starts), cache_dir)
-        }
-    };
+    let (extent, cache_dir) = Extent::find(
+        args.path.as_deref(),
+        args.source.datasource.as_deref(),
+        args.cache_dir.as_deref(),
+        session,
+    )
+    .await?;
     let obstacle = extent.complete(terms, printer).await?;
     let job = Job {
         args: args.clone(),

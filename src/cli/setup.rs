@@ -28,6 +28,8 @@ pub mod progress;
 mod unattended;
 mod words;
 
+pub(super) use words::for_the_administrator;
+
 use person::{AtTerminal, Person, Question, Stop};
 use progress::{Progress, ProgressFile, Step};
 

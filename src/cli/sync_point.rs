@@ -49,7 +49,7 @@ pub async fn sync_point(args: &SyncPointArgs, printer: &Arc<Printer>) -> Result<
     // From the beginning of the command, however long the rest takes.
     let terms = Terms::within(Some(args.max_age), args.allow_denied);
     let below = Below::wanted(Some(&args.path)).await?;
-    let extent = Extent::of_mount(below).await?;
+    let (extent, _) = Extent::of_mount(below).await?;
     let completing = extent.complete(terms, printer);
     let obstacle = match args.timeout {
         None => completing.await?,

@@ -83,7 +83,7 @@ pub(super) fn registration(kind: AuthKind, redirect_uri: &str) -> String {
 }
 
 /// Step 2 of the guide: the line for the administrator.
-pub(super) fn for_the_administrator(client_id: &str) -> String {
+pub(in crate::cli) fn for_the_administrator(client_id: &str) -> String {
     format!(
         "The app must be allowed on your ProjectWise environment. Send this to your ProjectWise administrator:\n\
          \n\
