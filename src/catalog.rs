@@ -387,6 +387,11 @@ impl Catalog {
         self.0.snapshot(look)
     }
 
+    /// Gives back the memory in which both databases keep parts of their files. Blocks while one is written.
+    pub fn release_memory(&self) {
+        self.0.release_memory();
+    }
+
     /// Closes both databases: who asks later gets [`CatalogError::Closed`], and no file is made anew.
     pub fn close(&self) {
         self.0.close();

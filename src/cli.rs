@@ -38,6 +38,7 @@ mod wake;
 pub mod warm;
 
 use crate::auth::renewals;
+use crate::memory;
 
 use failure::{CliError, ErrorKind, exit};
 use output::{Format, Printer};
@@ -361,6 +362,7 @@ const LAST_RENEWAL: Duration = Duration::from_secs(10);
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_keep_alive(memory::THREADS_LINGER)
         .build()
         .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("cannot start"))?;
     let result = runtime.block_on(async {

@@ -188,6 +188,21 @@ impl Database {
         }
     }
 
+    /// Gives back what its connections keep of the file in memory. Blocks while one writes; whoever reads just now keeps
+    /// theirs.
+    ///
+    /// SQLite keeps each page of 4 KiB in a piece of memory of its own, a little longer than that, which lies across two of
+    /// the system's: after a walk over 42 000 entries these were on 4900 of the 5800 pages that anything in use was on.
+    pub(crate) fn release_memory(&self) {
+        let release = |held: &Held| {
+            if let Err(error) = held.connection.release_memory() {
+                tracing::debug!(path = %self.path.display(), %error, "a database's memory was not given back");
+            }
+        };
+        self.writer.lock().iter().for_each(release);
+        self.idle.lock().iter().for_each(release);
+    }
+
     /// Ends what is under way and begins nothing more: whoever comes later is refused, and makes no file anew.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);

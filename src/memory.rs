@@ -6,6 +6,13 @@
 //! was a tenth lower. mimalloc 2.0 kept 220, with a purge delay of 0 too. jemalloc kept 17 after twelve seconds with its
 //! background threads, and 132 without; but it needs `make`, and pwfs builds where there is a C compiler alone.
 
+use std::time::Duration;
+
+/// How long a thread for blocking work outlives it. Each keeps hundreds of small pieces of memory for itself until it ends,
+/// and each of those holds a page. After a walk some refresh comes every few seconds, and with ten seconds, as is usual,
+/// 186 threads took turns at it and none of them ever ended.
+pub const THREADS_LINGER: Duration = Duration::from_secs(1);
+
 /// Has all threads share one arena. To be called before there are any.
 pub fn share_one_arena() {
     #[cfg(target_env = "gnu")]

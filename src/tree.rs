@@ -344,9 +344,12 @@ impl Tree {
         }
     }
 
-    /// Drops what was kept for directories the kernel has forgotten since.
+    /// Drops what was kept for directories the kernel has forgotten since, here and by the catalog. Blocks.
     pub fn settle(&self) {
         self.0.store.settle();
+        if let Some(catalog) = &self.0.catalog {
+            catalog.release_memory();
+        }
     }
 
     /// The document server.

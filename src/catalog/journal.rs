@@ -171,6 +171,10 @@ impl Journal {
         Database::open_reading(path, &schema::JOURNAL).map(Self)
     }
 
+    pub(super) fn release_memory(&self) {
+        self.0.release_memory();
+    }
+
     pub(super) fn close(&self) {
         self.0.close();
     }

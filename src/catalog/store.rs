@@ -207,6 +207,11 @@ impl Store {
         )
     }
 
+    pub(super) fn release_memory(&self) {
+        self.catalog.release_memory();
+        self.journal.release_memory();
+    }
+
     pub(super) fn close(&self) {
         self.catalog.close();
         self.journal.close();

@@ -237,6 +237,33 @@ fn a_listing_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_catalog_that_gave_its_memory_back_reads_and_writes_as_before() {
+    let mut bench = Bench::new();
+    let entries = vec![Entry::Document(file(2, "a.dwg"))];
+    let Replaced::Kept { listing, .. } = bench.list(dir(1), entries, &[]) else {
+        panic!("kept");
+    };
+    bench.catalog.release_memory();
+    let saved = bench.catalog.load(dir(1)).unwrap().unwrap();
+    assert_eq!(saved.listing.rows(), listing.rows());
+    let before = bench.events().len();
+    let more = vec![
+        Entry::Document(file(2, "a.dwg")),
+        Entry::Document(file(3, "b.dwg")),
+    ];
+    bench.list(dir(1), more, &[]);
+    bench.catalog.release_memory();
+    assert_eq!(bench.catalog.load(dir(1)).unwrap().unwrap().listing.len(), 2);
+    assert_eq!(bench.events().len(), before + 1);
+    bench.catalog.close();
+    bench.catalog.release_memory();
+    assert!(
+        bench.catalog.load(dir(1)).is_err(),
+        "nothing is opened for it again"
+    );
+}
+
+#[test]
 fn every_change_is_told_once() {
     let mut bench = Bench::new();
     bench.list(

@@ -19,6 +19,7 @@ pub mod care;
 mod count;
 mod digests;
 mod entry;
+mod etags;
 mod eviction;
 mod filler;
 mod folder;
@@ -35,6 +36,7 @@ pub(super) use block_map::{BLOCK_SIZE, BlockIndex, block_count, blocks_of};
 pub use digests::Digests;
 pub(super) use entry::{Entry, read_exact};
 use entry::{Found, account_of, room_beside};
+use etags::Etags;
 use filler::NotFilling;
 pub(super) use filler::{Filler, Refusal};
 pub(super) use folder::Temporary;
@@ -47,7 +49,7 @@ use room::Room;
 use upkeep::Task;
 
 /// File tags remembered of documents whose entry may be gone; about 10 MiB at most.
-const REMEMBERED_ETAGS: u64 = 65_536;
+const REMEMBERED_ETAGS: u32 = 65_536;
 
 /// What a cache may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +75,7 @@ pub struct ContentCache {
     room: Arc<Room>,
     handle: Handle,
     tasks: Sender<Task>,
-    etags: moka::sync::Cache<ContentKey, Arc<str>>,
+    etags: Etags,
 }
 
 impl ContentCache {
@@ -101,7 +103,7 @@ impl ContentCache {
             room,
             handle,
             tasks,
-            etags: moka::sync::Cache::new(REMEMBERED_ETAGS),
+            etags: Etags::new(REMEMBERED_ETAGS),
         })
     }
 
@@ -276,7 +278,7 @@ impl ContentCache {
 
     /// Keeps the tag of the file of `key`.
     pub(super) fn remember_etag(&self, key: &ContentKey, etag: &Arc<str>) {
-        self.etags.insert(key.clone(), etag.clone());
+        self.etags.insert(key, etag);
     }
 
     /// True where `bytes` more may be written. False while the disk is left alone after it failed.

@@ -15,10 +15,9 @@ const QUIET: Duration = Duration::from_millis(500);
 /// How often it is waited for quiet at most; a kernel short of memory may never be.
 const PATIENCE: u32 = 10;
 
-/// How long the runtime's threads for blocking work outlive it (ten seconds), and a little more. Each keeps some hundreds of
-/// small pieces of memory for itself until it ends, and each of those holds a page: of 62 MiB that a walk over 63 000 entries
-/// had taken, 43 were left after the first look and 31 after one that waited for this.
-const THREADS_END: Duration = Duration::from_secs(12);
+/// After how long threads for blocking work that have nothing to do are gone, and with them what they kept for themselves: of
+/// 62 MiB that a walk over 63 000 entries had taken, 43 were left after the first look and 31 after one that waited for this.
+const THREADS_END: Duration = memory::THREADS_LINGER.saturating_add(Duration::from_secs(2));
 
 /// The watch over what the kernel forgets; ends when dropped.
 pub(super) struct Thrift(AbortHandle);
@@ -37,18 +36,23 @@ impl Thrift {
                         break;
                     }
                 }
-                let tree = fs.tree().clone();
-                blocking(move || {
-                    tree.settle();
-                    memory::give_back();
-                })
-                .await;
+                settle(&fs).await;
                 tokio::time::sleep(THREADS_END).await;
-                blocking(memory::give_back).await;
+                settle(&fs).await;
             }
         });
         Self(watch.abort_handle())
     }
+}
+
+/// Drops what is kept and not needed, and gives back every page nothing is left in.
+async fn settle(fs: &Filesystem) {
+    let tree = fs.tree().clone();
+    blocking(move || {
+        tree.settle();
+        memory::give_back();
+    })
+    .await;
 }
 
 impl Drop for Thrift {

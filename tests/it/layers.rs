@@ -54,8 +54,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "auth", "catalog", "changes", "clock", "config", "content", "daemon", "demo", "doctor",
-            "explain", "fs", "fuse", "http", "leader", "manifest", "model", "names", "refresh", "remote",
-            "store", "tree",
+            "explain", "fs", "fuse", "http", "leader", "manifest", "memory", "model", "names", "refresh",
+            "remote", "store", "tree",
         ],
     ),
 ];
