@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::below::Below;
 use super::beside::Open;
 use super::failure::{CliError, Code, ErrorKind};
-use super::following::{Following, Looked};
+use super::following::{self, Following, Looked};
 use super::output::Printer;
 use crate::catalog::journal::Cursor;
 use crate::changes::{ChangeRow, Changes, Scope, Step};
@@ -64,10 +63,6 @@ const WAITING: usize = 1024;
 
 /// Tells changes.
 pub async fn changes(args: &ChangesArgs, printer: &Arc<Printer>) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::of(ErrorKind::Failure, &error);
-    // Before the first line: a signal in between ends the command as well.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let below = Below::wanted(args.path.as_deref()).await?;
     let open = below.open().await?;
     let tops = below.tops(&open).await?;
@@ -79,31 +74,17 @@ pub async fn changes(args: &ChangesArgs, printer: &Arc<Printer>) -> Result<(), C
     };
     printer.json_line(&scope)?;
     let scope = Scope(tops.into_iter().map(|top| (top.dir, top.path)).collect());
-    let (say, mut said) = mpsc::channel(WAITING);
+    let (say, said) = mpsc::channel(WAITING);
     let (since, once) = (args.since, !args.follow);
     let telling = blocking(move || tell(&open, scope, since, once, &say));
-    tokio::pin!(telling);
-    let mut outcome = None;
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            line = said.recv() => match line {
-                Some(Said::Row(row)) => printer.json_line(&row)?,
-                Some(Said::Remark(remark)) => {
-                    printer.json_line(&remark)?;
-                    printer.flush()?;
-                }
-                // It has ended, and everything it said was printed.
-                None => return match outcome {
-                    Some(outcome) => outcome,
-                    None => (&mut telling).await,
-                },
-            },
-            ended = &mut telling, if outcome.is_none() => outcome = Some(ended),
+    following::show(said, telling, |said| match said {
+        Said::Row(row) => printer.json_line(&row),
+        Said::Remark(remark) => {
+            printer.json_line(&remark)?;
+            printer.flush()
         }
-    }
+    })
+    .await
 }
 
 /// Reads the journal, and with `once` unset waits for more until the mount ends or nobody listens. Blocks.

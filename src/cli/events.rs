@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::beside;
 use super::failure::{CliError, Code, ErrorKind};
-use super::following::{Following, Looked};
+use super::following::{self, Following, Looked};
 use super::output::{Format, Paint, Printer, escape};
 use crate::catalog::DirKey;
 use crate::catalog::journal::{Change, Cursor, Event, Since};
@@ -83,33 +82,15 @@ const WAITING: usize = 1024;
 
 /// Follows the journal.
 pub async fn events(args: &EventsArgs, printer: &Printer) -> Result<(), CliError> {
-    let (say, mut said) = mpsc::channel(WAITING);
-    // Before the first line: a signal in between ends the command as well.
-    let failed = |error: std::io::Error| CliError::of(ErrorKind::Failure, &error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (say, said) = mpsc::channel(WAITING);
     let asked = args.clone();
-    let following = blocking(move || follow(&asked, &say));
-    tokio::pin!(following);
-    let mut outcome = None;
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            line = said.recv() => match line {
-                Some(Said::Line(line)) => show(&line, printer)?,
-                Some(Said::Caught) => printer.flush()?,
-                Some(Said::Resync(head)) => return Err(resync(head, printer)?),
-                // It has ended, and everything it said was printed.
-                None => return match outcome {
-                    Some(outcome) => outcome,
-                    None => (&mut following).await,
-                },
-            },
-            ended = &mut following, if outcome.is_none() => outcome = Some(ended),
-        }
-    }
+    let telling = blocking(move || follow(&asked, &say));
+    following::show(said, telling, |said| match said {
+        Said::Line(line) => show(&line, printer),
+        Said::Caught => printer.flush(),
+        Said::Resync(head) => Err(resync(head, printer)?),
+    })
+    .await
 }
 
 /// Reads the journal and waits for more, until the mount ends or nobody listens any more. Blocks.

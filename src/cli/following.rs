@@ -1,11 +1,14 @@
 //! Follows a journal: looks, and looks again when it was written to, until its mount ends.
 
+use std::path::Path;
 use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::failure::{CliError, ErrorKind};
 use super::wake::{Wake, Woken};
 use crate::fuse::mountpoint::Mounted;
-use std::path::Path;
 
 /// A look at the journal without having been told of a change: for what no watch tells, such as a file that took the
 /// place of the journal.
@@ -64,6 +67,35 @@ impl Following {
                         .while_doing("the journal cannot be watched any more"));
                 }
             }
+        }
+    }
+}
+
+/// Shows what a thread says as it comes, until `saying` has ended and everything was shown, or a signal ends the command.
+pub(super) async fn show<T>(
+    mut said: mpsc::Receiver<T>,
+    saying: impl Future<Output = Result<(), CliError>>,
+    mut show: impl FnMut(T) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let failed = |error: std::io::Error| CliError::of(ErrorKind::Failure, &error);
+    // Before the first line: a signal in between ends the command as well.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::pin!(saying);
+    let mut outcome = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            line = said.recv() => match line {
+                Some(line) => show(line)?,
+                None => return match outcome {
+                    Some(outcome) => outcome,
+                    None => (&mut saying).await,
+                },
+            },
+            ended = &mut saying, if outcome.is_none() => outcome = Some(ended),
         }
     }
 }
