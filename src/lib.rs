@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`doctor`] and [`explain`] stand beside `daemon` and look at all of it; [`leader`] has several processes share a
-//! catalog, [`refresh`] keeps it fresh. `catalog` and `content` keep what they know in a [`database`]. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! catalog, [`refresh`] keeps it fresh. `catalog` and `content` keep what they know in a [`database`]. Everything may use [`model`], [`clock`] and `sync`. [`demo`] is an embedded ProjectWise that shares nothing with the client
 //! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
 //! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
 
@@ -35,4 +35,5 @@ pub mod names;
 pub mod refresh;
 pub mod remote;
 pub mod store;
+mod sync;
 pub mod tree;

@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
@@ -24,6 +23,7 @@ use crate::content::reader::{FetchPolicy, ReadRequest, Shared};
 use crate::content::table::Running;
 use crate::content::{ContentError, ContentKey};
 use crate::remote::{Urgency, UrgencyHandle};
+use crate::sync::Mutex;
 
 /// How often one read has something fetched that is gone again before it could be read.
 const TRIES: usize = 3;
@@ -420,7 +420,7 @@ impl Transfer {
             let etag = etag.clone();
             let created = shared
                 .cache
-                .handle()
+                .runtime()
                 .spawn_blocking(move || cache.create(&key, total, Some(&etag)));
             match created.await {
                 Ok(Ok(filler)) => {
