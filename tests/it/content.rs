@@ -353,6 +353,33 @@ async fn a_link_of_the_file_store_that_has_run_out_is_renewed_and_never_a_refusa
 }
 
 #[tokio::test]
+async fn a_copy_of_half_a_gigabyte_that_is_handed_over_costs_the_gateway_a_few_requests() {
+    let knobs = Knobs {
+        redirect: Redirect::Blob,
+        ..Knobs::default()
+    };
+    let shelf = Shelf::new(knobs, &[512 * MIB + 77]).await;
+    // The tail, which proves ranges.
+    shelf.read(0, 512 * MIB, 77).await.unwrap();
+    // In the middle of it the link is refused, as one that has run out.
+    for offset in (0..shelf.attrs[0].size).step_by(1 << 20) {
+        if offset == 256 * MIB {
+            let fault = Fault::status(RequestKind::Blob, 403);
+            shelf.bench.server.inject(fault.times(1));
+        }
+        shelf.read(0, offset, 1 << 20).await.unwrap();
+    }
+    shelf.rest().await;
+    let parts = shelf.bench.asked(RequestKind::Blob);
+    assert!(parts > 100, "{parts}");
+    // The tail, the start, those that began before the first answer to that, and the new link.
+    assert!(shelf.asked() <= 20, "{} for {parts} parts", shelf.asked());
+    assert_eq!(shelf.bench.server.blob_authorization_seen(), 0);
+    let readable = shelf.bench.xattr(shelf.attrs[0].ino, "user.projectwise.readable");
+    assert_eq!(readable.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn a_server_whose_tags_change_with_each_answer_is_read_by_whole_downloads() {
     let knobs = Knobs {
         file_etag: FileEtag::Changing,

@@ -200,10 +200,12 @@ impl Stream {
             end: (!self.flow.open).then_some(end),
         };
         self.shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let asked = self
-            .shared
-            .remote
-            .read(self.transfer.key.document, range, strong.filter(|_| ranged));
+        let asked = self.shared.remote.read_part(
+            self.transfer.key.document,
+            range,
+            strong.filter(|_| ranged),
+            &self.transfer.shortcut,
+        );
         let asked = timeout(HEAD, with_urgency(self.urgency.clone(), asked));
         let mut orders = self.orders.clone();
         let answered = tokio::select! {

@@ -22,7 +22,7 @@ use crate::content::patience::Patience;
 use crate::content::reader::{FetchPolicy, ReadRequest, Shared};
 use crate::content::table::Running;
 use crate::content::{ContentError, ContentKey};
-use crate::remote::{Urgency, UrgencyHandle};
+use crate::remote::{Shortcut, Urgency, UrgencyHandle};
 use crate::sync::Mutex;
 
 /// How often one read has something fetched that is gone again before it could be read.
@@ -36,6 +36,8 @@ pub(in crate::content) struct Transfer {
     state: Mutex<State>,
     changed: watch::Sender<Pulse>,
     filler: OnceCell<Arc<Filler>>,
+    /// Where the server has its file, as one answer has shown.
+    pub(super) shortcut: Shortcut,
 }
 
 /// Moves with every change.
@@ -111,6 +113,7 @@ impl Transfer {
             }),
             changed: watch::Sender::default(),
             filler: OnceCell::new(),
+            shortcut: Shortcut::default(),
         }
     }
 
