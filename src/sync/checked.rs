@@ -22,15 +22,16 @@ thread_local! {
     static TIME: RefCell<Option<Arc<tokio::runtime::Runtime>>> = const { RefCell::new(None) };
 }
 
-/// How many preemptions at chosen moments the second half of all schedules has: most races need one or two.
-const PREEMPTIONS: usize = 3;
+/// How many moments each of the other schedules has at which somebody must let everybody else go first: most races need one,
+/// some two. (The scheduler counts the begin as well.)
+const MOMENTS: [usize; 2] = [2, 3];
 
 /// True inside of [`check`].
 pub(crate) fn is_checked() -> bool {
     IS_CHECKED.get()
 }
 
-/// Runs `test` under `schedules` schedules, which follow from `seed`: half of them at random, half with few preemptions.
+/// Runs `test` under `schedules` schedules, which follow from `seed`: a quarter of them at random, the others with few preemptions.
 ///
 /// Fails where `test` does, or where it does not end because nobody can go on.
 pub(crate) fn check(seed: u64, schedules: usize, test: impl Fn() + Send + Sync + 'static) {
@@ -39,7 +40,7 @@ pub(crate) fn check(seed: u64, schedules: usize, test: impl Fn() + Send + Sync +
 
 /// As [`check`], for so long and with a seed that nobody has chosen.
 pub(crate) fn check_for(time: Duration, test: impl Fn() + Send + Sync + 'static) {
-    schedule(fastrand::u64(..), usize::MAX, Some(time / 2), test);
+    schedule(fastrand::u64(..), usize::MAX, Some(time / 3), test);
 }
 
 fn schedule(seed: u64, schedules: usize, each: Option<Duration>, test: impl Fn() + Send + Sync + 'static) {
@@ -52,10 +53,20 @@ fn schedule(seed: u64, schedules: usize, each: Option<Duration>, test: impl Fn()
     let _entered = time.enter();
     let _checked = Checked::begin(time.clone());
     let test = Arc::new(test);
-    let at_random = RandomScheduler::new_from_seed(seed, schedules.div_ceil(2));
-    run(at_random, each, test.clone());
-    let few = PctScheduler::new_from_seed(seed, PREEMPTIONS, schedules / 2);
-    run(few, each, test);
+    let at_random = schedules.div_ceil(4);
+    let few = (schedules - at_random) / MOMENTS.len();
+    run(
+        RandomScheduler::new_from_seed(seed, at_random),
+        each,
+        test.clone(),
+    );
+    for moments in MOMENTS {
+        run(
+            PctScheduler::new_from_seed(seed, moments, few),
+            each,
+            test.clone(),
+        );
+    }
 }
 
 fn run(

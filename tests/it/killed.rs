@@ -231,7 +231,8 @@ fn two_mounts_of_one_cache_read_one_document_at_once_and_one_is_killed() {
     second.finish();
     verify(&stage);
 
-    // With a cap that holds a part of it, and again one that is killed.
+    // With a cap that holds a part of it, and again one that is killed. What two have open nobody takes away: from nothing on.
+    stage.run(&["cache", "clear", "--yes"]).succeeds();
     let (first, second) = (mount_at(&stage, "one", CAP), mount_at(&stage, "other", CAP));
     let killed = AtomicBool::new(false);
     let killing = &killed;

@@ -105,40 +105,54 @@ fn threads(works: Vec<Box<dyn FnOnce() + Send>>) {
     }
 }
 
-/// One entry: who fills it, who reads it, who takes blocks away.
-fn evictions_beside_reads() {
-    let dir = directory();
-    let cache = Arc::new(at_rest(dir.path(), CAP));
-    let whole = DOCUMENTS[0].clone();
+/// An entry that is being filled, with all its blocks.
+fn filled(cache: &ContentCache) -> Arc<Filler> {
+    let whole = &DOCUMENTS[0];
     let filler = cache.create(&key(1), whole.len() as u64, Some(&etag())).unwrap();
     for block in 0..BLOCKS {
-        filler.put(BlockIndex(block), block_of(&whole, block)).unwrap();
+        filler.put(BlockIndex(block), block_of(whole, block)).unwrap();
     }
-    let entry = filler.entry().clone();
-    let reads = |block: u64| -> Box<dyn FnOnce() + Send> {
-        let (entry, whole) = (entry.clone(), whole.clone());
-        Box::new(move || {
-            for _ in 0..2 {
-                read(&entry, block, &whole);
-            }
-        })
-    };
-    let evicts: Box<dyn FnOnce() + Send> = {
-        let entry = entry.clone();
-        Box::new(move || {
-            entry.evict(&[BlockIndex(0), BlockIndex(1)]).unwrap();
-        })
-    };
-    let fills: Box<dyn FnOnce() + Send> = {
-        let (filler, whole) = (filler.clone(), whole.clone());
-        Box::new(move || {
-            for block in 0..BLOCKS {
-                let _ = filler.put(BlockIndex(block), block_of(&whole, block));
-            }
-        })
-    };
+    filler
+}
+
+fn reads(entry: &Arc<Entry>, block: u64) -> Box<dyn FnOnce() + Send> {
+    let entry = entry.clone();
+    Box::new(move || {
+        for _ in 0..2 {
+            read(&entry, block, &DOCUMENTS[0]);
+        }
+    })
+}
+
+fn evicts(entry: &Arc<Entry>) -> Box<dyn FnOnce() + Send> {
+    let entry = entry.clone();
+    Box::new(move || {
+        entry.evict(&[BlockIndex(0), BlockIndex(1)]).unwrap();
+    })
+}
+
+/// Who reads a block, and who takes it away.
+fn an_eviction_beside_a_read() {
+    let dir = directory();
+    let cache = Arc::new(at_rest(dir.path(), CAP));
+    let filler = filled(&cache);
+    threads(vec![reads(filler.entry(), 0), evicts(filler.entry())]);
     drop(filler);
-    threads(vec![reads(0), reads(1), evicts, fills]);
+    cache.check_sums();
+}
+
+/// Who fills an entry, who reads it, who takes blocks away.
+fn an_eviction_beside_a_fill() {
+    let dir = directory();
+    let cache = Arc::new(at_rest(dir.path(), CAP));
+    let filler = filled(&cache);
+    let entry = filler.entry().clone();
+    let fills: Box<dyn FnOnce() + Send> = Box::new(move || {
+        for block in 0..BLOCKS {
+            let _ = filler.put(BlockIndex(block), block_of(&DOCUMENTS[0], block));
+        }
+    });
+    threads(vec![reads(&entry, 0), reads(&entry, 1), evicts(&entry), fills]);
     drop(entry);
     cache.check_sums();
 }
@@ -204,7 +218,12 @@ fn fillers_come_and_go() {
 
 #[test]
 fn a_read_gives_no_byte_of_a_hole_under_any_schedule() {
-    check(1, 300, evictions_beside_reads);
+    check(1, 600, an_eviction_beside_a_read);
+}
+
+#[test]
+fn what_is_put_beside_an_eviction_is_right_and_paid_for_under_any_schedule() {
+    check(4, 300, an_eviction_beside_a_fill);
 }
 
 #[test]
@@ -221,7 +240,12 @@ fn who_fills_an_entry_after_another_leaves_right_sums_under_any_schedule() {
 #[ignore = "minutes: ten thousands of schedules that nobody has seen before"]
 fn the_cache_holds_under_many_more_schedules() {
     let each = Duration::from_secs(120);
-    for test in [evictions_beside_reads, two_processes, fillers_come_and_go] {
+    for test in [
+        an_eviction_beside_a_read,
+        an_eviction_beside_a_fill,
+        two_processes,
+        fillers_come_and_go,
+    ] {
         checked::check_for(each, test);
     }
 }
