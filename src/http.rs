@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 mod answer;
 pub mod certificate;
 mod failure;
+mod link;
 pub mod network;
 mod obstacle;
 pub mod pace;
@@ -40,6 +41,7 @@ mod tls;
 use answer::{Answer, Body};
 use failure::Failure;
 use futures_util::StreamExt as _;
+pub use link::Link;
 pub use network::Network;
 pub use obstacle::Obstacle;
 use pace::{Gates, Pass, Patience};
@@ -167,6 +169,8 @@ pub struct Streaming {
     pub url: Url,
     /// The body; an early end is an error.
     pub stream: BoxStream<'static, Result<Bytes, HttpError>>,
+    /// Where the server asked handed over to, if it did.
+    pub link: Option<Link>,
     headers: Vec<(String, String)>,
 }
 
@@ -352,14 +356,8 @@ impl HttpClient {
             let Some(pause) = self.pause(&request, &outcome, attempt, deadline, Repeats::WhereSafe) else {
                 let answer = outcome.map_err(|failure| failure.error)?;
                 let mut streaming = answer.into_streaming(self.inner.options.idle_timeout);
-                // It is on the way until its last byte is here.
-                streaming.stream = streaming
-                    .stream
-                    .inspect(move |_| {
-                        let _on_the_way = &pass;
-                    })
-                    .boxed();
-                return Ok(streaming);
+                streaming.link = Link::between(&request.url, &streaming.url);
+                return Ok(streaming.holding(pass));
             };
             drop(pass);
             tokio::time::sleep(pause).await;
@@ -488,6 +486,17 @@ impl Response {
 }
 
 impl Streaming {
+    /// It is on the way until its last byte is here.
+    fn holding(self, pass: Option<Pass>) -> Self {
+        let stream = self.stream.inspect(move |_| {
+            let _on_the_way = &pass;
+        });
+        Self {
+            stream: stream.boxed(),
+            ..self
+        }
+    }
+
     /// A header's value, by case-insensitive name.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)

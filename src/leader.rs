@@ -219,6 +219,7 @@ impl Part {
                 Ok(Some((claim, listener))) => {
                     tracing::debug!("leading the catalog");
                     self.lead(claim, listener).await;
+                    pause = FIRST_PAUSE;
                 }
                 Ok(None) => {
                     if self.follow().await {

@@ -9,8 +9,9 @@
 //!          └─► { refresh, leader } ─► tree
 //! ```
 //!
-//! [`doctor`], [`explain`], [`manifest`] and [`changes`] stand beside `daemon` and look at what it keeps; [`leader`] has several processes share a
-//! catalog, [`refresh`] keeps it fresh. `catalog` and `content` keep what they know in a [`database`]. Everything may use [`model`] and [`clock`]. [`demo`] is an embedded ProjectWise that shares nothing with the client
+//! [`doctor`], [`explain`], [`manifest`] and [`changes`] stand beside `daemon` and look at what it keeps; [`leader`] has
+//! several processes share a catalog, [`refresh`] keeps it fresh. `catalog` and `content` keep what they know in a
+//! [`database`]. Everything may use [`model`], [`clock`] and `sync`. [`demo`] is an embedded ProjectWise that shares nothing with the client
 //! but the vocabulary. Start reading at [`daemon`], which builds every part, then [`fs`], which every answer of the
 //! mount comes from; `ARCHITECTURE.md` follows a read, a listing and a login through the files.
 
@@ -37,4 +38,5 @@ pub mod names;
 pub mod refresh;
 pub mod remote;
 pub mod store;
+mod sync;
 pub mod tree;

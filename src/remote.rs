@@ -16,9 +16,11 @@ use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, F
 mod detail;
 pub mod link;
 pub mod platform;
+mod shortcut;
 pub mod wsg;
 
 pub use detail::{Detail, Origin};
+pub use shortcut::Shortcut;
 
 pub use crate::http::pace::{Urgency, UrgencyHandle, with_urgency};
 
@@ -135,6 +137,19 @@ pub trait Remote: Send + Sync {
         range: ByteRange,
         if_range: Option<&str>,
     ) -> Result<Content, RemoteError>;
+
+    /// The same for one of the parts of a file that are fetched together: the way that the server showed for one of them is
+    /// taken for the others, too, where it is good. It is no answer of another kind.
+    async fn read_part(
+        &self,
+        document: DocumentId,
+        range: ByteRange,
+        if_range: Option<&str>,
+        shortcut: &Shortcut,
+    ) -> Result<Content, RemoteError> {
+        let _ = shortcut;
+        self.read(document, range, if_range).await
+    }
 }
 
 /// What a server gave with a listing, to ask whether it has changed since.

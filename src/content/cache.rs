@@ -12,6 +12,7 @@ use std::sync::mpsc::Sender;
 use tokio::runtime::Handle;
 
 use super::{ContentError, ContentKey, same_etag};
+use crate::sync::Tasks;
 
 mod account;
 mod block_map;
@@ -46,7 +47,7 @@ pub(super) use map::Defect;
 use map::{ContentMap, MAX_TOTAL};
 pub use pins::Pin;
 use room::Room;
-use upkeep::Task;
+use upkeep::{Begin, Task};
 
 /// File tags remembered of documents whose entry may be gone; about 10 MiB at most.
 const REMEMBERED_ETAGS: u32 = 65_536;
@@ -73,7 +74,7 @@ impl Default for CacheOptions {
 /// The content cache of one cache directory, which several processes may share.
 pub struct ContentCache {
     room: Arc<Room>,
-    handle: Handle,
+    runtime: Tasks,
     tasks: Sender<Task>,
     etags: Etags,
 }
@@ -87,6 +88,18 @@ impl ContentCache {
     /// [`ContentError::Cache`] where a directory can neither be found nor made, is somebody else's, or is open to
     /// others and stays so: who can write there could put words into anybody's documents.
     pub fn open(dir: &Path, handle: Handle, options: CacheOptions) -> Result<Self, ContentError> {
+        let (cache, begin) = Self::at_rest(dir, Tasks::of(handle), options)?;
+        begin
+            .run(cache.room.clone())
+            .map_err(|source| ContentError::Cache {
+                doing: "starting its thread".into(),
+                source: Arc::new(source),
+            })?;
+        Ok(cache)
+    }
+
+    /// The same before its thread is started, and what that begins with.
+    fn at_rest(dir: &Path, runtime: Tasks, options: CacheOptions) -> Result<(Self, Begin), ContentError> {
         let folder = Arc::new(Folder::new(dir));
         folder.make().map_err(|(path, source)| ContentError::Cache {
             doing: format!("making the directory {}", path.display()).into(),
@@ -95,21 +108,22 @@ impl ContentCache {
         let removed = folder.remove_leftovers();
         let (tasks, receiver) = upkeep::tasks();
         let room = Arc::new(Room::new(folder, options, tasks.clone()));
-        upkeep::run(room.clone(), receiver, removed).map_err(|source| ContentError::Cache {
-            doing: "starting its thread".into(),
-            source: Arc::new(source),
-        })?;
-        Ok(Self {
+        let cache = Self {
             room,
-            handle,
+            runtime,
             tasks,
             etags: Etags::new(REMEMBERED_ETAGS),
-        })
+        };
+        let begin = Begin {
+            tasks: receiver,
+            removed,
+        };
+        Ok((cache, begin))
     }
 
     /// The runtime that downloads belong to.
-    pub(super) const fn handle(&self) -> &Handle {
-        &self.handle
+    pub(super) const fn runtime(&self) -> &Tasks {
+        &self.runtime
     }
 
     /// The entry of `key`, if it is open: all of the content or some of it. No disk is asked.
@@ -266,7 +280,7 @@ impl ContentCache {
     /// Keeps an entry open; returns the one that is open already where another thread was faster.
     fn remember(&self, key: &ContentKey, entry: Entry) -> Arc<Entry> {
         if let Some(etag) = entry.etag() {
-            self.remember_etag(key, etag);
+            self.etags.insert(key, etag);
         }
         self.room.live.keep(entry)
     }
@@ -276,9 +290,9 @@ impl ContentCache {
         self.etags.get(key)
     }
 
-    /// Keeps the tag of the file of `key`.
-    pub(super) fn remember_etag(&self, key: &ContentKey, etag: &Arc<str>) {
-        self.etags.insert(key, etag);
+    /// The tag of the file of `key`: the one that is known, else `etag` from now on. One answer of several is the first.
+    pub(super) fn first_etag(&self, key: &ContentKey, etag: &Arc<str>) -> Arc<str> {
+        self.etags.first(key, etag)
     }
 
     /// True where `bytes` more may be written. False while the disk is left alone after it failed.
@@ -408,4 +422,4 @@ impl Drop for ContentCache {
 struct Busy;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,7 +22,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use parking_lot::Mutex;
 use sha2::Digest;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
@@ -33,6 +32,7 @@ use super::sink::{Different, Replay, Sink, SinkError};
 use super::{ContentError, ContentKey, same_etag};
 use crate::model::{ByteRange, DocumentId};
 use crate::remote::{Content, RemoteError, Urgency, UrgencyHandle, with_urgency};
+use crate::sync::Mutex;
 
 /// Bytes that are written at once: a task switch per network packet would cost more than the write.
 const BATCH: usize = 256 << 10;
@@ -249,13 +249,10 @@ impl Download {
             return Err(RemoteError::Protocol(words.into()).into());
         }
         let etag: Option<Arc<str>> = content.etag.as_deref().map(Into::into);
-        if let Some(etag) = &etag {
-            if let Some(known) = cache.etag(&key)
-                && !same_etag(&known, etag)
-            {
-                return Err(replaced(Some(etag.clone())));
-            }
-            cache.remember_etag(&key, etag);
+        if let Some(etag) = &etag
+            && !same_etag(&cache.first_etag(&key, etag), etag)
+        {
+            return Err(replaced(Some(etag.clone())));
         }
         self.state.send_modify(|state| {
             state.beat();
@@ -439,7 +436,7 @@ impl Download {
         let etag = self.state.borrow().etag.clone();
         let committing = {
             let (cache, key) = (cache.clone(), key.clone());
-            cache.handle().clone().spawn_blocking(move || {
+            cache.runtime().clone().spawn_blocking(move || {
                 let hash = sink.hasher.map(|hasher| hasher.finalize().into());
                 cache.commit(&key, &sink.temporary, sink.checksums, etag.clone())?;
                 // Where it cannot be kept it is computed when it is next fetched.

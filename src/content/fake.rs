@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
 use crate::remote::{Capabilities, Content, Progress, Remote, RemoteError, UrgencyHandle};
+use crate::sync::checked;
 
 /// What goes wrong with one answer.
 #[derive(Clone)]
@@ -79,6 +80,11 @@ impl FakeRemote {
     /// Lets the next answers go wrong, one after the other.
     pub(super) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().extend(faults);
+    }
+
+    /// As if a range had been served before.
+    pub(super) fn prove_ranges(&self) {
+        self.proved.store(true, Ordering::Relaxed);
     }
 
     /// Nothing that was to go wrong does any more.
@@ -151,6 +157,7 @@ impl Remote for FakeRemote {
         range: ByteRange,
         if_range: Option<&str>,
     ) -> Result<Content, RemoteError> {
+        checked::anybody().await;
         self.asked.lock().push(Asked {
             start: range.start,
             end: range.end,
@@ -179,6 +186,8 @@ impl Remote for FakeRemote {
         let bytes = served
             .bytes
             .slice(usize::try_from(start).unwrap()..usize::try_from(end).unwrap());
+        // The answer was made; it is on its way.
+        checked::anybody().await;
         let stated = honoured || served.announced;
         Ok(Content {
             range: ByteRange {
@@ -193,14 +202,18 @@ impl Remote for FakeRemote {
 }
 
 fn answer(bytes: Bytes, fault: Fault) -> stream::BoxStream<'static, Result<Bytes, RemoteError>> {
-    const PIECE: usize = 50_000;
+    // Fewer where each of them is a moment for others.
+    let piece = if checked::is_checked() { 400_000 } else { 50_000 };
     let lost = || Err(RemoteError::Unreachable("the connection was lost".into()));
     let pieces = |bytes: Bytes| {
         let pieces: Vec<_> = (0..bytes.len())
-            .step_by(PIECE)
-            .map(|start| Ok(bytes.slice(start..bytes.len().min(start + PIECE))))
+            .step_by(piece)
+            .map(|start| Ok(bytes.slice(start..bytes.len().min(start + piece))))
             .collect();
-        stream::iter(pieces)
+        stream::iter(pieces).then(|piece| async {
+            checked::anybody().await;
+            piece
+        })
     };
     match fault {
         Fault::None | Fault::Refuse(_) => pieces(bytes).boxed(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -14,6 +13,7 @@ use super::reader::{FetchPolicy, ReadRequest, Reader, Shared, Source};
 use super::{ContentError, ContentKey, same_etag, uncached};
 use crate::model::ByteRange;
 use crate::remote::RemoteError;
+use crate::sync::Mutex;
 
 /// Longest wait for the answer to a probe. Longer than its callers wait: the next one joins it.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -103,7 +103,7 @@ fn join_probe(shared: &Arc<Shared>, key: &ContentKey) -> watch::Receiver<Option<
         shared: shared.clone(),
         key: key.clone(),
     };
-    shared.cache.handle().spawn(async move {
+    shared.cache.runtime().spawn(async move {
         let found = probe(&place.shared, &place.key).await;
         if let Err(error) = &found {
             place.shared.table.lock().fail(&place.key, None, error, None);
@@ -142,12 +142,9 @@ async fn probe(shared: &Shared, key: &ContentKey) -> Found {
     };
     if let Some(etag) = content.etag.as_deref() {
         let etag = Arc::from(etag);
-        if let Some(known) = shared.cache.etag(key)
-            && !same_etag(&known, &etag)
-        {
+        if !same_etag(&shared.cache.first_etag(key, &etag), &etag) {
             return Err(ContentError::ReplacedInPlace { etag: Some(etag) });
         }
-        shared.cache.remember_etag(key, &etag);
     }
     Ok(content.total)
 }

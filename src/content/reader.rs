@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::cache::{self, ContentCache, Defect, Entry};
 use super::download::{Download, Outcome, State};
@@ -29,6 +28,7 @@ use super::patience::Patience;
 use super::table::{Running, Table};
 use super::{ContentError, ContentKey, measure, uncached};
 use crate::remote::{Remote, RemoteError, Urgency, UrgencyHandle};
+use crate::sync::Mutex;
 
 /// Keys remembered as refuted; whoever still holds one is told so without a request.
 const REFUTED_KEYS: u64 = 4096;
@@ -511,7 +511,7 @@ impl Shared {
             download: download.clone(),
             ended: false,
         };
-        self.cache.handle().spawn(task.run());
+        self.cache.runtime().spawn(task.run());
     }
 
     /// Reads a range of an entry; `None` where it is not here any more.

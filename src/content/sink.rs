@@ -33,7 +33,7 @@ impl Sink {
     pub(super) async fn open(cache: &Arc<ContentCache>, hashes: bool) -> Result<Self, SinkError> {
         let created = {
             let cache = cache.clone();
-            cache.handle().clone().spawn_blocking(move || {
+            cache.runtime().clone().spawn_blocking(move || {
                 cache
                     .create_temporary()
                     .inspect_err(|error| cache.disk_failed(error))
@@ -76,7 +76,7 @@ impl Sink {
         self.buffered = 0;
         let temporary = self.temporary.clone();
         let failing = cache.clone();
-        let written = cache.handle().spawn_blocking(move || {
+        let written = cache.runtime().spawn_blocking(move || {
             for bytes in buffer {
                 temporary
                     .write(&bytes, checksums.position())

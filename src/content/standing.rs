@@ -16,7 +16,7 @@ impl Reader {
         let (shared, key) = (self.shared.clone(), key.clone());
         self.shared
             .cache
-            .handle()
+            .runtime()
             .spawn_blocking(move || shared.cache.keep_longer(&key));
     }
 }

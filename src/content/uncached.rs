@@ -35,17 +35,13 @@ pub(super) async fn read(
     let mut content = within(patience, shared.remote.read(request.key.document, range, strong)).await??;
 
     let etag: Option<Arc<str>> = content.etag.as_deref().map(Into::into);
-    if let Some(etag) = &etag {
-        match &known {
-            Some(known) if !same_etag(known, etag) => {
-                return Err(ContentError::ReplacedInPlace {
-                    etag: Some(etag.clone()),
-                });
-            }
-            Some(_) => {}
-            // So that the next range is known to be of the same file.
-            None => cache.remember_etag(&request.key, etag),
-        }
+    // Remembered, so that the next range is known to be of the same file.
+    if let Some(etag) = &etag
+        && !same_etag(&cache.first_etag(&request.key, etag), etag)
+    {
+        return Err(ContentError::ReplacedInPlace {
+            etag: Some(etag.clone()),
+        });
     }
     if let Some(error) = content
         .total

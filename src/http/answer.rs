@@ -91,6 +91,7 @@ impl Answer {
             status: self.status,
             url: self.url,
             stream,
+            link: None,
             headers: self.headers,
         }
     }

@@ -173,6 +173,12 @@ impl Gates {
         self.gate(url).admit(lane, patience).await
     }
 
+    /// Room for a request that another server answers in the place of that of `url`, to which it costs nothing; `None` where
+    /// there is none for what nobody waits for.
+    pub(super) fn beside(&self, lane: Lane, url: &Url) -> Option<Pass> {
+        self.gate(url).beside(lane)
+    }
+
     fn gate(&self, url: &Url) -> Arc<Gate> {
         let server = url.origin().ascii_serialization();
         let mut known = self.known.lock();

@@ -88,7 +88,7 @@ fn refusal(error: HttpError) -> Failure {
 }
 
 /// Refuses a `next` that a server at `base` has no business sending us to.
-async fn check(base: &Url, next: &Url) -> Result<(), HttpError> {
+pub(super) async fn check(base: &Url, next: &Url) -> Result<(), HttpError> {
     let refuse = |why: &str| {
         let text = format!("{} redirects to {}, {why}", authority(base), authority(next));
         Err(HttpError::Redirect(text))

@@ -54,14 +54,17 @@ impl Claim {
         Ok(Some((claim, listener)))
     }
 
-    /// False once the cache was deleted, or made anew with another lock: this one then excludes nobody.
     fn stands(&self) -> io::Result<bool> {
+        self.ground()?.stands()
+    }
+
+    /// What it stands on, to be looked at from elsewhere.
+    pub(super) fn ground(&self) -> io::Result<Ground> {
         let held = self.lock.metadata()?;
-        match std::fs::metadata(self.dir.join(LOCK)) {
-            Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(Ground {
+            path: self.dir.join(LOCK),
+            held: (held.dev(), held.ino()),
+        })
     }
 
     /// Listens at a new socket, which takes the place of an older one when it is ready.
@@ -73,6 +76,26 @@ impl Claim {
         listener.set_nonblocking(true)?;
         std::fs::rename(&fresh, self.dir.join(SOCKET))?;
         Ok(listener)
+    }
+}
+
+/// The lock file of a [`Claim`].
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    path: PathBuf,
+    /// Device and inode of the one that is held.
+    held: (u64, u64),
+}
+
+impl Ground {
+    /// False once the cache was deleted, or made anew with another lock: the claim then excludes nobody, and nobody finds its
+    /// socket. Blocks for a moment.
+    pub(super) fn stands(&self) -> io::Result<bool> {
+        match std::fs::metadata(&self.path) {
+            Ok(named) => Ok(self.held == (named.dev(), named.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

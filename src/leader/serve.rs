@@ -38,6 +38,9 @@ const FIRST_LINE: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be taken, for want of a descriptor as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often a leader looks whether its cache is still there: who deletes it does not ask.
+const LOOK_AT_THE_CLAIM: Duration = Duration::from_secs(1);
+
 /// What every connection needs.
 struct Office {
     catalog: Catalog,
@@ -54,8 +57,8 @@ struct Office {
 }
 
 impl Part {
-    /// Leads until it is cancelled.
-    pub(super) async fn lead(&mut self, _claim: Claim, listener: UnixListener) {
+    /// Leads until it is cancelled, or the claim does not stand any more.
+    pub(super) async fn lead(&mut self, claim: Claim, listener: UnixListener) {
         let listener = match Listener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -76,6 +79,8 @@ impl Part {
         // What the leader before kept and could tell nobody any more.
         self.sight.catch_up().await;
         self.follower.stand(Standing::Leading);
+        let lost = lost(&claim);
+        tokio::pin!(lost);
         // Everything it has begun ends with it.
         let mut serving = JoinSet::new();
         serving.spawn(accept(office.clone(), listener));
@@ -91,10 +96,29 @@ impl Part {
                     Err(RecvError::Closed) => return,
                 },
                 () = office.look.notified() => self.sight.catch_up().await,
+                () = &mut lost => {
+                    tracing::info!("the cache was deleted: its catalog is led anew");
+                    return;
+                }
                 // They were meant for a leader that has gone.
                 Some(_) = self.noted.recv() => continue,
             };
             office.kept(&dirs, self.sight.seen());
+        }
+    }
+}
+
+/// Ends once the cache of `claim` was deleted under it: its socket is then found by nobody.
+async fn lost(claim: &Claim) {
+    let Ok(ground) = claim.ground() else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(LOOK_AT_THE_CLAIM).await;
+        let ground = ground.clone();
+        // A file that cannot be looked at has not gone.
+        if let Ok(Ok(false)) = tokio::task::spawn_blocking(move || ground.stands()).await {
+            return;
         }
     }
 }

@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::auth::TokenSource;
-use crate::http::{HttpClient, Redirects};
+use crate::http::HttpClient;
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{
-    Answer, Capabilities, Content, Progress, Remote, RemoteError, Subtree, Validator, Whereabouts,
+    Answer, Capabilities, Content, Progress, Remote, RemoteError, Shortcut, Subtree, Validator, Whereabouts,
 };
 
 mod account;
@@ -23,6 +23,7 @@ mod file;
 mod gateway;
 mod lessons;
 mod listing;
+mod open;
 mod paging;
 pub mod probe;
 mod problem;
@@ -42,7 +43,6 @@ pub use problem::{ErrorId, Problem};
 pub use query::QueryStyle;
 
 use error::Failure;
-use file::{RangeSeen, Wanted};
 use gateway::Gateway;
 use listing::{Expected, Listings};
 use query::Query;
@@ -449,56 +449,16 @@ impl Remote for WsgRemote {
         range: ByteRange,
         if_range: Option<&str>,
     ) -> Result<Content, RemoteError> {
-        if range.end.is_some_and(|end| end <= range.start) {
-            return Ok(file::empty(range.start, None, None));
-        }
-        let what = format!("the file of document {document}");
-        let url = self.url(&query::file(document)).await?;
-        let mut headers = Vec::new();
-        let range_header = match self.options.ranges {
-            RangeMode::Ask => file::range_header(range),
-            RangeMode::WholeFiles => None,
-        };
-        let ranged = range_header.is_some();
-        if let Some(header) = range_header {
-            headers.push(("Range", header));
-            // A weak tag may not stand in If-Range (RFC 9110 13.1.5); servers then send the whole file.
-            headers.extend(if_range.map(|tag| ("If-Range", tag.to_owned())));
-        }
-        let redirects = match self.options.blob_redirect {
-            BlobRedirect::Refuse => Redirects::Refuse,
-            BlobRedirect::Allow => {
-                headers.push(("Mas-Allow-Redirect", "true".to_owned()));
-                Redirects::Follow
-            }
-        };
-        let wanted = &Wanted {
-            range,
-            ranged,
-            url: &url,
-            what: &what,
-        };
-        let open = || {
-            let judge = |streaming| file::judge(streaming, wanted);
-            self.gateway.open(&url, &headers, redirects, judge)
-        };
-        let opened = match open().await {
-            Err(failure) if failure.is_refused_link() => open().await,
-            opened => opened,
-        };
-        let (content, seen) = opened.inspect_err(|failure| {
-            if whereabouts::says_not_there(failure) {
-                self.hiding.not_found(ObjectId::Document(document));
-            }
-        })?;
-        match seen {
-            RangeSeen::Honoured => self.ranges.proved(),
-            // With If-Range a whole file means another tag, unless it is the same one.
-            RangeSeen::Ignored if if_range.is_none() || if_range == content.etag.as_deref() => {
-                self.ranges.missed();
-            }
-            RangeSeen::Ignored | RangeSeen::Nothing => {}
-        }
-        Ok(content)
+        self.open_file(document, range, if_range, None).await
+    }
+
+    async fn read_part(
+        &self,
+        document: DocumentId,
+        range: ByteRange,
+        if_range: Option<&str>,
+        shortcut: &Shortcut,
+    ) -> Result<Content, RemoteError> {
+        self.open_file(document, range, if_range, Some(shortcut)).await
     }
 }

@@ -8,6 +8,7 @@ use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
 use pwfs::fs::Attr;
 use pwfs::fs::error::FsError;
 use pwfs::model::Guid;
+use pwfs::remote::wsg::{BlobRedirect, WsgOptions};
 use pwfs::tree::TreeConfig;
 use pwfs::tree::inodes::InodeNo;
 
@@ -27,7 +28,24 @@ struct Shelf {
 
 impl Shelf {
     async fn new(knobs: Knobs, sizes: &[u64]) -> Self {
-        let bench = Bench::with(DemoOptions { knobs, ..small() }, TreeConfig::default()).await;
+        Self::tuned(knobs, WsgOptions::default(), sizes).await
+    }
+
+    /// Whose files come from a file store, by links.
+    async fn of_a_file_store(sizes: &[u64]) -> Self {
+        let knobs = Knobs {
+            redirect: Redirect::Blob,
+            ..Knobs::default()
+        };
+        let wsg = WsgOptions {
+            blob_redirect: BlobRedirect::Allow,
+            ..WsgOptions::default()
+        };
+        Self::tuned(knobs, wsg, sizes).await
+    }
+
+    async fn tuned(knobs: Knobs, wsg: WsgOptions, sizes: &[u64]) -> Self {
+        let bench = Bench::tuned(DemoOptions { knobs, ..small() }, TreeConfig::default(), wsg).await;
         let world = bench.world();
         let folder = world.add_folder(None, "Shelf").unwrap();
         let name = |number: usize| format!("sized-{number:04}.bin");
@@ -333,11 +351,7 @@ async fn read_all(bench: &Bench, ino: InodeNo, size: u64) -> Result<Vec<u8>, FsE
 
 #[tokio::test]
 async fn a_link_of_the_file_store_that_has_run_out_is_renewed_and_never_a_refusal() {
-    let knobs = Knobs {
-        redirect: Redirect::Blob,
-        ..Knobs::default()
-    };
-    let shelf = Shelf::new(knobs, &[40 * MIB]).await;
+    let shelf = Shelf::of_a_file_store(&[40 * MIB]).await;
     shelf.read(0, 0, 4096).await.unwrap();
     let fault = Fault::status(RequestKind::Blob, 403);
     shelf.bench.server.inject(fault.times(1));
@@ -348,8 +362,46 @@ async fn a_link_of_the_file_store_that_has_run_out_is_renewed_and_never_a_refusa
     let fault = Fault::status(RequestKind::Blob, 403);
     shelf.bench.server.inject(fault.times(1));
     shelf.read(0, 30 * MIB + 500_000, 4096).await.unwrap();
+    assert!(
+        shelf.bench.asked(RequestKind::Blob) > 4,
+        "it was the file store that was asked"
+    );
     let readable = shelf.bench.xattr(shelf.attrs[0].ino, "user.projectwise.readable");
     assert_eq!(readable.as_deref(), Some("1"));
+}
+
+/// Copies a file of so many MiB whose parts a file store gives.
+async fn copy_by_links(mib: u64) {
+    let shelf = Shelf::of_a_file_store(&[mib * MIB + 77]).await;
+    // The tail, which proves ranges.
+    shelf.read(0, mib * MIB, 77).await.unwrap();
+    // In the middle of it the link is refused, as one that has run out.
+    for offset in (0..shelf.attrs[0].size).step_by(1 << 20) {
+        if offset == mib / 2 * MIB {
+            let fault = Fault::status(RequestKind::Blob, 403);
+            shelf.bench.server.inject(fault.times(1));
+        }
+        shelf.read(0, offset, 1 << 20).await.unwrap();
+    }
+    shelf.rest().await;
+    let parts = shelf.bench.asked(RequestKind::Blob);
+    assert!(parts >= mib / 4, "{parts}");
+    // The tail, the start, those that began before the first answer to that, and the new link.
+    assert!(shelf.asked() <= 20, "{} for {parts} parts", shelf.asked());
+    assert_eq!(shelf.bench.server.blob_authorization_seen(), 0);
+    let readable = shelf.bench.xattr(shelf.attrs[0].ino, "user.projectwise.readable");
+    assert_eq!(readable.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_file_that_is_handed_over_costs_the_gateway_a_few_requests() {
+    copy_by_links(128).await;
+}
+
+#[tokio::test]
+#[ignore = "the same with half a gigabyte; takes longer"]
+async fn a_copy_of_half_a_gigabyte_that_is_handed_over_costs_the_gateway_a_few_requests() {
+    copy_by_links(512).await;
 }
 
 #[tokio::test]

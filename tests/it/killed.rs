@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use pwfs::demo::oracle::Origin;
@@ -81,7 +81,11 @@ fn documents(stage: &Stage) -> Vec<Document> {
 }
 
 fn mount(stage: &Stage) -> Running {
-    let mut mount = stage.start(&["mount", "--max-cache-size", CAP, "m"]);
+    mount_at(stage, "m", CAP)
+}
+
+fn mount_at(stage: &Stage, place: &str, cap: &str) -> Running {
+    let mut mount = stage.start(&["mount", "--max-cache-size", cap, place]);
     mount.wait_for_line(|line| line.starts_with("Press Ctrl-C"));
     mount
 }
@@ -141,9 +145,7 @@ fn kill_readers(times: u64) {
         running.signal(Signal::TERM);
         running.finish();
         stage.server.clear_faults();
-        let report: Value =
-            serde_json::from_str(&stage.run(&["cache", "verify", "--json"]).succeeds()).unwrap();
-        assert_eq!(report["damaged"], Value::Array(Vec::new()), "{report}");
+        verify(&stage);
         assert!(
             bytes_below(&stage.home.path().join(".cache/pwfs")) <= 20 << 20,
             "the cap holds"
@@ -165,6 +167,98 @@ fn bytes_below(dir: &Path) -> u64 {
         };
     }
     sum
+}
+
+/// One document, as two mounts show it.
+fn shared_document(stage: &Stage, size: u64) -> [Document; 2] {
+    let world = stage.server.world();
+    let folder = world.add_folder(None, "Shared").unwrap();
+    let guid = world.add_document_sized(folder, "large.bin", size).unwrap();
+    let [a, b, c, ..] = *guid.as_bytes();
+    ["one", "other"].map(|place| {
+        std::fs::create_dir(stage.home.path().join(place)).unwrap();
+        Document {
+            path: stage.home.path().join(place).join("Shared/large.bin"),
+            size,
+            origin: Origin {
+                document: [a, b, c],
+                version: 0,
+            },
+        }
+    })
+}
+
+fn verify(stage: &Stage) {
+    let report: Value = serde_json::from_str(&stage.run(&["cache", "verify", "--json"]).succeeds()).unwrap();
+    assert_eq!(report["damaged"], Value::Array(Vec::new()), "{report}");
+}
+
+#[test]
+fn two_mounts_of_one_cache_read_one_document_at_once_and_one_is_killed() {
+    const MIB: u64 = 1 << 20;
+    if !fuse_is_here() {
+        return;
+    }
+    let stage = Stage::signed_in(small());
+    let [one, other] = &shared_document(&stage, 96 * MIB + 4321);
+    let pieces = |bytes: std::ops::Range<u64>| bytes.step_by(PIECE);
+    let (first, second) = (mount_at(&stage, "one", "1G"), mount_at(&stage, "other", "1G"));
+
+    // At most sixteen blocks of what the first has put are not told yet. The second finds all others, while the first goes on.
+    assert!(pieces(0..40 * MIB).all(|offset| one.check(offset)));
+    stage.server.reset_counters();
+    assert!(pieces(0..16 * MIB).all(|offset| other.check(offset)));
+    assert_eq!(stage.server.requests().of(RequestKind::File), 0);
+
+    // Both read on at once; the first is killed in the middle of that.
+    let read = AtomicU64::new(0);
+    let reading = &read;
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(pieces(16 * MIB..other.size).all(|offset| other.check(offset))));
+        scope.spawn(move || {
+            for offset in pieces(40 * MIB..one.size) {
+                reading.store(offset, Ordering::Relaxed);
+                if !one.check(offset) {
+                    break;
+                }
+            }
+        });
+        until("it is in the middle", || read.load(Ordering::Relaxed) > 56 * MIB);
+        first.signal(Signal::KILL);
+        first.finish();
+    });
+    second.signal(Signal::TERM);
+    second.finish();
+    verify(&stage);
+
+    // With a cap that holds a part of it, and again one that is killed. What two have open nobody takes away: from nothing on.
+    stage.run(&["cache", "clear", "--yes"]).succeeds();
+    let (first, second) = (mount_at(&stage, "one", CAP), mount_at(&stage, "other", CAP));
+    let killed = AtomicBool::new(false);
+    let killing = &killed;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut chance = 0x9e37_79b9_7f4a_7c15;
+            while one.check(below(&mut chance, one.size)) {}
+            assert!(killing.load(Ordering::Relaxed), "it reads until it is killed");
+        });
+        let mut chance = 0x7f4a_7c15_9e37_79b9;
+        for round in 0..120 {
+            if round == 40 {
+                killed.store(true, Ordering::Relaxed);
+                first.signal(Signal::KILL);
+            }
+            assert!(other.check(below(&mut chance, other.size)), "round {round}");
+        }
+    });
+    first.finish();
+    second.signal(Signal::TERM);
+    second.finish();
+    verify(&stage);
+    assert!(
+        bytes_below(&stage.home.path().join(".cache/pwfs")) <= 20 << 20,
+        "the cap holds"
+    );
 }
 
 #[test]

@@ -611,3 +611,36 @@ fn a_login_that_ends_fails_what_needs_it_and_a_new_one_is_enough() {
     assert_eq!(documents[0]["reason"], "deleted");
     drop(library.running);
 }
+
+#[test]
+fn a_cache_deleted_under_a_running_mount_is_led_anew_and_its_changes_go_on() {
+    if !fuse_is_here() {
+        return;
+    }
+    let library = Library::new();
+    let cursor = library.sync();
+    let home = library.stage.home.path();
+    let files = library.stage.files();
+    let catalog = files
+        .keys()
+        .find(|path| path.ends_with("catalog.sqlite"))
+        .unwrap();
+    fs::remove_dir_all(home.join(catalog.parent().and_then(|dir| dir.parent()).unwrap())).unwrap();
+    library
+        .stage
+        .server
+        .world()
+        .delete_document(library.documents[0])
+        .unwrap();
+    // Somebody looks, as somebody always does; nobody can be asked for a sync point before that.
+    crate::program::until("the cache is led again", || {
+        let _ = fs::read_dir(library.dir.join("Library")).map(Iterator::count);
+        let sync = ["sync-point", "mnt/Library", "--max-age", "0s"];
+        library.stage.run(&sync).code == Some(0)
+    });
+    let gone = library.changes("mnt/Library", &cursor);
+    let documents: Vec<&Value> = gone.iter().filter(|row| row["kind"] == "document").collect();
+    assert_eq!(documents.len(), 1, "{gone:?}");
+    assert_eq!(documents[0]["change"], "gone");
+    drop(library.running);
+}

@@ -1,8 +1,7 @@
 //! What one file may take, and takes.
 
-use parking_lot::Mutex;
-
 use super::index::About;
+use crate::sync::Mutex;
 
 /// File systems give room in pieces of this size, in bytes; on most of them.
 const PIECE: u64 = 4096;
@@ -21,7 +20,8 @@ pub(super) struct Account {
 pub(super) struct Spent {
     /// What the index holds for the file.
     pub(super) held: u64,
-    /// What the file takes, or is about to.
+    /// What the file takes, or is about to. More than it can ever take where something is counted twice: who writes a block
+    /// counts it before it is known whether another one writes it, too, or takes it away.
     pub(super) spent: u64,
 }
 
@@ -40,6 +40,11 @@ impl Account {
     /// Knows nothing any more of what the index holds: another one may change it from now on.
     pub(super) fn forget(&self) {
         *self.state.lock() = Spent::default();
+    }
+
+    /// What must be held for it while so much is spent.
+    pub(super) fn needed(&self, spent: u64) -> u64 {
+        spent.min(self.most)
     }
 
     /// Takes back what the file was to take and does not.

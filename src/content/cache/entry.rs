@@ -19,10 +19,9 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 
 use super::account::{Account, room_of};
 use super::block_map::{BLOCK_SIZE, BlockIndex, blocks_of};
@@ -30,6 +29,7 @@ use super::folder::{EntryPaths, FillLock, leads_to};
 use super::map::{ContentMap, Defect, Head};
 use super::room::Room;
 use crate::content::ContentKey;
+use crate::sync::{self, AtomicBool, Mutex, RwLock};
 
 mod evict;
 mod files;
@@ -52,7 +52,7 @@ pub(in crate::content) struct Entry {
     etag: Option<Arc<str>>,
     known: Mutex<Known>,
     /// How often blocks were taken away.
-    epoch: AtomicU64,
+    epoch: sync::AtomicU64,
     /// Held shared by who writes blocks, alone by who punches holes. Readers do not ask for it.
     pub(super) writing: RwLock<()>,
     /// Held by who writes the map.
@@ -148,7 +148,7 @@ impl Entry {
             total: map.total,
             etag: map.etag.clone(),
             known: Mutex::new(Known::new(map, source)),
-            epoch: AtomicU64::new(0),
+            epoch: sync::AtomicU64::new(0),
             writing: RwLock::default(),
             saving: Mutex::default(),
             filling: Mutex::default(),

@@ -8,9 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 
 use crate::content::ContentKey;
+use crate::sync::Mutex;
 
 /// The longest tag that lies in its row, in bytes: a GUID with braces and quotes, or an MD5 in hexadecimal, and some more.
 const SHORT: usize = 47;
@@ -80,35 +80,48 @@ impl Etags {
         table.rows.get(at)?.etag.get()
     }
 
+    /// The tag of the file of `key`: the one that is known, else `etag` from now on.
+    pub(super) fn first(&self, key: &ContentKey, etag: &Arc<str>) -> Arc<str> {
+        let mut table = self.table.lock();
+        if let Some(known) = table.find(key).and_then(|at| table.rows.get(at)?.etag.get()) {
+            return known;
+        }
+        table.put(key, etag, self.most);
+        etag.clone()
+    }
+
     /// Keeps the tag of the file of `key`, in the place of the one before.
     pub(super) fn insert(&self, key: &ContentKey, etag: &Arc<str>) {
-        let row = Row {
-            key: key.clone(),
-            etag: Text::new(etag),
-        };
-        let mut table = self.table.lock();
-        let at = match table.find(key) {
-            Some(at) => {
-                table.rows[at] = row;
-                return;
-            }
-            None if table.rows.len() < self.most => {
-                table.rows.push(row);
-                table.rows.len() - 1
-            }
-            None => {
-                let at = table.oldest;
-                table.oldest = (at + 1) % self.most;
-                table.leave_index(at);
-                table.rows[at] = row;
-                at
-            }
-        };
-        table.enter_index(at);
+        self.table.lock().put(key, etag, self.most);
     }
 }
 
 impl Table {
+    fn put(&mut self, key: &ContentKey, etag: &Arc<str>, most: usize) {
+        let row = Row {
+            key: key.clone(),
+            etag: Text::new(etag),
+        };
+        let at = match self.find(key) {
+            Some(at) => {
+                self.rows[at] = row;
+                return;
+            }
+            None if self.rows.len() < most => {
+                self.rows.push(row);
+                self.rows.len() - 1
+            }
+            None => {
+                let at = self.oldest;
+                self.oldest = (at + 1) % most;
+                self.leave_index(at);
+                self.rows[at] = row;
+                at
+            }
+        };
+        self.enter_index(at);
+    }
+
     fn find(&self, key: &ContentKey) -> Option<usize> {
         let is_it = |&at: &u32| self.rows[at as usize].key == *key;
         self.index
@@ -157,13 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_any_length_is_what_it_was_and_the_newest_counts() {
+    fn a_tag_of_any_length_is_what_it_was_and_the_first_counts_until_another_is_put() {
         let etags = Etags::new(8);
-        for len in [0, 1, SHORT - 1, SHORT, SHORT + 1, 255, 256, 70_000] {
+        for (number, len) in (10..).zip([0, 1, SHORT - 1, SHORT, SHORT + 1, 255, 256, 70_000]) {
             let text = tag(&"x".repeat(len));
-            etags.insert(&key(1), &text);
-            assert_eq!(etags.get(&key(1)), Some(text), "{len}");
+            assert_eq!(etags.first(&key(number), &text), text);
+            assert_eq!(etags.first(&key(number), &tag("later")), text);
+            assert_eq!(etags.get(&key(number)), Some(text), "{len}");
         }
+        etags.insert(&key(10), &tag("another"));
+        assert_eq!(etags.get(&key(10)), Some(tag("another")));
+        etags.first(&key(1), &tag("one"));
         assert_eq!(etags.get(&key(2)), None);
         let later = ContentKey {
             tag: ContentTag {
@@ -179,12 +196,12 @@ mod tests {
     fn those_learnt_first_make_room_and_the_rest_are_found() {
         let etags = Etags::new(3);
         for number in 0..8 {
-            etags.insert(&key(number), &tag(&format!("\"{number}\"")));
+            etags.first(&key(number), &tag(&format!("\"{number}\"")));
             // Seen again: it takes no second place.
-            etags.insert(&key(number), &tag(&format!("\"{number}b\"")));
+            etags.first(&key(number), &tag(&format!("\"{number}b\"")));
         }
         for number in 0..8 {
-            let kept = (number > 4).then(|| tag(&format!("\"{number}b\"")));
+            let kept = (number > 4).then(|| tag(&format!("\"{number}\"")));
             assert_eq!(etags.get(&key(number)), kept, "{number}");
         }
         let table = etags.table.lock();

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
-
 use super::entry::Entry;
 use super::index;
 use super::upkeep::Task;
 use crate::content::ContentKey;
+use crate::sync::{Mutex, RwLock};
 
 /// Entries kept open, so that a warm read is one `pread`; far below the usual limit of 1024 descriptors.
 const KEPT: usize = 256;

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::CacheOptions;
@@ -20,6 +19,7 @@ use super::live::Live;
 use super::upkeep::Task;
 use crate::content::ContentKey;
 use crate::database::DatabaseError;
+use crate::sync::Mutex;
 
 /// How long the disk is left alone after it failed.
 ///
@@ -165,12 +165,13 @@ impl Room {
     /// `Some` where so much must be evicted first.
     fn try_spend(&self, account: &Account, bytes: u64) -> Result<Option<Wanted>, Lack> {
         let mut state = account.state.lock();
-        let after = state.spent.saturating_add(bytes).min(account.most);
+        let spent = state.spent.saturating_add(bytes);
+        let after = account.needed(spent);
         if after <= state.held {
-            state.spent = after;
+            state.spent = spent;
             return Ok(None);
         }
-        let ahead = after.saturating_add(AHEAD).min(account.most);
+        let ahead = account.needed(after.saturating_add(AHEAD));
         let free = self.folder.free().map_err(Lack::Disk)?;
         let spare = free.saturating_sub(self.options.free_floor);
         let mut lacking = 0;
@@ -184,7 +185,7 @@ impl Room {
             match self.index.reserve(&account.about, hold, self.options.max_bytes)? {
                 Reserved::Done(total) => {
                     state.held = hold;
-                    state.spent = after;
+                    state.spent = spent;
                     drop(state);
                     self.reserved(total);
                     return Ok(None);
@@ -272,12 +273,13 @@ impl Room {
     /// Gives back what is held for a file and not spent.
     pub(super) fn settle(&self, account: &Account) {
         let mut state = account.state.lock();
-        if state.held == state.spent {
+        let needed = account.needed(state.spent);
+        if state.held == needed {
             return;
         }
-        match self.index.reserve(&account.about, state.spent, u64::MAX) {
+        match self.index.reserve(&account.about, needed, u64::MAX) {
             Ok(Reserved::Done(total)) => {
-                state.held = state.spent;
+                state.held = needed;
                 self.total.store(total, Ordering::Relaxed);
             }
             Ok(Reserved::Over(_) | Reserved::Uncounted) => {}
@@ -288,9 +290,15 @@ impl Room {
     /// Gives back what blocks took that were taken away.
     pub(super) fn freed(&self, account: &Account, bytes: u64) {
         let mut state = account.state.lock();
-        state.held = state.held.saturating_sub(bytes);
         state.spent = state.spent.saturating_sub(bytes);
-        if let Err(error) = self.index.lower(&account.about.name, bytes) {
+        // What is spent beside this is not given back. Where nobody fills the file, nothing is known of it but this.
+        let given = if state.held == 0 {
+            bytes
+        } else {
+            bytes.min(state.held.saturating_sub(account.needed(state.spent)))
+        };
+        state.held -= given.min(state.held);
+        if let Err(error) = self.index.lower(&account.about.name, given) {
             self.index_failed(&error);
         }
     }

@@ -8,6 +8,8 @@ use super::block_map::{BLOCK_SIZE, BlockIndex, block_count};
 use super::*;
 use crate::model::{ContentTag, DocumentId, Guid};
 
+pub(in crate::content) mod schedules;
+
 const BLOCK: usize = 1 << 20;
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -24,20 +24,29 @@ pub(super) enum Task {
     End,
 }
 
-/// Makes the way to the thread of a cache, which [`run`] starts.
+/// Makes the way to the thread of a cache, which [`Begin::run`] starts.
 pub(super) fn tasks() -> (Sender<Task>, Receiver<Task>) {
     channel()
 }
 
-/// Starts the thread, of which [`Room::begin`] is the first work. Ends with [`Task::End`].
-pub(super) fn run(room: Arc<Room>, tasks: Receiver<Task>, removed: Vec<String>) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("pwfs-cache".to_owned())
-        .spawn(move || {
-            room.begin(&removed);
-            work(&room, &tasks);
-        })
-        .map(drop)
+/// What the thread begins with.
+pub(super) struct Begin {
+    pub(super) tasks: Receiver<Task>,
+    /// Names of left-over files that were removed.
+    pub(super) removed: Vec<String>,
+}
+
+impl Begin {
+    /// Starts the thread, of which [`Room::begin`] is the first work. Ends with [`Task::End`].
+    pub(super) fn run(self, room: Arc<Room>) -> std::io::Result<()> {
+        std::thread::Builder::new()
+            .name("pwfs-cache".to_owned())
+            .spawn(move || {
+                room.begin(&self.removed);
+                work(&room, &self.tasks);
+            })
+            .map(drop)
+    }
 }
 
 fn work(room: &Room, tasks: &Receiver<Task>) {

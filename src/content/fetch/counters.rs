@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::content::ContentKey;
+use crate::sync::Mutex;
 
 /// The seconds a rate is taken over: short enough to follow a line, long enough not to flicker.
 const SECONDS: usize = 5;

@@ -122,8 +122,8 @@ impl Stream {
 
     /// Runs it as a task of its own, which belongs to nobody who waits.
     pub(super) fn spawn(self) {
-        let handle = self.shared.cache.handle().clone();
-        handle.spawn(self.run());
+        let runtime = self.shared.cache.runtime().clone();
+        runtime.spawn(self.run());
     }
 
     async fn run(mut self) {
@@ -200,10 +200,12 @@ impl Stream {
             end: (!self.flow.open).then_some(end),
         };
         self.shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let asked = self
-            .shared
-            .remote
-            .read(self.transfer.key.document, range, strong.filter(|_| ranged));
+        let asked = self.shared.remote.read_part(
+            self.transfer.key.document,
+            range,
+            strong.filter(|_| ranged),
+            &self.transfer.shortcut,
+        );
         let asked = timeout(HEAD, with_urgency(self.urgency.clone(), asked));
         let mut orders = self.orders.clone();
         let answered = tokio::select! {
@@ -227,14 +229,14 @@ impl Stream {
         self.transfer
             .change(self.flow.id, |lane| lane.tries_range = false);
         self.transfer.beat();
-        let content = self.judge(content, known.as_ref())?;
+        let content = self.judge(content)?;
         self.etag = content.etag.as_deref().map(Into::into);
         self.content = Some(content);
         Ok(())
     }
 
     /// Looks whether an answer is of the file and range that were asked for.
-    fn judge(&self, content: Content, known: Option<&Arc<str>>) -> Result<Content, Stop> {
+    fn judge(&self, content: Content) -> Result<Content, Stop> {
         let whole = content.range.start == 0;
         let etag: Option<Arc<str>> = content.etag.as_deref().map(Into::into);
         let hand_over = |content: Content| {
@@ -242,8 +244,9 @@ impl Stream {
             let begun = (whole && self.position == 0).then_some(Begun { content, counted: 0 });
             Err(Stop::HandOver(begun))
         };
-        if let (Some(known), Some(etag)) = (known, &etag)
-            && !same_etag(known, etag)
+        // What is known by now, and not when this was asked: another stream may have had the first answer, of another file.
+        if let Some(etag) = &etag
+            && !same_etag(&self.known_etag(etag), etag)
         {
             // It was replaced before, and its listing has not moved: more likely each answer has a tag of its own.
             if self.transfer.key.tag.revision > 0 {
@@ -257,7 +260,6 @@ impl Stream {
             self.shared.untagged.store(true, Ordering::Relaxed);
             return hand_over(content);
         };
-        self.shared.cache.remember_etag(&self.transfer.key, &etag);
         match content.total {
             Some(total) if total != self.transfer.total && !whole => {
                 let error = other_length(self.transfer.total, total, Some(etag));
@@ -278,6 +280,14 @@ impl Stream {
             self.position, content.range.start
         );
         Err(RemoteError::Protocol(words.into()).into())
+    }
+
+    /// The tag that all answers must have: `etag` where this one is the first.
+    fn known_etag(&self, etag: &Arc<str>) -> Arc<str> {
+        let (transfer, cache) = (&self.transfer, &self.shared.cache);
+        transfer
+            .etag()
+            .unwrap_or_else(|| cache.first_etag(&transfer.key, etag))
     }
 
     /// Moves bytes into blocks until the end, or until it is to stop.
@@ -381,7 +391,7 @@ impl Stream {
         let filler = self.filler().await?;
         let saves = self.transfer.is_time_to_save();
         let hasher = self.hasher.take();
-        let written = self.shared.cache.handle().spawn_blocking(move || {
+        let written = self.shared.cache.runtime().spawn_blocking(move || {
             filler.put(block, &bytes)?;
             if saves || filler.unsaved() >= SAVE_AFTER {
                 filler.save()?;
@@ -434,7 +444,7 @@ impl Stream {
             .take()
             .filter(|_| self.position == self.transfer.total);
         let wants_hash = self.shared.options.sha256;
-        let finished = self.shared.cache.handle().spawn_blocking(move || {
+        let finished = self.shared.cache.runtime().spawn_blocking(move || {
             let hash = match (wants_hash, hashed) {
                 (false, _) => None,
                 (true, Some(all)) => Some(all.finalize().into()),
@@ -462,7 +472,7 @@ impl Stream {
         let Ok(filler) = self.filler().await else {
             return Err(());
         };
-        let kept = self.shared.cache.handle().spawn_blocking(move || {
+        let kept = self.shared.cache.runtime().spawn_blocking(move || {
             if let Some(bytes) = rest {
                 filler.put_head(&bytes)?;
             }

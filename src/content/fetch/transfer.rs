@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
@@ -23,7 +22,8 @@ use crate::content::patience::Patience;
 use crate::content::reader::{FetchPolicy, ReadRequest, Shared};
 use crate::content::table::Running;
 use crate::content::{ContentError, ContentKey};
-use crate::remote::{Urgency, UrgencyHandle};
+use crate::remote::{Shortcut, Urgency, UrgencyHandle};
+use crate::sync::Mutex;
 
 /// How often one read has something fetched that is gone again before it could be read.
 const TRIES: usize = 3;
@@ -36,6 +36,8 @@ pub(in crate::content) struct Transfer {
     state: Mutex<State>,
     changed: watch::Sender<Pulse>,
     filler: OnceCell<Arc<Filler>>,
+    /// Where the server has its file, as one answer has shown.
+    pub(super) shortcut: Shortcut,
 }
 
 /// Moves with every change.
@@ -111,6 +113,7 @@ impl Transfer {
             }),
             changed: watch::Sender::default(),
             filler: OnceCell::new(),
+            shortcut: Shortcut::default(),
         }
     }
 
@@ -420,7 +423,7 @@ impl Transfer {
             let etag = etag.clone();
             let created = shared
                 .cache
-                .handle()
+                .runtime()
                 .spawn_blocking(move || cache.create(&key, total, Some(&etag)));
             match created.await {
                 Ok(Ok(filler)) => {

@@ -16,6 +16,7 @@ use crate::model::{ContentTag, DocumentId, Guid};
 use crate::remote::RemoteError;
 
 mod parts;
+mod schedules;
 
 const SIZE: usize = 3_000_000;
 

@@ -196,6 +196,23 @@ impl Gate {
         }
     }
 
+    /// Room on the way, without a turn: for what costs this server nothing. `None` where nobody waits for it and there is no
+    /// room.
+    pub(super) fn beside(self: &Arc<Self>, lane: Lane) -> Option<Pass> {
+        let lane = lane_of(lane)?;
+        let is_waited_for = UrgencyHandle::current().get() == Urgency::Interactive;
+        let flow = &mut self.state.lock().lanes[lane].flow;
+        if !is_waited_for && !flow.has_room() {
+            return None;
+        }
+        flow.begin();
+        Some(Pass {
+            gate: self.clone(),
+            lane,
+            begun: Instant::now(),
+        })
+    }
+
     fn queue(self: &Arc<Self>, lane: usize, urgency: &UrgencyHandle) -> Place {
         let notify = Arc::new(Notify::new());
         let mut state = self.state.lock();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::{Authorization, TokenSource};
-use crate::http::{HttpClient, Lane, Redirects, Request, Response, Streaming};
+use crate::http::{HttpClient, Lane, Link, Redirects, Request, Response, Streaming};
 use crate::remote::RemoteError;
 
 use super::account::Whose;
@@ -205,6 +205,16 @@ impl Gateway {
             judge(streaming).await
         })
         .await
+    }
+
+    /// The head of the answer to a GET along a link that this gateway gave, whatever its status. No login goes along.
+    /// `None` where it must wait for its turn here.
+    pub(super) async fn open_link(
+        &self,
+        link: &Link,
+        headers: &[(&'static str, String)],
+    ) -> Result<Option<Streaming>, Failure> {
+        Ok(self.http.open_link(link, headers).await?)
     }
 
     /// The account the token names itself.

@@ -7,7 +7,7 @@ use super::super::index::Rank;
 use super::*;
 
 /// What all contents and files on their way take on the disk, in bytes.
-fn on_disk(dir: &Path) -> u64 {
+pub(super) fn on_disk(dir: &Path) -> u64 {
     fn walk(dir: &Path, sum: &mut u64) {
         for found in fs::read_dir(dir).into_iter().flatten().flatten() {
             match found.metadata() {
