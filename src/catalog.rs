@@ -31,13 +31,16 @@ mod headers;
 pub mod journal;
 mod memory;
 mod place;
+pub mod reading;
 mod rows;
 mod schema;
+pub mod snapshot;
 mod store;
 mod told;
 
 use journal::Journal;
 use place::Files;
+use snapshot::Snapshot;
 use store::Store;
 
 /// Whose catalog it is. No two accounts share one.
@@ -373,6 +376,15 @@ impl Catalog {
     /// parent and was never listed itself.
     pub fn below(&self, top: FolderId) -> Result<Vec<(FolderId, Option<Stamp>)>, CatalogError> {
         self.0.below(top)
+    }
+
+    /// Catalog and journal at one moment, for as long as `look` takes; others go on writing meanwhile, and what they write
+    /// takes room until it ends.
+    pub fn snapshot<T, E: From<CatalogError>>(
+        &self,
+        look: impl FnOnce(&Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.0.snapshot(look)
     }
 
     /// Closes both databases: who asks later gets [`CatalogError::Closed`], and no file is made anew.

@@ -8,16 +8,22 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+mod below;
 mod beside;
 pub mod browse;
 pub mod cache;
+pub mod changes;
+mod completeness;
 pub mod core_dump;
+mod crawling;
 pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod failure;
+mod following;
 pub mod login;
+pub mod manifest;
 pub mod mount;
 pub mod network;
 pub mod output;
@@ -26,6 +32,8 @@ pub mod session;
 pub mod setup;
 pub mod simulate;
 pub mod status;
+pub mod sync_point;
+mod wake;
 pub mod warm;
 
 use crate::auth::renewals;
@@ -151,6 +159,20 @@ pub enum Command {
     /// Has no deadline: it waits for the request budget. What was listed stays listed when it is stopped, and the same command
     /// goes on from there. Exits with 0 only if everything was listed and proved.
     Warm(warm::WarmArgs),
+    /// Say what there is below a folder, one row for each document
+    ///
+    /// Complete, or it fails and names the folders that are missing. Folders nobody has listed yet are listed first, without
+    /// a deadline. Rows come folder by folder; the last one says from which cursor `pwfs changes` goes on.
+    Manifest(manifest::ManifestArgs),
+    /// Tell what changed below a mount, each change once and in order
+    ///
+    /// For whoever keeps a copy: one JSON object a line. Exits with 75 where the journal does not reach back to the cursor: then a new manifest is
+    /// needed.
+    Changes(changes::ChangesArgs),
+    /// Wait until everything below a directory is that fresh, by proof
+    ///
+    /// Prints the cursor of the state it waited for. Otherwise it fails and names the folders that are not so fresh.
+    SyncPoint(sync_point::SyncPointArgs),
     /// Keep documents on the disk, whatever else needs the room
     ///
     /// A new version of a pinned document is pinned in place of the old one.
@@ -244,6 +266,9 @@ impl Command {
             | Self::Explain(_)
             | Self::Events(_)
             | Self::Warm(_)
+            | Self::Manifest(_)
+            | Self::Changes(_)
+            | Self::SyncPoint(_)
             | Self::Pin(_)
             | Self::Unpin(_)
             | Self::Cache(_)
@@ -314,6 +339,9 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         Command::Explain(args) => explain::explain(args, &cli.global, printer).await,
         Command::Events(args) => events::events(args, printer).await,
         Command::Warm(args) => warm::warm(args, session()?, printer).await,
+        Command::Manifest(args) => Box::pin(manifest::manifest(args, session()?, printer)).await,
+        Command::Changes(args) => changes::changes(args, printer).await,
+        Command::SyncPoint(args) => sync_point::sync_point(args, printer).await,
         Command::Pin(args) => cache::pins::pin(args, &session()?, printer).await,
         Command::Unpin(args) => cache::pins::unpin(args, &session()?, printer).await,
         Command::Cache(args) => cache::cache(args, &session()?, printer).await,

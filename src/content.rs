@@ -36,7 +36,7 @@ mod uncached;
 
 pub use ahead::Ahead;
 pub use cache::care::{self, CacheCare};
-pub use cache::{CacheOptions, ContentCache, Pin};
+pub use cache::{CacheOptions, ContentCache, Digests, Pin};
 pub use reader::{FetchPolicy, LongestWait, ReadRequest, Reader, ReaderOptions, ReaderStats};
 
 /// Names the bytes of one version of one document, as one account of one server sees it.
@@ -57,16 +57,17 @@ impl ContentKey {
     ///
     /// Lengths stand before the texts a server chose, so that no two keys have one text.
     fn canonical(&self) -> String {
-        format!(
-            "pwfs content 1\nserver {} {}\naccount {} {}\ndocument {}\ntag {}\n",
-            self.server.len(),
-            self.server,
-            self.account.len(),
-            self.account,
-            self.document,
-            self.tag
-        )
+        canonical(&self.server, &self.account, self.document, &self.tag)
     }
+}
+
+/// See [`ContentKey::canonical`].
+fn canonical(server: &str, account: &str, document: DocumentId, tag: &dyn fmt::Display) -> String {
+    format!(
+        "pwfs content 1\nserver {} {server}\naccount {} {account}\ndocument {document}\ntag {tag}\n",
+        server.len(),
+        account.len(),
+    )
 }
 
 impl fmt::Display for ContentKey {

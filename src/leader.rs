@@ -22,9 +22,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, DirKey};
 use crate::model::FolderId;
-use crate::tree::{Tree, TreeError};
+use crate::tree::Tree;
 
 mod claim;
 mod client;
@@ -35,6 +35,7 @@ mod serve;
 mod sight;
 
 pub use client::{Client, ClientError};
+use failure::Failure;
 use follow::Follower;
 use sight::Sight;
 
@@ -78,11 +79,22 @@ pub trait Usage: Send + Sync {
 /// Lists a folder and all below it.
 #[async_trait]
 pub trait Crawler: Send + Sync {
-    /// Crawls `folder`; returns what it came to. Dropping the future cancels it; a later call resumes.
+    /// Crawls `dir`; returns what it came to. Dropping the future cancels it; a later call resumes.
+    ///
+    /// What is there already is taken where it was asked for within `max_age` before this began, or where it would do for
+    /// any answer, if that is `None`.
     ///
     /// `told` is set to how far it is as often as it likes; a slow reader sees the newest only. Both values are
     /// passed on as they are to whoever asked ([`protocol::Line::Crawl`], [`protocol::Line::Crawled`]).
-    async fn warm(&self, folder: FolderId, told: &watch::Sender<Value>) -> Result<Value, TreeError>;
+    ///
+    /// # Errors
+    /// A root of another choice of folders cannot be crawled here.
+    async fn warm(
+        &self,
+        dir: DirKey,
+        max_age: Option<Duration>,
+        told: &watch::Sender<Value>,
+    ) -> Result<Value, Failure>;
 }
 
 /// A part that has something to say to `status`; must not block.

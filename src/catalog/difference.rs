@@ -396,15 +396,17 @@ impl<'a> Teller<'a> {
     }
 
     fn gone(&mut self, told: &Told, reason: Reason) -> rusqlite::Result<()> {
-        self.record(&told.said, told.parent, Change::Gone { reason })?;
         self.remove(told)?;
-        self.lose(told.said.id)
+        self.lose(told.said.id, reason)?;
+        self.record(&told.said, told.parent, Change::Gone { reason })
     }
 
-    /// Forgets what was told below a folder that is not told to be anywhere any more: a reader has let go of it.
-    fn lose(&mut self, id: ObjectId) -> rusqlite::Result<()> {
-        let mut lost = vec![id];
-        while let Some(id) = lost.pop() {
+    /// Forgets what was told below a folder that is not told to be anywhere any more. The folders in it are told gone,
+    /// those furthest down first: who reads of one of them alone must hear of it. Documents go without a word.
+    fn lose(&mut self, id: ObjectId, reason: Reason) -> rusqlite::Result<()> {
+        let mut lost: Vec<(ObjectId, Option<Told>)> = vec![(id, None)];
+        let mut gone = Vec::new();
+        while let Some((id, told)) = lost.pop() {
             let ObjectId::Folder(folder) = id else { continue };
             let places = told::everywhere(self.connection, folder.0)?;
             let is_place = |told: &Told| told.said.id == id && !matches!(told.state, State::Ceded(_));
@@ -412,14 +414,18 @@ impl<'a> Teller<'a> {
                 continue;
             }
             let dir = DirKey::folder(folder);
+            gone.extend(told);
             told::each_in(self.connection, dir, |told| {
                 if !matches!(told.state, State::Ceded(_)) {
-                    lost.push(told.said.id);
+                    lost.push((told.said.id, Some(told)));
                 }
             })?;
             told::clear(self.connection, dir)?;
             told::bury_folder(self.connection, dir)?;
             self.buried.push(dir);
+        }
+        for told in gone.iter().rev() {
+            self.record(&told.said, told.parent, Change::Gone { reason })?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::codec::{Unreadable, is_later, unreadable};
 use super::difference::{self, Telling};
+use super::reading::Reading;
 use super::told::{self, State};
 use super::{CatalogError, CatalogId, DirKey, events, schema};
 use crate::clock::Stamp;
@@ -179,17 +180,27 @@ impl Journal {
         self.0.read("reading the journal", head)
     }
 
+    /// Hands one state of it to `look`, with its end.
+    pub(super) fn snapshot<T>(&self, look: impl FnOnce(&Connection, Cursor) -> T) -> Result<T, CatalogError> {
+        self.0.read("reading the journal", |connection| {
+            let cursor = head(connection)?;
+            Ok(look(connection, cursor))
+        })
+    }
+
     /// At most `limit` rows after `cursor`.
     pub fn since(&self, cursor: Cursor, limit: usize) -> Result<Since, CatalogError> {
         self.0.read("reading the journal", |connection| {
-            let head = head(connection)?;
-            let pruned: u64 = meta(connection, PRUNED, |text| text.parse().ok())?;
-            let reachable = (pruned..=head.sequence).contains(&cursor.sequence);
-            if cursor.epoch != head.epoch || !reachable {
-                return Ok(Since::Resync);
-            }
-            events::after(connection, cursor.sequence, limit).map(Since::Events)
+            since(connection, head(connection)?, cursor, limit)
         })
+    }
+
+    /// One state of it, for as long as `look` takes; what is written meanwhile takes room until it ends.
+    pub fn reading<T, E: From<CatalogError>>(
+        &self,
+        look: impl FnOnce(&Reading<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.snapshot(|connection, head| look(&Reading::new(connection, head)))?
     }
 
     /// The last `limit` rows about an object, newest first; those that made a new version of it too. Reads the whole
@@ -339,6 +350,21 @@ impl Journal {
     ) -> Result<T, CatalogError> {
         self.0.write(doing, |transaction| Ok(write(transaction)?))
     }
+}
+
+/// See [`Journal::since`].
+pub(super) fn since(
+    connection: &Connection,
+    head: Cursor,
+    cursor: Cursor,
+    limit: usize,
+) -> rusqlite::Result<Since> {
+    let pruned: u64 = meta(connection, PRUNED, |text| text.parse().ok())?;
+    let reachable = (pruned..=head.sequence).contains(&cursor.sequence);
+    if cursor.epoch != head.epoch || !reachable {
+        return Ok(Since::Resync);
+    }
+    events::after(connection, cursor.sequence, limit).map(Since::Events)
 }
 
 fn head(connection: &Connection) -> rusqlite::Result<Cursor> {

@@ -1,5 +1,7 @@
 //! The small things the catalog remembers: facts, amendments, salts, troubles.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Trouble;
@@ -73,13 +75,7 @@ pub(super) fn set_salt(connection: &Connection, identity: &str, salt: u32) -> ru
 pub(super) fn trouble(connection: &Connection, object: Guid) -> rusqlite::Result<Option<Trouble>> {
     connection
         .prepare_cached("SELECT at, words, refused FROM troubles WHERE object = ?")?
-        .query_row([object.as_bytes()], |row| {
-            Ok(Trouble {
-                at: row.get::<_, Time>(0)?.0,
-                text: row.get(1)?,
-                refused: row.get(2)?,
-            })
-        })
+        .query_row([object.as_bytes()], decode)
         .optional()
 }
 
@@ -104,4 +100,20 @@ pub(super) fn set_trouble(
             .execute([object.as_bytes()])?,
     };
     Ok(())
+}
+
+/// Everything that fails.
+pub(super) fn troubles(connection: &Connection) -> rusqlite::Result<HashMap<Guid, Trouble>> {
+    connection
+        .prepare_cached("SELECT at, words, refused, object FROM troubles")?
+        .query_map([], |row| Ok((row.get::<_, Id>(3)?.0, decode(row)?)))?
+        .collect()
+}
+
+fn decode(row: &rusqlite::Row<'_>) -> rusqlite::Result<Trouble> {
+    Ok(Trouble {
+        at: row.get::<_, Time>(0)?.0,
+        text: row.get(1)?,
+        refused: row.get(2)?,
+    })
 }

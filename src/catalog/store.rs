@@ -17,6 +17,7 @@ use super::difference::Telling;
 use super::headers::{self, Header};
 use super::journal::Journal;
 use super::place::{self, Files};
+use super::snapshot::Snapshot;
 use super::{
     CatalogError, CatalogId, DirKey, Fetched, Inventory, Replaced, SavedListing, Sighting, Trouble, memory,
     rows, schema,
@@ -464,6 +465,23 @@ impl Store {
             }
             Ok(found)
         })
+    }
+
+    pub(super) fn snapshot<T, E: From<CatalogError>>(
+        &self,
+        look: impl FnOnce(&Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // The catalog first: whatever it has of a writer who is at work, the journal has, too.
+        let looked = self.read("reading what is kept", |catalog| {
+            let troubles = memory::troubles(catalog)?;
+            Ok(self
+                .journal
+                .snapshot(|journal, cursor| look(&Snapshot::new(catalog, journal, cursor, troubles))))
+        });
+        match looked {
+            Ok(Ok(looked)) => looked,
+            Ok(Err(error)) | Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn fact(&self, key: &str) -> Result<Option<String>, CatalogError> {

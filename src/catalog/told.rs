@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::DirKey;
 use super::codec::{self, Id, Time, stamp};
 use crate::clock::Stamp;
-use crate::model::{Document, DocumentId, DocumentKind, Entry, Folder, FolderId, Guid, ObjectId};
+use crate::model::{ContentTag, Document, DocumentId, DocumentKind, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::names::{self, Place};
 use crate::store::listing::{Listing, Row};
 
@@ -59,12 +59,14 @@ pub(super) struct Saying {
 impl Saying {
     /// Of a row that is shown.
     fn of_row(row: &Row) -> Self {
-        let file = matches!(&*row.entry, Entry::Document(document) if document.kind == DocumentKind::File);
+        let tag = match &*row.entry {
+            Entry::Document(document) => tag_of(document.kind, row.tag),
+            Entry::Folder(_) => None,
+        };
         Self {
             name: row.name.as_str().to_owned(),
             shown: true,
-            // A document without a file has a length by convention only, and only where it is shown.
-            tag: row.tag.filter(|_| file).map(|tag| tag.to_string()),
+            tag,
             ..Self::of_entry(&row.entry)
         }
     }
@@ -111,6 +113,12 @@ impl Saying {
         all.dedup_by_key(|saying| saying.id);
         all
     }
+}
+
+/// The tag that is told of a document. One without a file has a length by convention only, and only where it is shown.
+pub(super) fn tag_of(kind: DocumentKind, tag: Option<ContentTag>) -> Option<String> {
+    tag.filter(|_| kind == DocumentKind::File)
+        .map(|tag| tag.to_string())
 }
 
 fn stamp_text(time: Option<crate::model::Timestamp>) -> Option<String> {

@@ -1,7 +1,6 @@
 //! `events`: what changes below a mount, as the mount sees it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -10,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::beside;
 use super::failure::{CliError, Code, ErrorKind};
+use super::following::{Following, Looked};
 use super::output::{Format, Paint, Printer, escape};
 use crate::catalog::DirKey;
 use crate::catalog::journal::{Change, Cursor, Event, Since};
@@ -19,10 +19,6 @@ use crate::explain::way::{Ways, Whereabouts, join};
 use crate::explain::words::{clock, happened};
 use crate::explain::{Told, What};
 use crate::model::ObjectId;
-
-mod wake;
-
-use wake::{Wake, Woken};
 
 /// Follow what changes below a mount
 #[derive(Debug, Clone, Args)]
@@ -40,7 +36,8 @@ pub struct EventsArgs {
     all: bool,
 }
 
-fn cursor(text: &str) -> Result<Cursor, String> {
+/// Reads a cursor of the command line.
+pub(super) fn cursor(text: &str) -> Result<Cursor, String> {
     text.parse()
         .map_err(|error: crate::catalog::journal::InvalidCursor| error.to_string())
 }
@@ -120,9 +117,7 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
     let located = beside::locate(&args.dir)?;
     let open = beside::open(located.mounted)?;
     // The watch comes before the first look: nothing is missed in between.
-    let mut wake = Wake::new(&open.beside.journal_file, &open.mounted).map_err(|error| {
-        CliError::of(ErrorKind::Failure, &error).while_doing("the journal cannot be watched")
-    })?;
+    let mut following = Following::begin(&open.beside.journal_file, &open.mounted)?;
     let unreadable = |error| beside::unreadable(&error);
     let mut cursor = match args.since {
         Some(cursor) => cursor,
@@ -130,9 +125,7 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
     };
     let below = (!located.names.is_empty()).then(|| located.names.join("/"));
     let scope = Scope { below, all: args.all };
-    let mut is_last = args.once;
-    let mut pause = FALLBACK;
-    loop {
+    following.follow(args.once, &|| say.is_closed(), &mut || {
         let mut ways = Ways::new(&open.catalog, open.beside.root);
         loop {
             let events = match open.catalog.journal().since(cursor, BATCH).map_err(unreadable)? {
@@ -140,7 +133,7 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
                 Since::Resync => {
                     let head = open.catalog.journal().head().map_err(unreadable)?;
                     let _ = say.blocking_send(Said::Resync(head));
-                    return Ok(());
+                    return Ok(Looked::Done);
                 }
             };
             let Some(last) = events.last() else { break };
@@ -150,35 +143,14 @@ fn follow(args: &EventsArgs, say: &mpsc::Sender<Said>) -> Result<(), CliError> {
                 if let Some(line) = line
                     && say.blocking_send(Said::Line(Box::new(line))).is_err()
                 {
-                    return Ok(());
+                    return Ok(Looked::Done);
                 }
             }
         }
-        if say.blocking_send(Said::Caught).is_err() || is_last {
-            return Ok(());
-        }
-        match wake.wait(pause) {
-            // What it wrote last is still told.
-            Ok(Woken::Ended) => is_last = true,
-            Ok(Woken::Nothing) if say.is_closed() => return Ok(()),
-            Ok(Woken::Journal) => pause = VISIBLE,
-            Ok(Woken::Nothing) => pause = pause.saturating_mul(LONGER).min(FALLBACK),
-            Err(error) => {
-                return Err(CliError::of(ErrorKind::Failure, &error)
-                    .while_doing("the journal cannot be watched any more"));
-            }
-        }
-    }
+        let heard = say.blocking_send(Said::Caught);
+        Ok(if heard.is_ok() { Looked::All } else { Looked::Done })
+    })
 }
-
-/// A look at the journal without having been told of a change: for what no watch tells, such as a file that took the
-/// place of the journal.
-const FALLBACK: Duration = Duration::from_secs(10);
-
-/// What is written to the journal can be read once it was synced, of which nobody tells: so it is looked at again so soon
-/// after a write, and then each time after a longer pause.
-const VISIBLE: Duration = Duration::from_millis(20);
-const LONGER: u32 = 4;
 
 /// Which events are shown.
 struct Scope {

@@ -104,6 +104,11 @@ impl Printer {
         writeln!(out).map_err(|error| CliError::from_output(&error))
     }
 
+    /// Writes bytes as they are, which came from no terminal's enemy: a table, or lines of JSON.
+    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.out.lock().write_all(bytes)
+    }
+
     /// Hands everything to the system; a full disk or a closed pipe shows here at the latest.
     pub fn flush(&self) -> Result<(), CliError> {
         self.out

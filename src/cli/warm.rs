@@ -1,32 +1,21 @@
 //! `warm`: lists everything below a folder ahead of time, and fetches it where that is wanted, so that nobody waits for it
 //! later.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::browse;
+use super::below::Below;
+use super::crawling::{self, Crawler, Own};
 use super::failure::{CliError, ErrorKind};
-use super::output::{Format, Printer, escape};
+use super::output::{Format, Printer};
 use super::session::{Session, SourceArgs};
-use crate::content::CacheOptions;
-use crate::daemon::choose::{FolderChoice, FolderPlace, choose};
-use crate::daemon::connect::Opened;
-use crate::daemon::upkeep::{CRAWL_AT_ONCE, hooks};
-use crate::daemon::{self, Storage};
-use crate::leader::{ClientError, Leadership};
-use crate::model::{DirId, Entry, FolderId};
-use crate::refresh::crawl::{CrawlProgress, CrawlSummary, FailedFolder, FailureKind, Top, crawl};
-use crate::remote::{Remote, Urgency};
-use crate::tree::{Tree, TreeConfig};
+use crate::refresh::crawl::{CrawlProgress, CrawlSummary, FailedFolder};
 
 mod content;
-mod mounted;
 
 use content::Contents;
 
@@ -45,13 +34,6 @@ pub struct WarmArgs {
     /// Which server, where no mount is asked.
     #[command(flatten)]
     source: SourceArgs,
-}
-
-/// A folder to begin with, and how people know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Start {
-    folder: FolderId,
-    name: String,
 }
 
 /// What `--json` shows.
@@ -87,11 +69,11 @@ struct ContentReport<'a> {
 pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
     let begun = Instant::now();
     let (tell, told) = watch::channel(CrawlProgress::default());
-    let place = mounted::find(args.path.as_deref()).await?;
-    let top = place
-        .as_ref()
-        .map(|place| place.path().to_owned())
-        .filter(|_| args.content);
+    let place = match &args.path {
+        Some(path) => Below::find(path).await?,
+        None => None,
+    };
+    let top = place.as_ref().map(Below::path).filter(|_| args.content);
     if args.content && top.is_none() {
         return Err(CliError::new(
             ErrorKind::Usage,
@@ -100,147 +82,37 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
         .hint("mount the datasource, and name a directory of the mount"));
     }
     let work = async {
-        match place {
-            Some(place) => mounted::warm(&place, &tell).await,
-            None => by_itself(args, session, &tell).await,
-        }
+        let (crawler, starts) = match place {
+            Some(place) => {
+                let (catalog, starts) = place.starts().await?;
+                let crawler = Crawler::Mount {
+                    catalog,
+                    below: place,
+                };
+                (crawler, starts)
+            }
+            None => {
+                let source = args.source.datasource.as_deref();
+                let (own, starts) =
+                    Own::open(args.path.as_deref(), source, args.cache_dir.as_deref(), session).await?;
+                (Crawler::Own(Box::new(own)), starts)
+            }
+        };
+        crawler.crawl(&starts, None, &tell).await
     };
     let summary = tokio::select! {
         summary = work => summary?,
-        never = show(printer, told) => match never {},
-        _ = tokio::signal::ctrl_c() => return Err(stopped("listed")),
+        never = crawling::show(printer, told) => match never {},
+        _ = tokio::signal::ctrl_c() => return Err(crawling::stopped("listed")),
     };
     let contents = match top {
         Some(top) => tokio::select! {
             contents = content::read(&top, printer) => Some(contents),
-            _ = tokio::signal::ctrl_c() => return Err(stopped("fetched")),
+            _ = tokio::signal::ctrl_c() => return Err(crawling::stopped("fetched")),
         },
         None => None,
     };
     tell_outcome(&summary, contents.as_ref(), begun, printer)
-}
-
-fn stopped(what: &str) -> CliError {
-    CliError::new(
-        ErrorKind::TryAgain,
-        format!("stopped before everything was {what}"),
-    )
-    .hint(format!(
-        "what was {what} is kept; the same command goes on from there"
-    ))
-}
-
-/// Shows how far it is; never ends.
-async fn show(printer: &Printer, mut told: watch::Receiver<CrawlProgress>) -> Infallible {
-    let bar = printer.bar("folders");
-    loop {
-        let progress = *told.borrow_and_update();
-        let mut message = format!(", {} documents", progress.documents);
-        if progress.failed > 0 {
-            message = format!("{message}, {} failed", progress.failed);
-        }
-        if progress.waiting {
-            message.push_str(", waiting for the server");
-        }
-        bar.set(progress.done + progress.failed, progress.known, message);
-        if told.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
-}
-
-/// Crawls in this process; or has it done by the mount that leads the same catalog.
-async fn by_itself(
-    args: &WarmArgs,
-    session: Session,
-    tell: &watch::Sender<CrawlProgress>,
-) -> Result<CrawlSummary, CliError> {
-    let (account, dirs) = session.account()?;
-    let Opened {
-        remote, start: below, ..
-    } = account.open(args.source.datasource.as_deref()).await?;
-    let remote: std::sync::Arc<dyn Remote> = remote;
-    let storage = Storage {
-        cache_dir: args.cache_dir.clone().unwrap_or_else(|| dirs.cache.clone()),
-        state_dir: dirs.state.clone(),
-        issuer: account.issuer(),
-        cache: CacheOptions::default(),
-    };
-    let runtime = Handle::current();
-    let tree = daemon::tree(remote.clone(), TreeConfig::default(), storage, None, &runtime).await?;
-    let Some(catalog) = tree.catalog().cloned() else {
-        let text = "there is no catalog to keep listings in";
-        return Err(
-            CliError::new(ErrorKind::CannotCreate, text).hint("choose another directory with --cache-dir")
-        );
-    };
-    let starts = match (&args.path, below) {
-        (Some(path), _) => match browse::resolve(&remote, Some(path)).await? {
-            Some(folder) => vec![Start {
-                folder: folder.id,
-                name: folder.name,
-            }],
-            None => all(&tree).await?,
-        },
-        (None, Some(folder)) => vec![Start {
-            folder,
-            name: String::new(),
-        }],
-        (None, None) if !account.profile.folders.is_empty() => {
-            let choices = account.profile.folders.iter().map(|choice| {
-                Ok(FolderChoice {
-                    place: FolderPlace::parse(&choice.folder)?,
-                    alias: choice.alias.clone(),
-                })
-            });
-            let choices: Vec<FolderChoice> = choices.collect::<Result<_, CliError>>()?;
-            let chosen = choose(&*remote, &choices).await?;
-            chosen
-                .into_iter()
-                .map(|chosen| Start {
-                    folder: chosen.folder.id,
-                    name: chosen.folder.name,
-                })
-                .collect()
-        }
-        (None, None) => all(&tree).await?,
-    };
-    match mounted::by_leader(catalog.dir(), &starts, tell).await {
-        // There is none, or it is stopped: then this process does it, and leads if it may.
-        Err(ClientError::Nobody | ClientError::Silent) => {}
-        outcome => return outcome.map_err(|error| mounted::unanswered(&error)),
-    }
-    let leadership = Leadership::begin(catalog, &tree, hooks(&tree), &runtime);
-    let tops: Vec<Top> = starts
-        .into_iter()
-        .map(|start| Top {
-            dir: DirId::Folder(start.folder),
-            name: start.name,
-        })
-        .collect();
-    let report = crawl(&tree, &tops, CRAWL_AT_ONCE, tell).await;
-    leadership.end().await;
-    Ok(CrawlSummary::from(&report))
-}
-
-/// The root folders.
-async fn all(tree: &Tree) -> Result<Vec<Start>, CliError> {
-    let listed = tree
-        .freshen(DirId::Root, std::time::Duration::ZERO, Urgency::Interactive)
-        .await
-        .map_err(daemon::DaemonError::from)?;
-    let folders = listed
-        .stored
-        .listing
-        .entries()
-        .filter_map(|entry| match &**entry {
-            Entry::Folder(folder) => Some(Start {
-                folder: folder.id,
-                name: folder.name.clone(),
-            }),
-            Entry::Document(_) => None,
-        });
-    Ok(folders.collect())
 }
 
 /// Says what it came to; fails unless everything was listed and proved.
@@ -292,77 +164,5 @@ fn tell_outcome(
     if complete {
         return contents.map_or(Ok(()), Contents::outcome);
     }
-    let worst = summary.failures.iter().map(|failure| failure.kind);
-    let (kind, hint) = match worst.max() {
-        Some(FailureKind::Login) => (ErrorKind::Login, "sign in again: `pwfs login`"),
-        Some(FailureKind::Refused) if summary.failures.iter().all(is_refused) => (
-            ErrorKind::Failure,
-            "this account may not see these folders; everything else is listed",
-        ),
-        Some(FailureKind::Refused | FailureKind::Passing) | None => (
-            ErrorKind::TryAgain,
-            "the same command lists what is missing, and nothing twice",
-        ),
-    };
-    let text = format!("{} of the folders could not be listed", progress.failed);
-    let mut error = CliError::new(kind, text).hint(hint);
-    for failure in &summary.failures {
-        let path = match &*failure.path {
-            "" => "the folder itself".to_owned(),
-            path => escape(path),
-        };
-        error = error.cause(format!("{path}: {}", failure.error));
-    }
-    let untold = progress.failed - (summary.failures.len() as u64).min(progress.failed);
-    if untold > 0 {
-        error = error.cause(format!("and {untold} more"));
-    }
-    Err(error)
-}
-
-fn is_refused(failure: &FailedFolder) -> bool {
-    failure.kind == FailureKind::Refused
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(kinds: &[FailureKind], failed: u64) -> Result<(), CliError> {
-        let failures = kinds.iter().enumerate().map(|(number, &kind)| FailedFolder {
-            path: format!("Bridge/{number}"),
-            kind,
-            error: "because".to_owned(),
-        });
-        let summary = CrawlSummary {
-            progress: CrawlProgress {
-                known: 30,
-                done: 30 - failed,
-                failed,
-                ..CrawlProgress::default()
-            },
-            failures: failures.collect(),
-        };
-        let printer = Printer::to(Format::Text, Box::new(std::io::sink()), Box::new(std::io::sink()));
-        tell_outcome(&summary, None, Instant::now(), &printer)
-    }
-
-    #[test]
-    fn only_a_whole_list_is_a_success_and_what_is_missing_is_named() {
-        use FailureKind::{Login, Passing, Refused};
-        assert!(outcome(&[], 0).is_ok());
-        for (kinds, code) in [
-            (&[Passing][..], 75),
-            (&[Refused, Passing], 75),
-            (&[Refused, Refused], 1),
-            (&[Passing, Login, Refused], 77),
-        ] {
-            let failed = kinds.len() as u64;
-            assert_eq!(outcome(kinds, failed).unwrap_err().exit_code(), code, "{kinds:?}");
-        }
-        let error = outcome(&[Passing; 20], 25).unwrap_err();
-        assert_eq!(error.causes().len(), 21);
-        assert_eq!(error.causes()[0], "Bridge/0: because");
-        assert_eq!(error.causes()[20], "and 5 more");
-    }
+    Err(crawling::incomplete(summary))
 }

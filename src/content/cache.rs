@@ -17,6 +17,7 @@ mod account;
 mod block_map;
 pub mod care;
 mod count;
+mod digests;
 mod entry;
 mod eviction;
 mod filler;
@@ -31,6 +32,7 @@ mod upkeep;
 
 use account::Account;
 pub(super) use block_map::{BLOCK_SIZE, BlockIndex, block_count, blocks_of};
+pub use digests::Digests;
 pub(super) use entry::{Entry, read_exact};
 use entry::{Found, account_of, room_beside};
 use filler::NotFilling;

@@ -12,13 +12,15 @@ use tokio::task::JoinHandle;
 
 use super::blocking;
 use super::network::NetworkWatch;
+use crate::catalog::DirKey;
 use crate::fs::Filesystem;
 use crate::http;
+use crate::leader::failure::{Failure, Kind};
 use crate::leader::{Crawler, Hooks, Leadership, Standing, Usage};
 use crate::model::{DirId, FolderId, Timestamp};
-use crate::refresh::crawl::{CrawlProgress, CrawlSummary, Top, crawl};
+use crate::refresh::crawl::{Age, CrawlProgress, CrawlSummary, Top, crawl};
 use crate::refresh::{IN_USE, Refresher};
-use crate::tree::{Tree, TreeError};
+use crate::tree::Tree;
 
 /// As many folders are listed at once by a crawl; how many requests of it are on the way, the pace decides.
 pub const CRAWL_AT_ONCE: usize = 16;
@@ -58,11 +60,22 @@ impl Usage for Work {
 
 #[async_trait]
 impl Crawler for Work {
-    async fn warm(&self, folder: FolderId, told: &watch::Sender<Value>) -> Result<Value, TreeError> {
+    async fn warm(
+        &self,
+        dir: DirKey,
+        max_age: Option<Duration>,
+        told: &watch::Sender<Value>,
+    ) -> Result<Value, Failure> {
+        let dir = match dir.as_folder() {
+            Some(folder) => DirId::Folder(folder),
+            None if dir == self.0.root_key() => DirId::Root,
+            None => return Err(Failure::of(Kind::Unknown, "this mount shows other folders")),
+        };
         let tops = [Top {
-            dir: DirId::Folder(folder),
+            dir,
             name: String::new(),
         }];
+        let age = max_age.map_or(Age::OfAnswers, Age::Within);
         let (tell, mut heard) = watch::channel(CrawlProgress::default());
         let passing_on = async {
             while heard.changed().await.is_ok() {
@@ -73,7 +86,7 @@ impl Crawler for Work {
         let crawling = async {
             // It ends the passing on, too.
             let tell = tell;
-            crawl(&self.0, &tops, CRAWL_AT_ONCE, &tell).await
+            crawl(&self.0, &tops, age, CRAWL_AT_ONCE, &tell).await
         };
         let (report, ()) = tokio::join!(crawling, passing_on);
         Ok(plain(&CrawlSummary::from(&report)))

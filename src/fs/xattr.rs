@@ -19,6 +19,7 @@ pub(super) enum Attribute {
     Name,
     Description,
     Version,
+    Tag,
     IsActive,
     State,
     Url,
@@ -50,12 +51,13 @@ pub(super) enum LoginFact {
     Remedy,
 }
 
-const ALL: [(Attribute, &str); 30] = [
+const ALL: [(Attribute, &str); 31] = [
     (Attribute::Guid, "user.projectwise.guid"),
     (Attribute::FolderGuid, "user.projectwise.folder_guid"),
     (Attribute::Name, "user.projectwise.name"),
     (Attribute::Description, "user.projectwise.description"),
     (Attribute::Version, "user.projectwise.version"),
+    (Attribute::Tag, "user.projectwise.tag"),
     (Attribute::IsActive, "user.projectwise.is_active"),
     (Attribute::State, "user.projectwise.state"),
     (Attribute::Url, "user.projectwise.url"),
@@ -154,6 +156,7 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Stale => tree.stands_in(directory.id).then(|| flag(true)),
                 Attribute::Proof => Some(proof(tree.held(directory)?.arrival.proof).to_owned()),
                 Attribute::Version
+                | Attribute::Tag
                 | Attribute::IsActive
                 | Attribute::State
                 | Attribute::MimeType
@@ -175,6 +178,7 @@ fn text(sources: &Sources<'_>, inode: &Inode, attribute: Attribute) -> Option<St
                 Attribute::Name => Some(document()?.name.clone()),
                 Attribute::Description => present(&document()?.description),
                 Attribute::Version => present(&document()?.version),
+                Attribute::Tag => Some(version.tag.to_string()),
                 Attribute::IsActive => {
                     // Without a listing nobody knows.
                     let current = tree.is_current(inode) == Some(true);

@@ -12,7 +12,7 @@ use super::SILENCE;
 use super::claim;
 use super::failure::Failure;
 use super::protocol::{Ask, Line, Lines, send};
-use crate::model::FolderId;
+use crate::catalog::DirKey;
 
 /// Why the leader of a catalog gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -97,14 +97,13 @@ impl Client {
         Err(ClientError::Ended)
     }
 
-    /// Has `folder` and all below it listed. Read [`Client::next`] up to [`Line::Crawled`]; dropping this cancels.
-    pub async fn warm(dir: &Path, folder: FolderId) -> Result<Self, ClientError> {
-        Self::ask(
-            dir,
-            Ask::Warm {
-                folder: folder.into(),
-            },
-        )
-        .await
+    /// Has `top` and all below it listed; see [`Crawler::warm`](super::Crawler::warm) for its age. Read [`Client::next`]
+    /// up to [`Line::Crawled`]; dropping this cancels.
+    pub async fn warm(dir: &Path, top: DirKey, max_age: Option<Duration>) -> Result<Self, ClientError> {
+        let ask = Ask::Warm {
+            folder: top.into(),
+            max_age_ms: max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        };
+        Self::ask(dir, ask).await
     }
 }

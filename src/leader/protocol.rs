@@ -75,6 +75,9 @@ pub enum Ask {
     Warm {
         /// Which.
         folder: Id,
+        /// No older than this when it begins, in milliseconds; no value takes what is young enough for any answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_age_ms: Option<u64>,
     },
     /// What is to be said of the leader. Answered by `status`.
     Status,
@@ -307,7 +310,14 @@ mod tests {
             Ask::Used {
                 folders: vec![id(1), id(2)],
             },
-            Ask::Warm { folder: id(3) },
+            Ask::Warm {
+                folder: id(3),
+                max_age_ms: None,
+            },
+            Ask::Warm {
+                folder: id(3),
+                max_age_ms: Some(0),
+            },
             Ask::Status,
         ];
         for ask in asks {

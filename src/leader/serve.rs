@@ -171,13 +171,14 @@ impl Office {
                 let say = |rows: &u64| Line::Progress { rows: *rows };
                 work(&mut lines, &mut writer, listing, moves, say).await
             }
-            Ok(Ask::Warm { folder }) => match &self.hooks.crawler {
+            Ok(Ask::Warm { folder, max_age_ms }) => match &self.hooks.crawler {
                 Some(crawler) => {
                     let (tell, told) = watch::channel(Value::Null);
                     let crawl = async {
-                        match crawler.warm(folder.folder(), &tell).await {
+                        let max_age = max_age_ms.map(Duration::from_millis);
+                        match crawler.warm(folder.dir(), max_age, &tell).await {
                             Ok(came_to) => Line::Crawled(came_to),
-                            Err(error) => failed(&error),
+                            Err(failure) => Line::Failed(failure),
                         }
                     };
                     let say = |so_far: &Value| Line::Crawl(so_far.clone());

@@ -56,19 +56,36 @@ pub struct Top {
     pub name: String,
 }
 
-/// Lists everything at and below `tops`, `at_once` folders at a time.
+/// Which listings are taken as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Those that would do for any answer, and those of a crawl of the same tops that was cut off.
+    OfAnswers,
+    /// Those that were asked for so long before the crawl began, or later.
+    Within(Duration),
+}
+
+/// Lists everything at and below `tops`, `at_once` folders at a time; what is young enough is taken as it is.
 ///
 /// There is no deadline: it waits for the budget, and ends when everything was tried. Dropped, it leaves what was listed,
 /// and the next crawl of the same tops goes on.
 pub async fn crawl(
     tree: &Tree,
     tops: &[Top],
+    age: Age,
     at_once: usize,
     progress: &watch::Sender<CrawlProgress>,
 ) -> CrawlReport {
-    let beginning = Beginning::find(tree, tops).await;
-    // What is young enough for any answer is young enough here, too.
-    let since = tree.metadata_ttl().map(|ttl| beginning.at.minus(ttl));
+    let (since, beginning) = match age {
+        Age::OfAnswers => {
+            let beginning = Beginning::find(tree, tops).await;
+            // What is young enough for any answer is young enough here, too.
+            let since = tree.metadata_ttl().map(|ttl| beginning.at.minus(ttl));
+            (since, Some(beginning))
+        }
+        // Nobody asks for it by the same moment again.
+        Age::Within(age) => (Some(tree.clock().now().minus(age)), None),
+    };
     let mut crawl = Crawl {
         tree: tree.clone(),
         since,
@@ -88,7 +105,9 @@ pub async fn crawl(
         }
     }
     crawl.run(at_once.max(1), progress).await;
-    if crawl.failures.is_empty() {
+    if let Some(beginning) = beginning
+        && crawl.failures.is_empty()
+    {
         beginning.forget(tree).await;
     }
     CrawlReport {
@@ -193,8 +212,14 @@ impl Crawl {
     fn list(&self, dir: DirId) -> Listing {
         let (tree, since) = (self.tree.clone(), self.since);
         Box::pin(async move {
-            let most = since.map_or(Duration::MAX, |since| tree.clock().now().since(since));
-            let outcome = tree.freshen(dir, most, Urgency::Bulk).await;
+            let most = || since.map_or(Duration::MAX, |since| tree.clock().now().since(since));
+            let mut outcome = tree.freshen(dir, most(), Urgency::Bulk).await;
+            if let (Ok(fresh), Some(since)) = (&outcome, since)
+                && fresh.stored.arrival.fetched < since
+            {
+                // It was on its way before this began.
+                outcome = tree.freshen(dir, most(), Urgency::Bulk).await;
+            }
             (dir, outcome)
         })
     }

@@ -46,13 +46,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tree",
         ],
     ),
+    ("changes", &["catalog", "model"]),
+    ("manifest", &["catalog", "clock", "model"]),
     ("explain", &["catalog", "clock", "model", "names", "store"]),
     ("demo", &["model"]),
     (
         "cli",
         &[
-            "auth", "catalog", "clock", "config", "content", "daemon", "demo", "doctor", "explain", "fs",
-            "fuse", "http", "leader", "model", "names", "refresh", "remote", "store", "tree",
+            "auth", "catalog", "changes", "clock", "config", "content", "daemon", "demo", "doctor",
+            "explain", "fs", "fuse", "http", "leader", "manifest", "model", "names", "refresh", "remote",
+            "store", "tree",
         ],
     ),
 ];

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use pwfs::catalog::DirKey;
 use pwfs::demo::{Effect, Fault, RequestKind};
 use pwfs::fs::Filesystem;
+use pwfs::leader::failure::Failure;
 use pwfs::leader::protocol::{Ask, Line};
 use pwfs::leader::{Client, ClientError, Crawler, Hooks, Leadership, Standing, Usage};
 use pwfs::model::{DirId, FolderId, Guid};
@@ -408,11 +410,16 @@ impl Usage for Extras {
 
 #[async_trait]
 impl Crawler for Extras {
-    async fn warm(&self, folder: FolderId, told: &watch::Sender<Value>) -> Result<Value, TreeError> {
+    async fn warm(
+        &self,
+        dir: DirKey,
+        max_age: Option<Duration>,
+        told: &watch::Sender<Value>,
+    ) -> Result<Value, Failure> {
         let _told_of_the_end = OnDrop(self.cancelled.clone());
         told.send_replace(json!({ "listed": 2 }));
-        if folder.0 == Guid::from_bytes([1; 16]) {
-            return Ok(json!({ "total": 2 }));
+        if dir.guid() == Guid::from_bytes([1; 16]) {
+            return Ok(json!({ "total": 2, "age": max_age.map(|age| age.as_secs()) }));
         }
         std::future::pending().await
     }
@@ -440,19 +447,18 @@ async fn a_command_asks_the_leader_for_its_state_and_for_a_crawl_that_ends_with_
     pair.follower.used(&named);
     assert_eq!(was_used.recv().await.unwrap(), named);
 
-    let mut crawl = Client::warm(dir, FolderId(Guid::from_bytes([1; 16])))
+    let key = |number| DirKey::folder(FolderId(Guid::from_bytes([number; 16])));
+    let mut crawl = Client::warm(dir, key(1), Some(Duration::from_mins(2)))
         .await
         .unwrap();
     let mut last = None;
     while let Some(line) = crawl.next().await.unwrap() {
         last = Some(line);
     }
-    assert_eq!(last, Some(Line::Crawled(json!({ "total": 2 }))));
+    assert_eq!(last, Some(Line::Crawled(json!({ "total": 2, "age": 120 }))));
     was_cancelled.recv().await.unwrap();
 
-    let mut crawl = Client::warm(dir, FolderId(Guid::from_bytes([2; 16])))
-        .await
-        .unwrap();
+    let mut crawl = Client::warm(dir, key(2), None).await.unwrap();
     assert_eq!(
         crawl.next().await.unwrap(),
         Some(Line::Crawl(json!({ "listed": 2 })))

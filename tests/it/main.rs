@@ -39,6 +39,7 @@ mod neighbours;
 mod network;
 mod packaging;
 mod picker;
+mod pipeline;
 mod program;
 mod proof;
 mod replay;

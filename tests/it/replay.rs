@@ -14,6 +14,10 @@ use pwfs::tree::inodes::ROOT;
 
 use crate::harness::{Bench, small};
 
+mod copy;
+
+use copy::Kept;
+
 /// A repeatable chance (xorshift64*): the same seed tells the same story.
 struct Chance(u64);
 
@@ -200,6 +204,22 @@ fn paths_of_world(world: &World, top: &str) -> BTreeMap<String, Guid> {
     paths
 }
 
+/// What is below a folder of the story, from there; nothing where that is gone.
+fn below(tree: &BTreeMap<String, Guid>, story: Guid, top: Guid) -> BTreeMap<String, String> {
+    let found = tree.iter().find(|(_, guid)| **guid == top);
+    let above = match found {
+        Some((path, _)) => path.as_str(),
+        None if top == story => "",
+        None => return BTreeMap::new(),
+    };
+    tree.iter()
+        .filter_map(|(path, guid)| {
+            let rest = path.strip_prefix(above)?;
+            rest.starts_with('/').then(|| (rest.to_owned(), guid.to_string()))
+        })
+        .collect()
+}
+
 /// Lists some folders of the story, whatever comes of it.
 async fn look_around(bench: &Bench, chance: &mut Chance) {
     let Ok(top) = bench.find(&["Story"]).await else {
@@ -238,6 +258,15 @@ async fn a_story(guids: VersionGuids, seed: u64, chapters: usize) {
             bench.world().add_document(folder, &name, name.clone()).unwrap();
         }
     }
+    let shelves = [0, 1].map(|number| {
+        let path = ["Story".to_owned(), format!("shelf-{number}")];
+        bench
+            .world()
+            .folder_at(&path.each_ref().map(|name| &**name))
+            .unwrap()
+    });
+    let tops = [top, shelves[0], shelves[1]];
+    let mut copies = tops.map(|top| Kept::of(DirKey::folder(pwfs::model::FolderId(top))));
     for _ in 0..chapters {
         for _ in 0..=chance.below(4) {
             stage.change(&bench.world(), &mut chance);
@@ -259,6 +288,11 @@ async fn a_story(guids: VersionGuids, seed: u64, chapters: usize) {
         bench.expire();
         look_around(&bench, &mut chance).await;
         bench.server.clear_faults();
+        for copy in &mut copies {
+            if chance.below(2) == 0 {
+                copy.read(bench.fs.tree().catalog().unwrap(), chance.below(2) == 0);
+            }
+        }
     }
 
     // Twice: what is seen to leave one folder has another one looked at.
@@ -275,6 +309,17 @@ async fn a_story(guids: VersionGuids, seed: u64, chapters: usize) {
         paths_of_world(&bench.world(), "Story"),
         "tree and world: {told}"
     );
+    for (copy, top) in copies.iter_mut().zip(tops) {
+        copy.read(bench.fs.tree().catalog().unwrap(), true);
+        copy.read(bench.fs.tree().catalog().unwrap(), true);
+        // Of a folder that was gone before there was a manifest there never is one.
+        assert_eq!(
+            copy.paths().unwrap_or_default(),
+            below(&tree, tops[0], top),
+            "copy and tree: {told}"
+        );
+    }
+    assert_eq!(copies[0].told_again, 0, "{told}");
     let journal = bench.fs.tree().catalog().unwrap().journal();
     let mut cursor = Cursor {
         sequence: 0,

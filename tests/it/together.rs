@@ -7,7 +7,7 @@ use std::time::Duration;
 use pwfs::demo::knobs::{Ancestor, SkipTokenMode};
 use pwfs::demo::{Access, Effect, Fault, RequestKind};
 use pwfs::model::{DirId, DocumentId, Entry, FolderId, Guid, ObjectId};
-use pwfs::refresh::crawl::{CrawlProgress, CrawlReport, Top, crawl};
+use pwfs::refresh::crawl::{Age, CrawlProgress, CrawlReport, Top, crawl};
 use pwfs::remote::{Progress, Remote, Urgency};
 use pwfs::store::StoredListing;
 use pwfs::tree::inodes::{Directory, MountEntry};
@@ -65,7 +65,7 @@ impl Library {
             dir: DirId::Folder(self.top),
             name: "Top".to_owned(),
         }];
-        let report = crawl(self.bench.fs.tree(), &tops, 16, &tell).await;
+        let report = crawl(self.bench.fs.tree(), &tops, Age::OfAnswers, 16, &tell).await;
         (report, self.bench.server.requests().total)
     }
 

@@ -192,7 +192,12 @@ impl Folder {
 
     /// Where the files of an entry are.
     pub(super) fn paths(&self, key: &ContentKey) -> EntryPaths {
-        let hash = Sha256::digest(key.canonical().as_bytes());
+        self.paths_of(&key.canonical())
+    }
+
+    /// Where the files of the entry of this canonical key are.
+    pub(super) fn paths_of(&self, key: &str) -> EntryPaths {
+        let hash = Sha256::digest(key.as_bytes());
         let name = hash
             .iter()
             .fold(String::new(), |name, byte| format!("{name}{byte:02x}"));

@@ -22,7 +22,7 @@ fn root() -> [Top; 1] {
 
 async fn run(stage: &Stage) -> CrawlReport {
     let (tell, told) = watch::channel(CrawlProgress::default());
-    let report = crawl(&stage.tree, &root(), 8, &tell).await;
+    let report = crawl(&stage.tree, &root(), Age::OfAnswers, 8, &tell).await;
     assert_eq!(*told.borrow(), report.progress);
     report
 }
@@ -59,7 +59,11 @@ async fn what_is_young_is_not_asked_for_again_and_what_is_old_is() {
 async fn a_crawl_that_is_cut_off_leaves_what_it_did() {
     let (stage, folders) = stage(4, 3);
     let (tell, _) = watch::channel(CrawlProgress::default());
-    let cut = tokio::time::timeout(Duration::from_millis(220), crawl(&stage.tree, &root(), 8, &tell)).await;
+    let cut = tokio::time::timeout(
+        Duration::from_millis(220),
+        crawl(&stage.tree, &root(), Age::OfAnswers, 8, &tell),
+    )
+    .await;
     assert!(cut.is_err());
     // What was under way lands by itself.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -116,7 +120,7 @@ async fn an_outage_is_waited_out_and_costs_few_requests() {
         *town.away.lock() = None;
         town.listings() - before
     };
-    let (report, storm) = tokio::join!(crawl(&stage.tree, &tops, 8, &tell), outage);
+    let (report, storm) = tokio::join!(crawl(&stage.tree, &tops, Age::OfAnswers, 8, &tell), outage);
     assert!(report.is_complete(), "{:?}", report.failures);
     assert_eq!(report.progress.done, folders + 1);
     assert!(storm <= 8 + 10, "{storm}");
@@ -131,7 +135,7 @@ async fn an_outage_without_end_ends_the_crawl_and_everything_left_is_a_failure()
         tokio::time::sleep(Duration::from_millis(320)).await;
         *town.away.lock() = Some(RemoteError::Unreachable("no route".into()));
     };
-    let (report, ()) = tokio::join!(crawl(&stage.tree, &tops, 8, &tell), outage);
+    let (report, ()) = tokio::join!(crawl(&stage.tree, &tops, Age::OfAnswers, 8, &tell), outage);
     let progress = report.progress;
     assert!(!report.is_complete());
     assert_eq!(progress.done + progress.failed, progress.known);

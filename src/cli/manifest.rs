@@ -1,0 +1,321 @@
+//! `manifest`: what there is below a directory, complete or failed.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::below::Below;
+use super::completeness::{Extent, Obstacle, incomplete};
+use super::crawling::Own;
+use super::failure::{CliError, ErrorKind};
+use super::mount::duration;
+use super::output::{Bar, Printer, escape};
+use super::session::{Session, SourceArgs};
+use crate::catalog::CatalogId;
+use crate::catalog::journal::{Cursor, Since};
+use crate::catalog::snapshot::Snapshot;
+use crate::content::Digests;
+use crate::daemon::blocking;
+use crate::manifest::{
+    Counts, DocumentRow, EndRow, FORMAT, Failed, FailedRow, FirstRow, FolderRow, Plan, Row, Shard, Taker,
+    Terms,
+};
+use crate::model::Guid;
+
+mod resume;
+mod sheet;
+
+use resume::Earlier;
+use sheet::Sheet;
+
+/// Say what there is, one row for each document
+#[derive(Debug, Clone, Args)]
+pub struct ManifestArgs {
+    /// A directory of a mount; or a folder of the datasource: names separated by '/', or a GUID [default: what the profile
+    /// shows]
+    path: Option<String>,
+    /// How rows are written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "ndjson")]
+    format: SheetFormat,
+    /// A row for each folder, too
+    #[arg(long)]
+    folders: bool,
+    /// Write to this file, which appears when it is complete
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Go on with what an earlier run with the same --output left unfinished
+    #[arg(long, requires = "output")]
+    resume: bool,
+    /// Only the I-th of N parts
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// List what was asked for longer ago than this [default: what was listed at any time will do]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_age: Option<Duration>,
+    /// Pass over folders that the server refuses
+    #[arg(long)]
+    allow_denied: bool,
+    /// Where listings are kept, where no mount is asked
+    #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Which server, where no mount is asked.
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+/// How a manifest is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SheetFormat {
+    /// A JSON object a line, with a first and a last one.
+    Ndjson,
+    /// A table of comma-separated values.
+    Csv,
+}
+
+/// Writes a manifest.
+pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Printer>) -> Result<(), CliError> {
+    if args.resume && args.format != SheetFormat::Ndjson {
+        let text = "only --format ndjson can be gone on with: a table does not say where it stands";
+        return Err(CliError::new(ErrorKind::Usage, text));
+    }
+    // From the beginning of the command, however long the rest takes.
+    let terms = Terms::within(args.max_age, args.allow_denied);
+    let place = match &args.path {
+        Some(path) => Below::find(path).await?,
+        None => None,
+    };
+    let cache_dir = args
+        .cache_dir
+        .clone()
+        .unwrap_or_else(|| session.dirs.cache.clone());
+    let (extent, cache_dir) = match place {
+        Some(below) => {
+            let open = below.open().await?;
+            let cache_dir = open.beside.cache_dir().to_owned();
+            (Extent::of_mount(below).await?, cache_dir)
+        }
+        None => {
+            let source = args.source.datasource.as_deref();
+            let (own, starts) =
+                Own::open(args.path.as_deref(), source, args.cache_dir.as_deref(), session).await?;
+            (Extent::of_own(own, starts), cache_dir)
+        }
+    };
+    let obstacle = extent.complete(terms, printer).await?;
+    let job = Job {
+        args: args.clone(),
+        terms,
+        cache_dir,
+        extent,
+        printer: printer.clone(),
+    };
+    blocking(move || job.write(&obstacle)).await
+}
+
+/// What is written where.
+struct Job {
+    args: ManifestArgs,
+    terms: Terms,
+    cache_dir: PathBuf,
+    extent: Extent,
+    printer: Arc<Printer>,
+}
+
+impl Job {
+    /// Blocks for as long as whoever reads the rows takes.
+    fn write(&self, obstacle: &Obstacle) -> Result<(), CliError> {
+        let about = self.extent.catalog.about()?;
+        let Some(output) = &self.args.output else {
+            let mut sheet = Sheet::new(self.args.format, Box::new(Out(self.printer.clone())))?;
+            let missing = self
+                .extent
+                .catalog
+                .snapshot(|snapshot| self.rows(snapshot, &about, None, &mut sheet))?;
+            sheet.finish()?;
+            return complete_or(&missing, obstacle);
+        };
+        let part = with_suffix(output, ".part");
+        let earlier = if self.args.resume {
+            Earlier::read(&part).map_err(|error| unwritable(&part, &error))?
+        } else {
+            None
+        };
+        let earlier = earlier.filter(|earlier| self.goes_on(earlier, &about));
+        let file = match &earlier {
+            Some(earlier) => earlier.open(&part),
+            None => File::create(&part),
+        };
+        let file = file.map_err(|error| unwritable(&part, &error))?;
+        let synced = file.try_clone().map_err(|error| unwritable(&part, &error))?;
+        let mut sheet = match &earlier {
+            Some(_) => Sheet::lines(Box::new(file)),
+            None => Sheet::new(self.args.format, Box::new(file))?,
+        };
+        let missing = self
+            .extent
+            .catalog
+            .snapshot(|snapshot| self.rows(snapshot, &about, earlier.as_ref(), &mut sheet))?;
+        sheet.finish()?;
+        complete_or(&missing, obstacle)?;
+        // Whoever sees the file sees all of it, whatever happens to the machine.
+        synced
+            .sync_all()
+            .and_then(|()| fs::rename(&part, output))
+            .map_err(|error| unwritable(output, &error))
+    }
+
+    /// Whether what an earlier run wrote is the beginning of what this one would.
+    fn goes_on(&self, earlier: &Earlier, about: &CatalogId) -> bool {
+        let same = earlier.first == self.first(earlier.cursor, about);
+        let reached = self.extent.catalog.journal().since(earlier.cursor, 1);
+        same && matches!(reached, Ok(Since::Events(_)))
+    }
+
+    fn first(&self, cursor: Cursor, about: &CatalogId) -> FirstRow {
+        FirstRow {
+            row: "manifest".to_owned(),
+            format: FORMAT,
+            cursor: cursor.to_string(),
+            datasource: about.datasource.clone(),
+            account: about.account.clone(),
+            path: self.extent.path.clone(),
+            scope: self.extent.scope(),
+            with_folders: self.args.folders,
+            shard: self.args.shard.map(|shard| shard.to_string()),
+        }
+    }
+
+    /// Writes the rows, and returns what is missing from them.
+    fn rows(
+        &self,
+        snapshot: &Snapshot<'_>,
+        about: &CatalogId,
+        earlier: Option<&Earlier>,
+        sheet: &mut Sheet,
+    ) -> Result<Vec<Failed>, CliError> {
+        let plan = Plan::make(snapshot, &self.extent.tops, &self.terms)?;
+        // What was written earlier is as old as its cursor, and the journal tells the rest.
+        let cursor = earlier.map_or_else(|| snapshot.cursor(), |earlier| earlier.cursor);
+        if earlier.is_none() {
+            sheet.first(&self.first(cursor, about))?;
+        }
+        let mut writer = Writer {
+            job: self,
+            sheet,
+            digests: Digests::in_cache(&self.cache_dir, &about.datasource, &about.account),
+            written: earlier.map(|earlier| &earlier.rows),
+            rows: earlier.map_or(0, |earlier| earlier.rows.len() as u64),
+            bar: self.printer.bar("folders"),
+            known: plan.len() as u64,
+            done: 0,
+        };
+        let counts = plan.tell(snapshot, &mut writer)?;
+        let rows = writer.rows;
+        let end = end_row(&plan, counts, rows, cursor);
+        sheet.end(&end)?;
+        Ok(plan.into_failed())
+    }
+}
+
+fn end_row(plan: &Plan, counts: Counts, rows: u64, cursor: Cursor) -> EndRow {
+    let failed = plan.failed().iter().map(|failed| FailedRow {
+        path: failed.path.clone(),
+        guid: failed.dir.guid().to_string(),
+        error: failed.lack.to_string(),
+    });
+    EndRow {
+        row: "end",
+        complete: plan.failed().is_empty(),
+        folders: counts.folders,
+        documents: counts.documents,
+        rows,
+        unreadable: counts.unreadable,
+        oldest: plan.oldest(),
+        cursor: cursor.to_string(),
+        failed: failed.collect(),
+    }
+}
+
+fn complete_or(missing: &[Failed], obstacle: &Obstacle) -> Result<(), CliError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(incomplete("missing from the manifest", missing, obstacle))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(suffix);
+    text.into()
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    let path = escape(&path.to_string_lossy());
+    CliError::of(ErrorKind::CannotCreate, error).while_doing(format!("{path} cannot be written"))
+}
+
+/// Takes rows for a sheet.
+struct Writer<'a> {
+    job: &'a Job,
+    sheet: &'a mut Sheet,
+    digests: Digests,
+    /// What an earlier run wrote: folder and object.
+    written: Option<&'a HashSet<(Option<Guid>, Guid)>>,
+    rows: u64,
+    bar: Bar,
+    known: u64,
+    done: u64,
+}
+
+impl Writer<'_> {
+    fn wants(&self, folder: Option<Guid>, object: Guid) -> bool {
+        self.job.args.shard.is_none_or(|shard| shard.has(object))
+            && self
+                .written
+                .is_none_or(|written| !written.contains(&(folder, object)))
+    }
+}
+
+impl Taker<CliError> for Writer<'_> {
+    fn folder(&mut self, folder: FolderRow) -> Result<(), CliError> {
+        self.done += 1;
+        self.bar
+            .set(self.done, self.known, format!(", {} rows", self.rows));
+        // One that is refused is told in any case: what is below it is not known.
+        let is_wanted = self.job.args.folders || !folder.readable;
+        if !is_wanted || !self.wants(folder.folder_guid, folder.guid) {
+            return Ok(());
+        }
+        self.rows += 1;
+        self.sheet.row(&Row::Folder(&folder))
+    }
+
+    fn document(&mut self, mut document: DocumentRow) -> Result<(), CliError> {
+        if !self.wants(Some(document.folder_guid), document.guid) {
+            return Ok(());
+        }
+        if let Some(tag) = &document.tag {
+            document.sha256 = self.digests.of(document.guid, tag);
+        }
+        self.rows += 1;
+        self.sheet.row(&Row::Document(&document))
+    }
+}
+
+/// Standard output.
+struct Out(Arc<Printer>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.bytes(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
