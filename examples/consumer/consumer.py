@@ -126,6 +126,10 @@ class Consumer:
     def knows(self, guid):
         return bool(self.rows("SELECT 1 FROM entries WHERE guid = ? LIMIT 1", guid))
 
+    def note_refused(self, refused, *place):
+        for table in ("entries", "wanted"):
+            self.rows(f"UPDATE {table} SET refused = ? WHERE folder = ? AND guid = ?", refused, *place)
+
     def take_out(self, folder, guid, reason):
         """Takes out an entry; of a folder that is nowhere else, all that is below it."""
         self.rows("DELETE FROM entries WHERE folder = ? AND guid = ?", folder, guid)
@@ -144,7 +148,7 @@ class Consumer:
         old_folder = row.get("old_folder_guid", "") if change == "move" else folder
         is_folder = row["kind"] == "folder"
         if change == "rights":
-            self.rows("UPDATE entries SET refused = ? WHERE folder = ? AND guid = ?", not row["readable"], folder, guid)
+            self.note_refused(not row["readable"], folder, guid)
         elif is_folder and guid in json.loads(self.fact("scope")):
             # A topmost folder stays chosen, and what is in it comes back with rows of its own.
             if change == "gone" and row["reason"] != "moved":
@@ -158,12 +162,13 @@ class Consumer:
                 # What is here stands in for the new version until that is copied.
                 stands_in = "UPDATE OR IGNORE copies SET guid = ?, tag = '' WHERE folder = ? AND guid = ?"
                 self.rows(stands_in, guid, folder, old_guid)
-                self.take_out(folder, old_guid, "replaced")
             if is_folder and not self.knows(guid):
                 self.take_out_below(guid, "forgotten")  # it comes in from elsewhere, and all in it is told again
-            self.put(folder, guid, is_folder, row.get("name"), row.get("tag"))
-            if old_folder != folder:
-                self.take_out(old_folder, guid, "moved")
+            refused = self.rows("SELECT refused FROM entries WHERE guid = ? AND folder = ?", old_guid, old_folder)
+            refused = row.get("readable") is False or any(was for (was,) in refused)
+            self.put(folder, guid, is_folder, row.get("name"), row.get("tag"), refused)
+            if (old_folder, old_guid) != (folder, guid):
+                self.take_out(old_folder, old_guid, "moved")
 
     def take_manifest(self):
         """Begins, or begins anew: the entries are what the manifest says. What becomes of copies, `arrange` sees."""
@@ -351,12 +356,16 @@ class Consumer:
                     tries = self.later.get(job, (0, 0))[0]
                     self.later[job] = (tries + 1, time.monotonic() + min(0.5 * 2**tries, 300))
                     away += result.errno in AWAY
+                    if result.errno == errno.EACCES:
+                        self.note_refused(True, *job[:2])  # the server's own word, so it is not pending
                     print(f"{job[3]}: {result.strerror}", file=sys.stderr)
                     continue
                 self.later.pop(job, None)
+                self.note_refused(False, *job[:2])
                 self.rows(
                     """INSERT INTO copies (folder, guid, tag, path, step, staged) VALUES (?, ?, ?, ?, 'coming', ?)
-                       ON CONFLICT (folder, guid) DO UPDATE SET tag = excluded.tag, step = 'coming', staged = excluded.staged""",
+                       ON CONFLICT (folder, guid) DO UPDATE
+                       SET tag = excluded.tag, step = 'coming', staged = excluded.staged""",
                     *job,
                     result,
                 )

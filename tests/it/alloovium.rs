@@ -90,15 +90,26 @@ fn the_way_from_an_app_to_an_ingestion_can_be_followed_literally() {
     let commands = commands.replace("pwfs simulate >", &format!("pwfs simulate --port {port} >"));
     let whole = format!("set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n{commands}\n");
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("timeout")
-        .args(["300", "bash", "-c", &whole])
-        .current_dir(dir.path())
-        .env_clear()
-        .env("PATH", path)
-        .env("HOME", dir.path())
-        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
-        .output()
-        .unwrap();
+    let run = || {
+        Command::new("timeout")
+            .args(["300", "bash", "-c", &whole])
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", &path)
+            .env("HOME", dir.path())
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+            .output()
+            .unwrap()
+    };
+    let mut ran = run();
+    for _ in 0..5 {
+        // Other tests leave mounts dead for a moment, and that is no good end of a set-up.
+        if !String::from_utf8_lossy(&ran.stderr).contains("mounts.others failed") {
+            break;
+        }
+        fs::remove_dir_all(dir.path().join("try")).unwrap();
+        ran = run();
+    }
     let said = String::from_utf8_lossy(&ran.stdout);
     let errors = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{}\n{said}\n{errors}\n{whole}", ran.status);
@@ -114,5 +125,6 @@ fn the_way_from_an_app_to_an_ingestion_can_be_followed_literally() {
         lines.iter().any(|line| line.contains("\"complete\":true")),
         "{said}"
     );
-    assert!(lines.contains(&"new"), "{said}");
+    // The new document's bytes have no end of line.
+    assert!(lines.iter().any(|line| line.starts_with("new")), "{said}");
 }

@@ -85,6 +85,7 @@ struct Play {
     copied: Copied,
     looker: Looker,
     is_signed_out: bool,
+    began: Instant,
 }
 
 impl Play {
@@ -109,6 +110,7 @@ impl Play {
             copied,
             looker,
             is_signed_out: false,
+            began: Instant::now(),
         }
     }
 
@@ -117,7 +119,9 @@ impl Play {
         for _ in 0..=self.story.random.u8(..14) {
             self.story.change();
         }
-        match self.story.random.u8(..24) {
+        let draw = self.story.random.u8(..24);
+        self.trace(&format!("chapter with {draw}"));
+        match draw {
             0..=4 => self.spoil(),
             5 | 6 => self.stage.server.clear_faults(),
             7 if self.consumer.runs() => self.kill_consumer(),
@@ -145,10 +149,25 @@ impl Play {
                 self.is_signed_out = true;
             }
             17 if !self.consumer.runs() => self.prune(),
-            18 => self.settle(),
+            18 | 19 => self.settle(),
             _ => {}
         }
         self.look();
+        if self.consumer.runs() && self.story.random.u8(..3) == 0 {
+            self.consumer.wait_for_words();
+            self.look();
+        }
+    }
+
+    /// Tells what happens, to whoever looks for the reason of a failure with `TRACE=1`.
+    fn trace(&self, what: &str) {
+        if std::env::var_os("TRACE").is_some() {
+            let changes = self.story.changes;
+            eprintln!(
+                "{:8.2} s, {changes} changes: {what}",
+                self.began.elapsed().as_secs_f64()
+            );
+        }
     }
 
     /// Lets the mount see something, and looks at the copy.
@@ -210,6 +229,7 @@ impl Play {
             },
         };
         let every = random.u32(1..4);
+        self.story.was_opened |= fault.kinds == [RequestKind::File];
         self.stage.server.inject(fault.every(every));
     }
 
@@ -272,10 +292,13 @@ impl Play {
             self.begin_mount();
         }
         self.sign_in();
+        self.trace("settles");
         self.barrier();
+        self.trace("is fresh");
         let mut status = None;
         for _ in 0..5 {
             status = self.consumer.catch_up(&self.stage);
+            self.trace(&format!("consumer ended with {status:?}"));
             if status == Some(0) {
                 break;
             }

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -38,7 +40,7 @@ pub fn mount(stage: &Stage) -> Running {
         "--preset",
         "pipeline",
         "--metadata-ttl",
-        "300ms",
+        "30ms",
         "--refresh-interval",
         "1s",
     ];
@@ -97,6 +99,15 @@ impl Consumer {
             .stderr(append(&self.errors))
             .spawn();
         self.child = Some(child.unwrap());
+    }
+
+    /// Waits until it says that it did something, or for as long as a story has time.
+    pub fn wait_for_words(&self) {
+        let length = || fs::metadata(&self.log).map_or(0, |file| file.len());
+        let (before, enough) = (length(), Instant::now() + Duration::from_millis(600));
+        while length() == before && Instant::now() < enough {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn signal(&self, signal: Signal) {
