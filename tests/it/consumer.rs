@@ -137,7 +137,11 @@ impl Play {
                 self.look();
                 self.begin_mount();
             }
-            13 => self.delete_cache(),
+            13 => {
+                self.delete_cache();
+                // With it goes the leader's socket, by which a sync-point is asked for.
+                self.story.was_opened = true;
+            }
             14 => {
                 self.end_mount(Signal::KILL);
                 self.delete_cache();

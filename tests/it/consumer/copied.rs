@@ -192,12 +192,12 @@ impl Copied {
         self.look(story);
         let (files, withheld, expected) = (self.files(""), self.withheld(), story.expected());
         let mut places: BTreeSet<&str> = BTreeSet::new();
-        for (guid, (number, edition)) in &expected {
+        for (guid, (number, edition, is_readable)) in &expected {
             let path = paths.get(guid);
             let there = path
                 .and_then(|path| files.get(path))
                 .and_then(|bytes| told_by(bytes));
-            if there != Some((*number, *edition)) {
+            if *is_readable && there != Some((*number, *edition)) {
                 self.tally.lost += 1;
                 self.complain(format!(
                     "document {number} edition {edition} {guid} at {path:?} is {there:?}"
@@ -225,8 +225,10 @@ impl Copied {
             }
         }
         // From now on these must be there; the others may go on missing.
-        for (number, _) in expected.values() {
-            story.excused.remove(number);
+        for (number, _, is_readable) in expected.values() {
+            if *is_readable {
+                story.excused.remove(number);
+            }
         }
     }
 }

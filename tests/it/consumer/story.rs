@@ -115,21 +115,19 @@ impl Story {
         scene
     }
 
-    /// What the copy should hold: every document with a file that the account sees below the top, with its number and edition.
-    pub fn expected(&self) -> BTreeMap<Guid, (u32, u32)> {
+    /// What the copy should hold: every document with a file that the account sees below the top, with its number and
+    /// edition. False beside it where the account may not read it: an older copy may be there, or none.
+    pub fn expected(&self) -> BTreeMap<Guid, (u32, u32, bool)> {
         let scene = self.scene();
         let seen = scene.documents.iter().filter(|document| {
             document.listed
-                && document.readable
                 && document.kind == DocumentKind::File
                 && scene.is_below(document.folder_guid, self.top)
         });
         seen.map(|document| {
-            let number = self.numbers[&document.guid];
-            (
-                document.guid,
-                told_by(&self.world.content(document.guid).unwrap()).unwrap_or((number, 0)),
-            )
+            let content = self.world.content(document.guid).unwrap();
+            let (number, edition) = told_by(&content).unwrap();
+            (document.guid, (number, edition, document.readable))
         })
         .collect()
     }
