@@ -11,6 +11,11 @@ use crate::model::{FolderId, Timestamp};
 use crate::store::Residue;
 use crate::store::listing::{Listing, Parts};
 
+/// Prepares a connection for a look at everything: its inner pages are needed again for each listing. In KiB.
+pub(super) fn read_much(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -8192)
+}
+
 /// A row of `listings`.
 #[derive(Debug, Clone)]
 pub(super) struct Header {

@@ -13,7 +13,7 @@ use super::codec::{Unreadable, is_later, unreadable};
 use super::difference::{self, Telling};
 use super::reading::Reading;
 use super::told::{self, State};
-use super::{CatalogError, CatalogId, DirKey, events, schema};
+use super::{CatalogError, CatalogId, DirKey, events, headers, schema};
 use crate::clock::Stamp;
 use crate::database::Database;
 use crate::model::{FolderId, Guid, ObjectId, Timestamp};
@@ -188,6 +188,7 @@ impl Journal {
     pub(super) fn snapshot<T>(&self, look: impl FnOnce(&Connection, Cursor) -> T) -> Result<T, CatalogError> {
         self.0.read("reading the journal", |connection| {
             let cursor = head(connection)?;
+            headers::read_much(connection)?;
             Ok(look(connection, cursor))
         })
     }

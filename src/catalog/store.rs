@@ -479,6 +479,7 @@ impl Store {
         // The catalog first: whatever it has of a writer who is at work, the journal has, too.
         let looked = self.read("reading what is kept", |catalog| {
             let troubles = memory::troubles(catalog)?;
+            headers::read_much(catalog)?;
             Ok(self
                 .journal
                 .snapshot(|journal, cursor| look(&Snapshot::new(catalog, journal, cursor, troubles))))

@@ -20,8 +20,7 @@ use crate::catalog::snapshot::Snapshot;
 use crate::content::Digests;
 use crate::daemon::blocking;
 use crate::manifest::{
-    Counts, DocumentRow, EndRow, FORMAT, Failed, FailedRow, FirstRow, FolderRow, Plan, Row, Shard, Taker,
-    Terms,
+    Counts, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Plan, Row, Shard, Taker, Terms,
 };
 use crate::model::Guid;
 
@@ -90,15 +89,20 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
         session,
     )
     .await?;
-    let obstacle = extent.complete(terms, printer).await?;
-    let job = Job {
+    let job = Arc::new(Job {
         args: args.clone(),
         terms,
         cache_dir,
         extent,
         printer: printer.clone(),
-    };
-    blocking(move || job.write(&obstacle)).await
+    });
+    // Most often everything is there, and one walk is enough.
+    let first = job.clone();
+    if blocking(move || first.write(None)).await? {
+        return Ok(());
+    }
+    let obstacle = job.extent.complete(terms, printer).await?;
+    blocking(move || job.write(Some(&obstacle))).await.map(drop)
 }
 
 /// What is written where.
@@ -111,46 +115,28 @@ struct Job {
 }
 
 impl Job {
-    /// Blocks for as long as whoever reads the rows takes.
-    fn write(&self, obstacle: &Obstacle) -> Result<(), CliError> {
+    /// Writes what there is. Without an obstacle, which stands for a try to list what is missing, nothing is written where
+    /// something is missing; false then. Blocks for as long as whoever reads the rows takes.
+    fn write(&self, obstacle: Option<&Obstacle>) -> Result<bool, CliError> {
         let about = self.extent.catalog.about()?;
-        let Some(output) = &self.args.output else {
-            let mut sheet = Sheet::new(self.args.format, Box::new(Out(self.printer.clone())))?;
-            let missing = self
-                .extent
-                .catalog
-                .snapshot(|snapshot| self.rows(snapshot, &about, None, &mut sheet))?;
-            sheet.finish()?;
-            return complete_or(&missing, obstacle);
+        let written = self.extent.catalog.snapshot(|snapshot| {
+            let plan = Plan::make(snapshot, &self.extent.tops, &self.terms)?;
+            if obstacle.is_none() && !plan.failed().is_empty() {
+                return Ok(None);
+            }
+            let mut target = Target::open(self, &about)?;
+            self.rows(snapshot, &about, &plan, &mut target)?;
+            target.sheet.finish()?;
+            Ok::<_, CliError>(Some((plan.into_failed(), target)))
+        })?;
+        let Some((missing, target)) = written else {
+            return Ok(false);
         };
-        let part = with_suffix(output, ".part");
-        let earlier = if self.args.resume {
-            Earlier::read(&part).map_err(|error| unwritable(&part, &error))?
-        } else {
-            None
-        };
-        let earlier = earlier.filter(|earlier| self.goes_on(earlier, &about));
-        let file = match &earlier {
-            Some(earlier) => earlier.open(&part),
-            None => File::create(&part),
-        };
-        let file = file.map_err(|error| unwritable(&part, &error))?;
-        let synced = file.try_clone().map_err(|error| unwritable(&part, &error))?;
-        let mut sheet = match &earlier {
-            Some(_) => Sheet::lines(Box::new(file)),
-            None => Sheet::new(self.args.format, Box::new(file))?,
-        };
-        let missing = self
-            .extent
-            .catalog
-            .snapshot(|snapshot| self.rows(snapshot, &about, earlier.as_ref(), &mut sheet))?;
-        sheet.finish()?;
-        complete_or(&missing, obstacle)?;
-        // Whoever sees the file sees all of it, whatever happens to the machine.
-        synced
-            .sync_all()
-            .and_then(|()| fs::rename(&part, output))
-            .map_err(|error| unwritable(output, &error))
+        if let (false, Some(obstacle)) = (missing.is_empty(), obstacle) {
+            return Err(incomplete("missing from the manifest", &missing, obstacle));
+        }
+        target.keep()?;
+        Ok(true)
     }
 
     /// Whether what an earlier run wrote is the beginning of what this one would.
@@ -174,15 +160,15 @@ impl Job {
         }
     }
 
-    /// Writes the rows, and returns what is missing from them.
     fn rows(
         &self,
         snapshot: &Snapshot<'_>,
         about: &CatalogId,
-        earlier: Option<&Earlier>,
-        sheet: &mut Sheet,
-    ) -> Result<Vec<Failed>, CliError> {
-        let plan = Plan::make(snapshot, &self.extent.tops, &self.terms)?;
+        plan: &Plan,
+        target: &mut Target,
+    ) -> Result<(), CliError> {
+        let Target { sheet, earlier, .. } = target;
+        let earlier = earlier.as_ref();
         // What was written earlier is as old as its cursor, and the journal tells the rest.
         let cursor = earlier.map_or_else(|| snapshot.cursor(), |earlier| earlier.cursor);
         if earlier.is_none() {
@@ -200,9 +186,61 @@ impl Job {
         };
         let counts = plan.tell(snapshot, &mut writer)?;
         let rows = writer.rows;
-        let end = end_row(&plan, counts, rows, cursor);
-        sheet.end(&end)?;
-        Ok(plan.into_failed())
+        sheet.end(&end_row(plan, counts, rows, cursor))
+    }
+}
+
+/// Where a manifest is written to.
+struct Target {
+    sheet: Sheet,
+    /// What an earlier run left in the file, which is gone on with.
+    earlier: Option<Earlier>,
+    /// The file on its way, and the name it is to have.
+    file: Option<(File, PathBuf, PathBuf)>,
+}
+
+impl Target {
+    fn open(job: &Job, about: &CatalogId) -> Result<Self, CliError> {
+        let format = job.args.format;
+        let Some(output) = &job.args.output else {
+            return Ok(Self {
+                sheet: Sheet::new(format, Box::new(Out(job.printer.clone())))?,
+                earlier: None,
+                file: None,
+            });
+        };
+        let part = with_suffix(output, ".part");
+        let failed = |error: io::Error| unwritable(&part, &error);
+        let earlier = if job.args.resume {
+            Earlier::read(&part).map_err(failed)?
+        } else {
+            None
+        };
+        let earlier = earlier.filter(|earlier| job.goes_on(earlier, about));
+        let file = match &earlier {
+            Some(earlier) => earlier.open(&part),
+            None => File::create(&part),
+        };
+        let file = file.map_err(failed)?;
+        let out = Box::new(file.try_clone().map_err(failed)?);
+        Ok(Self {
+            sheet: match &earlier {
+                Some(_) => Sheet::lines(out),
+                None => Sheet::new(format, out)?,
+            },
+            earlier,
+            file: Some((file, part, output.clone())),
+        })
+    }
+
+    /// It is complete: whoever sees the file sees all of it, whatever happens to the machine.
+    fn keep(self) -> Result<(), CliError> {
+        let Some((file, part, output)) = self.file else {
+            return Ok(());
+        };
+        file.sync_all()
+            .and_then(|()| fs::rename(&part, &output))
+            .map_err(|error| unwritable(&output, &error))
     }
 }
 
@@ -223,13 +261,6 @@ fn end_row(plan: &Plan, counts: Counts, rows: u64, cursor: Cursor) -> EndRow {
         cursor: cursor.to_string(),
         failed: failed.collect(),
     }
-}
-
-fn complete_or(missing: &[Failed], obstacle: &Obstacle) -> Result<(), CliError> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(incomplete("missing from the manifest", missing, obstacle))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

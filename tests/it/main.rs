@@ -13,12 +13,14 @@
     reason = "plain words serve a test better"
 )]
 
+mod alloovium;
 mod browse;
 mod budget;
 mod cache;
 mod cli;
 mod commits;
 mod conformance;
+mod consumer;
 mod content;
 mod doctor;
 mod events;

@@ -28,35 +28,47 @@ fn settings(text: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
+/// Where the consumer is.
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/consumer")
+}
+
+/// Has systemd look over copies of these units, as one kind of manager.
+fn verify(kind: &str, units: Vec<PathBuf>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut copies = Vec::new();
+    for unit in units {
+        let text = fs::read_to_string(&unit).unwrap();
+        // Installed it would be found by its name.
+        let here = text.replace("=pwfs ", &format!("={} ", env!("CARGO_BIN_EXE_pwfs")));
+        // All but the consumer's run the program themselves.
+        assert!(here != text || unit.starts_with(example()), "{}", unit.display());
+        let copy = dir.path().join(unit.file_name().unwrap());
+        fs::write(&copy, here).unwrap();
+        copies.push(copy);
+    }
+    let checked = Command::new("systemd-analyze")
+        .arg(format!("--{kind}"))
+        .arg("verify")
+        .args(&copies)
+        // What the user's manager needs to know of its user, and nothing else of who runs the tests.
+        .env("XDG_RUNTIME_DIR", dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("pwfs")).collect();
+    assert!(checked.status.success() && ours.is_empty(), "{kind}: {said}");
+}
+
 #[test]
 fn systemd_takes_every_unit() {
     if !has_programs(&["systemd-analyze"]) {
         return;
     }
-    for kind in ["system", "user"] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut copies = Vec::new();
-        for unit in units(kind) {
-            let text = fs::read_to_string(&unit).unwrap();
-            // Installed it would be found by its name.
-            let here = text.replace("=pwfs ", &format!("={} ", env!("CARGO_BIN_EXE_pwfs")));
-            assert_ne!(here, text, "{}", unit.display());
-            let copy = dir.path().join(unit.file_name().unwrap());
-            fs::write(&copy, here).unwrap();
-            copies.push(copy);
-        }
-        let checked = Command::new("systemd-analyze")
-            .arg(format!("--{kind}"))
-            .arg("verify")
-            .args(&copies)
-            // What the user's manager needs to know of its user, and nothing else of who runs the tests.
-            .env("XDG_RUNTIME_DIR", dir.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        let ours: Vec<&str> = said.lines().filter(|line| line.contains("pwfs")).collect();
-        assert!(checked.status.success() && ours.is_empty(), "{kind}: {said}");
-    }
+    let mut of_a_user = units("user");
+    of_a_user.push(example().join("pwfs-consumer@.service"));
+    verify("user", of_a_user);
+    verify("system", units("system"));
 }
 
 #[test]

@@ -620,12 +620,7 @@ fn a_cache_deleted_under_a_running_mount_is_led_anew_and_its_changes_go_on() {
     let library = Library::new();
     let cursor = library.sync();
     let home = library.stage.home.path();
-    let files = library.stage.files();
-    let catalog = files
-        .keys()
-        .find(|path| path.ends_with("catalog.sqlite"))
-        .unwrap();
-    fs::remove_dir_all(home.join(catalog.parent().and_then(|dir| dir.parent()).unwrap())).unwrap();
+    fs::remove_dir_all(home.join(".cache/pwfs/catalog-v1")).unwrap();
     library
         .stage
         .server
