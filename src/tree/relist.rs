@@ -31,43 +31,62 @@ impl Inner {
             }
             return led;
         }
-        let times = Asked {
+        match self.by_itself(dir, progress).await {
+            Ok(placed) => placed.ok_or_else(|| TreeError::Unproved("the listing was given up".to_owned())),
+            Err(error) => Err(self.failed(dir, error).await),
+        }
+    }
+
+    /// Asks the server for `dir` and puts its answer in place; `None` where it was given up.
+    async fn by_itself(
+        self: &Arc<Self>,
+        dir: DirId,
+        progress: &Progress,
+    ) -> Result<Option<Arc<super::StoredListing>>, ProofError> {
+        let times = self.now();
+        let answer = self.ask(dir, false, progress).await?;
+        self.unanswered.store(false, Ordering::Relaxed);
+        self.failures.lock().remove(&dir);
+        if let Some(answered) = answer {
+            return Ok(ticking(self.commit(dir, answered, times), progress).await);
+        }
+        // Where another process kept one since, that is as good.
+        let renewing = self.on_disk(move |inner| inner.renew(dir, None, times).or_else(|| inner.adopt(dir)));
+        let renewed = ticking(renewing, progress).await.flatten();
+        if renewed
+            .as_ref()
+            .is_some_and(|renewed| renewed.arrival.fetched >= times.asked)
+        {
+            return Ok(renewed);
+        }
+        // What is unchanged is not in the catalog any more, such as after that was deleted: it is asked for whole, so that
+        // it can be kept.
+        let times = self.now();
+        match self.ask(dir, true, progress).await? {
+            Some(answered) => Ok(ticking(self.commit(dir, answered, times), progress).await),
+            None => Ok(renewed),
+        }
+    }
+
+    fn now(&self) -> Asked {
+        Asked {
             asked: self.clock.now(),
             asked_at: Timestamp::now(),
+        }
+    }
+
+    /// Notes a failure, for those who ask next and for support.
+    async fn failed(self: &Arc<Self>, dir: DirId, error: ProofError) -> TreeError {
+        let error = match error {
+            ProofError::Remote(error) => TreeError::Remote(error),
+            ProofError::Short(detail) => TreeError::Unproved(detail),
         };
-        let answer = self.ask(dir, progress).await;
-        if answer.is_ok() {
-            self.unanswered.store(false, Ordering::Relaxed);
-            self.failures.lock().remove(&dir);
-        }
-        match answer {
-            Ok(answer) => {
-                let placing = async {
-                    match answer {
-                        Some(answered) => self.commit(dir, answered, times).await,
-                        // Where another process kept one since, that is as good.
-                        None => self
-                            .on_disk(move |inner| inner.renew(dir, None, times).or_else(|| inner.adopt(dir)))
-                            .await
-                            .flatten(),
-                    }
-                };
-                let placed = ticking(placing, progress).await;
-                placed.ok_or_else(|| TreeError::Unproved("the listing was given up".to_owned()))
-            }
-            Err(error) => {
-                let error = match error {
-                    ProofError::Remote(error) => TreeError::Remote(error),
-                    ProofError::Short(detail) => TreeError::Unproved(detail),
-                };
-                self.remember(dir, &error);
-                let refused = matches!(error, TreeError::Remote(RemoteError::Denied { .. }));
-                let text = error.to_string();
-                self.on_disk(move |inner| inner.note_trouble(dir, text, refused))
-                    .await;
-                Err(error)
-            }
-        }
+        self.remember(dir, &error);
+        let refused = matches!(error, TreeError::Remote(RemoteError::Denied { .. }));
+        let text = error.to_string();
+        self.on_disk(move |inner| inner.note_trouble(dir, text, refused))
+            .await;
+        error
     }
 
     /// Remembers a refusal, or for a moment another failure, for those who ask next.
@@ -85,8 +104,13 @@ impl Inner {
         }
     }
 
-    /// The server's proved answer; `None` if what is held is unchanged.
-    async fn ask(self: &Arc<Self>, dir: DirId, progress: &Progress) -> Result<Option<Answered>, ProofError> {
+    /// The server's proved answer; `None` if what is held is unchanged, which is not asked where it is to be `whole`.
+    async fn ask(
+        self: &Arc<Self>,
+        dir: DirId,
+        whole: bool,
+        progress: &Progress,
+    ) -> Result<Option<Answered>, ProofError> {
         if dir == DirId::Root && !self.config.chosen.is_empty() {
             return Ok(Some(Answered {
                 entries: self.chosen_entries().await.map_err(ProofError::Remote)?,
@@ -107,7 +131,7 @@ impl Inner {
         // What could not be kept is asked for whole, so that it can be.
         let seen = held
             .as_ref()
-            .filter(|held| held.arrival.commit.is_some() || self.catalog.is_none())
+            .filter(|held| !whole && (held.arrival.commit.is_some() || self.catalog.is_none()))
             .and_then(|held| held.arrival.validator.clone())
             .map(Validator);
         let known = proof::Known {
