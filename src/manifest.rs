@@ -124,10 +124,12 @@ impl Plan {
                 oldest: None,
             },
         };
-        let begin = tops
-            .iter()
-            .rev()
-            .map(|top| (top.dir, None, Some(top.path.as_str().into())));
+        let begin = tops.iter().rev().map(|top| Next {
+            dir: top.dir,
+            parent: None,
+            name: Some(top.path.as_str().into()),
+            leaving: false,
+        });
         walk.all(begin.collect())?;
         Ok(walk.plan)
     }
@@ -270,19 +272,33 @@ struct Walk<'a> {
     plan: Plan,
 }
 
-/// A folder to be walked: where it was found, and its name.
-type Next = (DirKey, Option<u32>, Option<Box<str>>);
+/// A folder to be walked.
+struct Next {
+    dir: DirKey,
+    /// Where it was found.
+    parent: Option<u32>,
+    name: Option<Box<str>>,
+    /// It, or one above it, is on its way to another folder: nothing shows it, so nobody can list it.
+    leaving: bool,
+}
 
 impl Walk<'_> {
     /// `next` holds the first one last.
     fn all(&mut self, mut next: Vec<Next>) -> Result<(), CatalogError> {
-        while let Some((dir, parent, name)) = next.pop() {
+        while let Some(Next {
+            dir,
+            parent,
+            name,
+            leaving,
+        }) = next.pop()
+        {
             if !self.seen.insert(dir) {
                 continue;
             }
             let known = self.snapshot.dir(dir)?;
             let listed = match known {
                 Known::Listed(listed) => Some(listed),
+                Known::Never | Known::Untold if leaving => self.snapshot.told(dir)?,
                 Known::Never | Known::Untold => None,
             };
             // More folders than that fit into no memory.
@@ -293,7 +309,7 @@ impl Walk<'_> {
                 name,
                 listed,
             });
-            if let Some(lack) = self.lack(dir, &known) {
+            if let Some(lack) = self.lack(dir, &known).filter(|_| !leaving) {
                 self.plan.failed.push(Failed {
                     path: self
                         .plan
@@ -312,11 +328,12 @@ impl Walk<'_> {
                 self.plan.oldest = Some(listed.asked);
             }
             let inside = self.snapshot.folders(&listed)?;
-            next.extend(
-                inside.into_iter().rev().map(|(folder, name)| {
-                    (DirKey::folder(folder), Some(at), name.map(String::into_boxed_str))
-                }),
-            );
+            next.extend(inside.into_iter().rev().map(|folder| Next {
+                dir: DirKey::folder(folder.id),
+                parent: Some(at),
+                name: folder.shown.map(String::into_boxed_str),
+                leaving: leaving || folder.leaving,
+            }));
         }
         Ok(())
     }

@@ -28,8 +28,8 @@ pub struct Snapshot<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Listed {
     dir: DirKey,
-    /// Its key among the entries of the catalog.
-    listing: i64,
+    /// Its key among the entries of the catalog, where that has it.
+    listing: Option<i64>,
     /// False where the journal is to be read instead.
     agree: bool,
     /// When the server was asked, or last said that nothing has changed.
@@ -47,6 +47,17 @@ pub enum Known {
     Never,
     /// A listing is kept of which the journal, which was lost, does not know.
     Untold,
+}
+
+/// A folder that was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderTold {
+    /// Its identity.
+    pub id: FolderId,
+    /// The name it is shown by; `None` for what is shown nowhere.
+    pub shown: Option<String>,
+    /// It is on its way to another folder, which has not shown it yet.
+    pub leaving: bool,
 }
 
 /// A document that was told.
@@ -106,7 +117,7 @@ impl<'a> Snapshot<'a> {
         let listed = |asked, agree| {
             Known::Listed(Listed {
                 dir,
-                listing: header.listing,
+                listing: Some(header.listing),
                 agree,
                 asked,
                 proof: header.proof,
@@ -124,34 +135,53 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// The folders in a directory, with the names they are shown by, in the order of these; those that are shown nowhere
-    /// come last.
-    pub fn folders(&self, listed: &Listed) -> Result<Vec<(FolderId, Option<String>)>, CatalogError> {
-        let mut found = reading(if listed.agree {
-            self.folders_kept(listed.listing)
-        } else {
-            self.folders_told(listed.dir)
+    /// What was told of a directory, which no listing shows and which is therefore not listed: it is on its way from one
+    /// folder to another one, and may never arrive, such as in one that the server refuses.
+    pub fn told(&self, dir: DirKey) -> Result<Option<Listed>, CatalogError> {
+        let told = reading(told::folder(self.journal, dir))?;
+        Ok(told.filter(|told| !told.gone).map(|told| Listed {
+            dir,
+            listing: None,
+            agree: false,
+            asked: told.asked,
+            proof: Proof::Paged,
+        }))
+    }
+
+    /// The folders in a directory, in the order of the names they are shown by; those that are shown nowhere come last.
+    pub fn folders(&self, listed: &Listed) -> Result<Vec<FolderTold>, CatalogError> {
+        let mut found = reading(match listed.listing {
+            Some(listing) if listed.agree => self.folders_kept(listing),
+            _ => self.folders_told(listed.dir),
         })?;
-        found.sort_unstable_by(|(a, a_shown), (b, b_shown)| {
-            (a_shown.is_none(), a_shown, a).cmp(&(b_shown.is_none(), b_shown, b))
+        found.sort_unstable_by(|a, b| {
+            (a.shown.is_none(), &a.shown, a.id).cmp(&(b.shown.is_none(), &b.shown, b.id))
         });
         Ok(found)
     }
 
-    fn folders_kept(&self, listing: i64) -> rusqlite::Result<Vec<(FolderId, Option<String>)>> {
+    fn folders_kept(&self, listing: i64) -> rusqlite::Result<Vec<FolderTold>> {
         self.catalog
             .prepare_cached("SELECT guid, shown FROM entries WHERE listing = ? AND kind <= 1 ORDER BY guid")?
             .query_map([listing], |row| {
-                Ok((FolderId(row.get::<_, Id>(0)?.0), row.get(1)?))
+                Ok(FolderTold {
+                    id: FolderId(row.get::<_, Id>(0)?.0),
+                    shown: row.get(1)?,
+                    leaving: false,
+                })
             })?
             .collect()
     }
 
-    fn folders_told(&self, dir: DirKey) -> rusqlite::Result<Vec<(FolderId, Option<String>)>> {
+    fn folders_told(&self, dir: DirKey) -> rusqlite::Result<Vec<FolderTold>> {
         let mut found = Vec::new();
         self.each_told(dir, |told| {
             if let ObjectId::Folder(id) = told.said.id {
-                found.push((id, told.said.shown.then_some(told.said.name)));
+                found.push(FolderTold {
+                    id,
+                    shown: told.said.shown.then_some(told.said.name),
+                    leaving: matches!(told.state, State::Leaving(_)),
+                });
             }
         })?;
         Ok(found)
@@ -202,11 +232,11 @@ impl<'a> Snapshot<'a> {
         listed: &Listed,
         take: &mut dyn FnMut(DocumentTold) -> Result<(), E>,
     ) -> Result<Result<(), E>, CatalogError> {
-        reading(if listed.agree {
-            self.documents_kept(listed.listing, take)
-        } else {
-            self.documents_told(listed)
-                .map(|documents| documents.into_iter().try_for_each(take))
+        reading(match listed.listing {
+            Some(listing) if listed.agree => self.documents_kept(listing, take),
+            _ => self
+                .documents_told(listed)
+                .map(|documents| documents.into_iter().try_for_each(take)),
         })
     }
 
@@ -232,7 +262,10 @@ impl<'a> Snapshot<'a> {
     }
 
     fn documents_told(&self, listed: &Listed) -> rusqlite::Result<Vec<DocumentTold>> {
-        let (rows, hidden) = rows::read(self.catalog, listed.listing)?;
+        let (rows, hidden) = match listed.listing {
+            Some(listing) => rows::read(self.catalog, listing)?,
+            None => (Vec::new(), Vec::new()),
+        };
         let shown = rows.into_iter().map(|row| rows::Kept {
             entry: row.entry.clone(),
             row: Some(row),

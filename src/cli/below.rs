@@ -152,11 +152,13 @@ fn descend(
             return Ok(None);
         };
         let inside = snapshot.folders(&listed)?;
-        let found = inside.into_iter().find(|(_, shown)| shown.as_ref() == Some(name));
-        let Some((folder, _)) = found else {
+        let found = inside
+            .into_iter()
+            .find(|folder| folder.shown.as_ref() == Some(name));
+        let Some(folder) = found else {
             return Ok(None);
         };
-        dir = DirKey::folder(folder);
+        dir = DirKey::folder(folder.id);
     }
     if !dir.is_choice() {
         return Ok(Some(vec![Top {
@@ -167,9 +169,9 @@ fn descend(
     let Known::Listed(listed) = snapshot.dir(dir)? else {
         return Ok(None);
     };
-    let chosen = snapshot.folders(&listed)?.into_iter().map(|(folder, shown)| Top {
-        dir: DirKey::folder(folder),
-        path: shown.unwrap_or_default(),
+    let chosen = snapshot.folders(&listed)?.into_iter().map(|folder| Top {
+        dir: DirKey::folder(folder.id),
+        path: folder.shown.unwrap_or_default(),
     });
     Ok(Some(chosen.collect()))
 }
