@@ -382,9 +382,9 @@ fn others(mounts: io::Result<Vec<(Mounted, bool)>>) -> Check {
                 .iter()
                 .map(|(mounted, _)| mounted.path.display().to_string())
                 .collect();
-            Check::fail(
+            // It is in nobody's way but of who looks there: what is examined may be in perfect order.
+            Check::warn(
                 id,
-                Kind::Failure,
                 format!(
                     "the process behind {} is gone; whoever looks there gets an error",
                     places.join(", ")

@@ -397,5 +397,5 @@ fn without_a_terminal_the_flags_are_told_and_do_the_same() {
             "pipeline",
         ])
         .succeeds();
-    desk.is_golden("service");
+    desk.is_golden("pipeline");
 }

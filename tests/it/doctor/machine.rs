@@ -139,11 +139,12 @@ fn a_dead_mount_is_told_with_how_to_clear_it() {
     assert_eq!(running.finish().code, None);
     let told = doctor(&stage, &["--mountpoint", "mnt"]);
     let dir = stage.home.path().join("mnt").display().to_string();
-    assert_eq!(told.outcome("mounts.others"), "fail", "{}", told.all);
+    assert_eq!(told.outcome("mounts.others"), "warn", "{}", told.all);
     told.mends("mounts.others", &format!("pwfs unmount '{dir}'"))
         .mends("fuse.mountpoint", &format!("pwfs unmount '{dir}'"));
-    assert_eq!(told.report["first_failure"], "mounts.others");
-    assert_eq!(told.code, 1);
+    // It is in the way of nothing else: a mount there takes it off by itself.
+    assert!(told.report["first_failure"].is_null(), "{}", told.all);
+    assert_eq!(told.code, 0);
     // It is left to its owner to clear.
     stage.run(&["unmount", "mnt"]).succeeds();
     let told = doctor(&stage, &["--mountpoint", "mnt"]);
