@@ -14,6 +14,7 @@
 //!
 //! Everything here blocks; call it where blocking is allowed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,11 +28,13 @@ use crate::store::listing::{Listing, Row};
 mod codec;
 mod difference;
 mod events;
+mod gone;
 mod headers;
 pub mod journal;
 mod memory;
 mod place;
 pub mod reading;
+mod rights;
 mod rows;
 mod schema;
 pub mod snapshot;
@@ -360,6 +363,11 @@ impl Catalog {
     /// Costs a look where there is nothing to note.
     pub fn note_trouble(&self, object: Guid, trouble: Option<&Trouble>) -> Result<(), CatalogError> {
         self.0.note_trouble(object, trouble)
+    }
+
+    /// The objects that the server refused the last time. Reads all that are.
+    pub fn refused(&self) -> Result<HashSet<Guid>, CatalogError> {
+        self.0.refused()
     }
 
     /// The last failure of `object`, while it lasts.

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
@@ -22,6 +21,7 @@ pub mod events;
 pub mod explain;
 pub mod failure;
 mod following;
+mod interrupt;
 pub mod login;
 pub mod manifest;
 pub mod mount;
@@ -37,7 +37,6 @@ pub mod sync_point;
 mod wake;
 pub mod warm;
 
-use crate::auth::renewals;
 use crate::memory;
 
 use failure::{CliError, ErrorKind, exit};
@@ -354,10 +353,6 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
     }
 }
 
-/// An identity provider that answers does so in a second or two; one that is silent must not hold up the end for the 30 s
-/// a request may take.
-const LAST_RENEWAL: Duration = Duration::from_secs(10);
-
 /// Runs a command on the one runtime of this process.
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -366,16 +361,10 @@ fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), C
         .build()
         .map_err(|error| CliError::of(ErrorKind::Failure, &error).while_doing("cannot start"))?;
     let result = runtime.block_on(async {
+        interrupt::guard();
         let result = command.await;
         // A renewal begun ahead of time, or by a reader of a mount that is gone, is not cut off before it is stored.
-        if tokio::time::timeout(LAST_RENEWAL, renewals::settled())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                "the login's renewal got no answer in time; the next command may need a new login"
-            );
-        }
+        interrupt::let_renewals_end().await;
         result
     });
     // A keyring that does not answer must not hold up the end.

@@ -65,6 +65,8 @@ pub struct MountPlan {
     pub account: Option<String>,
     /// Where the server was not waited for: whether it is as remembered.
     pub outstanding: Option<Outstanding>,
+    /// Told that the daemon takes the signals that ask for the end from now on.
+    pub takes_signals: fn(),
 }
 
 /// How the documents of a mount are read. By default nobody is refused, and nothing can be run.
@@ -193,6 +195,7 @@ impl Daemon {
         };
         // Before there is a mount: a signal that nobody takes would end the process and leave a dead one.
         let asked = asked_to_stop(runtime).map_err(failed)?;
+        (plan.takes_signals)();
         let (mounted, handle) = (fs.clone(), runtime.clone());
         let session = blocking(move || FuseSession::mount(mounted, &options, handle))
             .await

@@ -409,7 +409,7 @@ impl Filesystem {
         }
         match self.0.tree.is_listed(parent, object).await {
             Ok(true) => {
-                self.0.tree.refuse(object, refusal.clone());
+                self.0.tree.refuse(object, refusal.clone()).await;
                 refusal.into()
             }
             Ok(false) => TreeError::Gone.into(),
@@ -485,7 +485,7 @@ impl Filesystem {
         let size = match measured {
             Ok(size) => size,
             Err(ContentError::Remote(refusal @ RemoteError::Denied { .. })) => {
-                self.0.tree.refuse(id, refusal.clone());
+                self.0.tree.refuse(id, refusal.clone()).await;
                 return Err(refusal.into());
             }
             Err(ContentError::Remote(refusal @ RemoteError::NotFound { .. })) => {
@@ -499,6 +499,7 @@ impl Filesystem {
             }
             Err(error) => return Err(error.into()),
         };
+        self.0.tree.grant(id).await;
         let actual = ContentTag {
             size: Some(size),
             ..tag

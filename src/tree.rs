@@ -10,7 +10,7 @@
 //! who comes later joins it. [`TreeError`] keeps 3 apart all the way up; only a proved listing makes a name absent.
 //! [`Invalidations`] and [`Lapses`] answer 4.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -220,6 +220,8 @@ struct Inner {
     flights: Arc<Flights>,
     failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
     denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
+    /// What the server refused the last time, as the catalog has it: to be told when it does not any more.
+    refused: Mutex<HashSet<Guid>>,
     amendments: Mutex<HashMap<DocumentId, Amendment>>,
     /// What was learnt of the server, as the catalog has it.
     lessons: Mutex<String>,
@@ -254,8 +256,15 @@ impl Tree {
         kept: Option<Kept>,
     ) -> Self {
         let store = MetadataStore::new(config.memory);
-        let (catalog, amendments, first_seen, inodes, lessons) = match kept {
-            None => (None, Vec::new(), 0, InodeTable::default(), String::new()),
+        let (catalog, amendments, first_seen, inodes, lessons, refused) = match kept {
+            None => (
+                None,
+                Vec::new(),
+                0,
+                InodeTable::default(),
+                String::new(),
+                HashSet::new(),
+            ),
             Some(kept) => {
                 let inodes = InodeTable::with_salts(kept.salts);
                 inodes.keep_salts(keeping_salts(kept.catalog.clone(), runtime.clone()));
@@ -266,6 +275,7 @@ impl Tree {
                     kept.head,
                     inodes,
                     kept.lessons,
+                    kept.refused,
                 )
             }
         };
@@ -293,6 +303,7 @@ impl Tree {
             flights: Arc::default(),
             failures: Mutex::default(),
             denials: Mutex::default(),
+            refused: Mutex::new(refused),
             amendments: Mutex::new(amendments),
             lessons: Mutex::new(lessons),
             usage: Usage::default(),
@@ -558,9 +569,21 @@ impl Tree {
         denials.get(&id).map(|(_, refusal)| refusal.clone())
     }
 
-    /// Remembers that the server refuses this object.
-    pub fn refuse(&self, id: ObjectId, refusal: RemoteError) {
+    /// Remembers that the server refuses this object, for who asks next, and in the catalog.
+    pub async fn refuse(&self, id: ObjectId, refusal: RemoteError) {
+        let text = refusal.to_string();
         self.0.refuse(id, refusal);
+        self.0.refused.lock().insert(id.guid());
+        self.0
+            .on_disk(move |inner| inner.note_trouble(id, text, true))
+            .await;
+    }
+
+    /// The server gave what is in this object. Costs nothing where it did so before.
+    pub async fn grant(&self, id: ObjectId) {
+        if self.0.refused.lock().remove(&id.guid()) {
+            self.0.on_disk(move |inner| inner.clear_trouble(id)).await;
+        }
     }
 
     /// Says what a download told of a content and its listing did not: the name then leads to a new inode.

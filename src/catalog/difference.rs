@@ -9,8 +9,8 @@
 //!
 //! What leaves for a folder that was told of is only marked, and told as one move when that folder shows it; what
 //! arrives first is told as a move at once, and its old place is *ceded*: 1. A place is ceded as of a time, and only
-//! a listing asked for later can tell that the object is there as well: 2 and 3. Who leaves and who arrives are paired by
-//! file name: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
+//! a listing asked for later can tell that the object is there as well: 2 and 3. Who arrives and who gave way, as the server
+//! says, are paired by file name: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
 //! told again where it is listed again: 5.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::Connection;
 
 use super::codec::is_later;
-use super::journal::{Change, Event, Reason};
+use super::gone::{Gone, record};
+use super::journal::{Change, Reason};
 use super::told::{self, Saying, State, Told};
 use super::{Departure, DirKey};
 use crate::clock::Stamp;
@@ -128,8 +129,7 @@ struct Teller<'a> {
     departed: HashMap<ObjectId, Departure>,
     first: bool,
     look: Vec<FolderId>,
-    /// Folders that are gone: nothing will be seen to arrive in them.
-    buried: Vec<DirKey>,
+    gone: Gone<'a>,
     wrote: bool,
 }
 
@@ -141,7 +141,7 @@ impl<'a> Teller<'a> {
             departed: telling.departed.iter().copied().collect(),
             first,
             look: Vec::new(),
-            buried: Vec::new(),
+            gone: Gone::new(connection, telling.asked.wall),
             wrote: false,
         }
     }
@@ -209,15 +209,11 @@ impl<'a> Teller<'a> {
         // What left several folders for this one arrived once.
         for told in told::expected(self.connection, dir)? {
             if told.parent != dir && told::is_here(self.connection, dir, told.said.id)? {
-                self.gone(&told, Reason::Moved)?;
+                self.gone.tell(&told, Reason::Moved)?;
             }
         }
-        // At the end: some of it may have been seen to arrive here.
-        while let Some(dir) = self.buried.pop() {
-            for expected in told::expected(self.connection, dir)? {
-                self.gone(&expected, Reason::Moved)?;
-            }
-        }
+        // At the end: some of what was expected there may have been seen to arrive here.
+        self.wrote |= self.gone.finish()?;
         Ok(())
     }
 
@@ -237,7 +233,7 @@ impl<'a> Teller<'a> {
         Ok((new, moves))
     }
 
-    /// Finds the new versions: a document that leaves, and one of the same file name that arrives.
+    /// Finds the new versions: a document that gave way, and one of the same file name that arrives.
     fn pair(&self, leavers: Vec<Told>, arrivals: Vec<Saying>) -> (Vec<Pair>, Vec<Told>, Vec<Saying>) {
         let is_document = |saying: &Saying| matches!(saying.id, ObjectId::Document(_));
         let mut successors: HashMap<String, Vec<Saying>> = HashMap::new();
@@ -255,13 +251,13 @@ impl<'a> Teller<'a> {
         let is_superseded = |told: &Told| self.departed.get(&told.said.id) == Some(&Departure::Superseded);
         let (first, second): (Vec<_>, Vec<_>) = leavers.into_iter().partition(is_superseded);
         for told in first.into_iter().chain(second) {
-            // What moved away is still that document.
-            let moved = matches!(self.departed.get(&told.said.id), Some(Departure::Moved(_)));
-            let name = told
-                .said
-                .file_name
-                .as_ref()
-                .filter(|_| !moved && is_document(&told.said));
+            // A server may forget the GUID before. What moved away or is hidden is still that document, and another one
+            // has its name.
+            let gave_way = match self.departed.get(&told.said.id) {
+                Some(Departure::Superseded | Departure::Deleted) => is_document(&told.said),
+                Some(Departure::Moved(_) | Departure::Denied | Departure::Unknown) | None => false,
+            };
+            let name = told.said.file_name.as_ref().filter(|_| gave_way);
             match name.and_then(|name| successors.get_mut(name)).and_then(Vec::pop) {
                 Some(saying) => pairs.push((told, saying)),
                 None => left.push(told),
@@ -360,6 +356,9 @@ impl<'a> Teller<'a> {
                         return Ok(());
                     }
                     Reason::Unknown
+                } else if told::is_refused(self.connection, to)? {
+                    // Nobody will see it arrive there.
+                    Reason::Denied
                 } else if self.is_awaited(id, to, told.parent)? {
                     self.look.extend(to.as_folder());
                     let leaving = Told {
@@ -380,7 +379,7 @@ impl<'a> Teller<'a> {
             Some(Departure::Denied) => Reason::Denied,
             Some(Departure::Superseded | Departure::Unknown) | None => Reason::Unknown,
         };
-        self.gone(told, reason)
+        self.gone.tell(told, reason)
     }
 
     /// True if `to` will be told of, and then show what left `from` for it.
@@ -393,41 +392,6 @@ impl<'a> Teller<'a> {
         Ok(!others
             .iter()
             .any(|told| told.parent == to && told.state == State::Here))
-    }
-
-    fn gone(&mut self, told: &Told, reason: Reason) -> rusqlite::Result<()> {
-        self.remove(told)?;
-        self.lose(told.said.id, reason)?;
-        self.record(&told.said, told.parent, Change::Gone { reason })
-    }
-
-    /// Forgets what was told below a folder that is not told to be anywhere any more. The folders in it are told gone,
-    /// those furthest down first: who reads of one of them alone must hear of it. Documents go without a word.
-    fn lose(&mut self, id: ObjectId, reason: Reason) -> rusqlite::Result<()> {
-        let mut lost: Vec<(ObjectId, Option<Told>)> = vec![(id, None)];
-        let mut gone = Vec::new();
-        while let Some((id, told)) = lost.pop() {
-            let ObjectId::Folder(folder) = id else { continue };
-            let places = told::everywhere(self.connection, folder.0)?;
-            let is_place = |told: &Told| told.said.id == id && !matches!(told.state, State::Ceded(_));
-            if places.iter().any(is_place) {
-                continue;
-            }
-            let dir = DirKey::folder(folder);
-            gone.extend(told);
-            told::each_in(self.connection, dir, |told| {
-                if !matches!(told.state, State::Ceded(_)) {
-                    lost.push((told.said.id, Some(told)));
-                }
-            })?;
-            told::clear(self.connection, dir)?;
-            told::bury_folder(self.connection, dir)?;
-            self.buried.push(dir);
-        }
-        for told in gone.iter().rev() {
-            self.record(&told.said, told.parent, Change::Gone { reason })?;
-        }
-        Ok(())
     }
 
     /// Tells what differs between two sayings of one object.
@@ -468,23 +432,9 @@ impl<'a> Teller<'a> {
     }
 
     fn event(&mut self, saying: &Saying, change: Change) -> rusqlite::Result<()> {
-        self.record(saying, self.telling.dir, change)
-    }
-
-    fn record(&mut self, saying: &Saying, parent: DirKey, change: Change) -> rusqlite::Result<()> {
         self.wrote = true;
-        super::events::put(
-            self.connection,
-            &Event {
-                sequence: 0,
-                at: self.telling.asked.wall,
-                id: saying.id,
-                parent,
-                name: saying.name.clone(),
-                tag: saying.tag.clone(),
-                change,
-            },
-        )
+        let Telling { dir, asked, .. } = *self.telling;
+        record(self.connection, asked.wall, saying, dir, change)
     }
 
     fn put(&mut self, said: Saying, readable: bool, state: State) -> rusqlite::Result<()> {

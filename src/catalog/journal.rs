@@ -3,6 +3,7 @@
 //! It is state and not cache: a pipeline remembers how far it read. So it says what it said of every object, and a new
 //! row is the difference to that.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use super::codec::{Unreadable, is_later, unreadable};
 use super::difference::{self, Telling};
 use super::reading::Reading;
 use super::told::{self, State};
-use super::{CatalogError, CatalogId, DirKey, events, headers, schema};
+use super::{CatalogError, CatalogId, DirKey, events, headers, rights, schema};
 use crate::clock::Stamp;
 use crate::database::Database;
 use crate::model::{FolderId, Guid, ObjectId, Timestamp};
@@ -301,11 +302,15 @@ impl Journal {
         })
     }
 
+    /// Everything that was told to be refused.
+    pub(super) fn refused(&self) -> Result<HashSet<Guid>, CatalogError> {
+        self.0.read("reading the journal", told::all_refused)
+    }
+
     /// True where [`Journal::tell_rights`] has nothing to tell.
     pub(super) fn knows_rights(&self, object: Guid, readable: bool) -> Result<bool, CatalogError> {
         self.0.read("reading the journal", |connection| {
-            let told = told::everywhere(connection, object)?;
-            Ok(told.iter().all(|told| told.readable == readable))
+            rights::is_told(connection, object, readable)
         })
     }
 
@@ -317,29 +322,7 @@ impl Journal {
         at: Timestamp,
     ) -> Result<(), CatalogError> {
         self.write("writing the journal", |connection| {
-            let mut announced = false;
-            for mut told in told::everywhere(connection, object)? {
-                if told.readable == readable {
-                    continue;
-                }
-                told.readable = readable;
-                told::put(connection, &told)?;
-                if announced || matches!(told.state, State::Ceded(_)) {
-                    continue;
-                }
-                announced = true;
-                let event = Event {
-                    sequence: 0,
-                    at,
-                    id: told.said.id,
-                    parent: told.parent,
-                    name: told.said.name,
-                    tag: told.said.tag,
-                    change: Change::Rights { readable },
-                };
-                events::put(connection, &event)?;
-            }
-            Ok(())
+            rights::tell(connection, object, readable, at)
         })
     }
 

@@ -29,7 +29,7 @@ pub(super) static JOURNAL: Schema = Schema {
     opening: "opening the journal",
     // "pwfJ"
     application_id: 0x7077_664a,
-    migrations: &[JOURNAL_1],
+    migrations: &[JOURNAL_1, JOURNAL_2],
     tables: &["events", "folders", "meta", "told"],
     writer_cache: 1024,
     reader_cache: 256,
@@ -144,4 +144,9 @@ CREATE TABLE events (
     old BLOB,
     old_name TEXT
 );
+";
+
+/// What is refused is found without reading everything that was told.
+const JOURNAL_2: &str = "
+CREATE INDEX IF NOT EXISTS told_refused ON told (parent) WHERE readable = 0;
 ";

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::codec::{Id, is_later};
 use super::journal::Cursor;
@@ -214,15 +214,7 @@ impl<'a> Snapshot<'a> {
 
     /// What is in a directory and was told to be refused.
     pub fn unreadable(&self, listed: &Listed) -> Result<HashSet<Guid>, CatalogError> {
-        let found = || {
-            self.journal
-                .prepare_cached("SELECT guid FROM told WHERE parent = ? AND readable = 0")?
-                .query_map(params![listed.dir], |row| {
-                    row.get::<_, Id>(0).map(|Id(guid)| guid)
-                })?
-                .collect()
-        };
-        reading(found())
+        reading(told::refused(self.journal, listed.dir))
     }
 
     /// Hands the documents in a directory to `take`, in the order of the names they are shown by; those that are shown

@@ -548,6 +548,15 @@ impl Store {
         })
     }
 
+    /// Everything that is refused, as far as catalog and journal know.
+    pub(super) fn refused(&self) -> Result<HashSet<Guid>, CatalogError> {
+        let troubles = self.read("reading what is refused", memory::troubles)?;
+        let refused = troubles.into_iter().filter(|(_, trouble)| trouble.refused);
+        let mut all = self.journal.refused()?;
+        all.extend(refused.map(|(object, _)| object));
+        Ok(all)
+    }
+
     pub(super) fn trouble(&self, object: Guid) -> Result<Option<Trouble>, CatalogError> {
         self.read("reading the last failure", |connection| {
             memory::trouble(connection, object)

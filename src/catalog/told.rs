@@ -1,5 +1,7 @@
 //! What the journal last said of each object in each folder.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -281,6 +283,29 @@ pub(super) fn leaving(connection: &Connection, dir: DirKey) -> rusqlite::Result<
         "SELECT {COLUMNS} FROM told INDEXED BY told_unsettled WHERE parent = ? AND leaving_to IS NOT NULL"
     ))?;
     statement.query_map([dir], decode)?.collect()
+}
+
+/// What in `dir` was told to be refused.
+pub(super) fn refused(connection: &Connection, dir: DirKey) -> rusqlite::Result<HashSet<Guid>> {
+    connection
+        .prepare_cached("SELECT guid FROM told INDEXED BY told_refused WHERE parent = ? AND readable = 0")?
+        .query_map([dir], |row| row.get::<_, Id>(0).map(|Id(guid)| guid))?
+        .collect()
+}
+
+/// Everything that was told to be refused.
+pub(super) fn all_refused(connection: &Connection) -> rusqlite::Result<HashSet<Guid>> {
+    connection
+        .prepare("SELECT guid FROM told INDEXED BY told_refused WHERE readable = 0")?
+        .query_map([], |row| row.get::<_, Id>(0).map(|Id(guid)| guid))?
+        .collect()
+}
+
+/// True if a folder was told to be refused.
+pub(super) fn is_refused(connection: &Connection, dir: DirKey) -> rusqlite::Result<bool> {
+    Ok(everywhere(connection, dir.guid())?
+        .iter()
+        .any(|told| !told.readable))
 }
 
 /// True if something is on its way out of `dir` or into it, or was seen elsewhere since.

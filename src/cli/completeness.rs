@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::below::Below;
 use super::crawling::{self, Crawler, Own, Start};
 use super::failure::{CliError, ErrorKind, exit};
+use super::interrupt;
 use super::output::{Printer, escape};
 use super::session::Session;
 use crate::catalog::{Catalog, CatalogError, DirKey};
@@ -139,6 +140,7 @@ impl Extent {
         printer: &Printer,
     ) -> Result<Obstacle, CliError> {
         let (tell, told) = watch::channel(CrawlProgress::default());
+        interrupt::take_interrupt();
         let summary = tokio::select! {
             summary = self.crawler.crawl(&starts, Some(max_age), &tell) => summary,
             never = crawling::show(printer, told) => match never {},

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::failure::{CliError, ErrorKind};
+use super::interrupt;
 use super::mount::{escape_path, serve};
 use super::output::{Format, Paint, Printer, escape};
 use super::simulate::ServerArgs;
@@ -57,6 +58,7 @@ pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start")
     })?;
     let place = Place::make(&args.dir)?;
+    interrupt::take_interrupt();
     let started = tokio::select! {
         started = start(&server, &place) => started,
         // Until there is a mount, nobody else takes it, and the directories must go.
@@ -174,6 +176,7 @@ async fn start(server: &DemoServer, place: &Place) -> Result<(Daemon, String), C
         login: Some(watch),
         account: None,
         outstanding: None,
+        takes_signals: interrupt::take_both,
     };
     Ok((Daemon::start(plan, &runtime).await?, who))
 }

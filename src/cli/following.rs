@@ -78,6 +78,7 @@ pub(super) async fn show<T>(
     mut show: impl FnMut(T) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::of(ErrorKind::Failure, &error);
+    super::interrupt::take_both();
     // Before the first line: a signal in between ends the command as well.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -8,11 +8,11 @@ use clap::builder::FalseyValueParser;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::GlobalArgs;
 use super::cache::CacheSizeArgs;
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Printer, escape};
 use super::session::SourceArgs;
+use super::{GlobalArgs, interrupt};
 use crate::config::AppDirs;
 use crate::daemon::choose::{FolderChoice, FolderPlace};
 use crate::daemon::connect::Account;
@@ -178,6 +178,7 @@ pub async fn mount(
         // Nobody is logged in for a mount of the system.
         account: Some(server_account),
         outstanding,
+        takes_signals: interrupt::take_both,
         login: Some(account.login_watch(&tokens, &sign_in, !args.no_notify && !global.system)),
         remote,
     };

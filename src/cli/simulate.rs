@@ -157,6 +157,7 @@ impl SimulatorReport {
 
 /// Runs the simulator until somebody asks for its end.
 pub async fn simulate(args: &SimulateArgs, printer: &Printer) -> Result<(), CliError> {
+    super::interrupt::take_both();
     // Before anything is said: who read that it runs may stop it at once.
     let signals = |error: &std::io::Error| {
         CliError::of(ErrorKind::Failure, error).while_doing("signals cannot be waited for")

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::below::Below;
 use super::crawling::{self, Crawler, Own};
 use super::failure::{CliError, ErrorKind};
+use super::interrupt;
 use super::output::{Format, Printer};
 use super::session::{Session, SourceArgs};
 use crate::refresh::crawl::{CrawlProgress, CrawlSummary, FailedFolder};
@@ -100,6 +101,7 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
         };
         crawler.crawl(&starts, None, &tell).await
     };
+    interrupt::take_interrupt();
     let summary = tokio::select! {
         summary = work => summary?,
         never = crawling::show(printer, told) => match never {},

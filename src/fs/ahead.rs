@@ -130,11 +130,14 @@ impl Filesystem {
             .prefetch(self.key(candidate.document, tag), length)
             .await
         {
-            Ok(Ahead::Fetched) => Landed::Fetched,
+            Ok(Ahead::Fetched) => {
+                self.0.tree.grant(id).await;
+                Landed::Fetched
+            }
             Ok(Ahead::Here) => Landed::Needless,
             Ok(Ahead::NoRoom) => Landed::Failed,
             Err(ContentError::Remote(refusal @ RemoteError::Denied { .. })) => {
-                self.0.tree.refuse(id, refusal);
+                self.0.tree.refuse(id, refusal).await;
                 Landed::Needless
             }
             Err(error) => {

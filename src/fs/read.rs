@@ -68,7 +68,11 @@ impl Filesystem {
                     Err(ContentError::NotCached) => {
                         self.may_download(caller).await?;
                         self.may_fetch(&inode, version).await?;
-                        self.0.reader.read(request(FetchPolicy::Allow)).await
+                        let read = self.0.reader.read(request(FetchPolicy::Allow)).await;
+                        if read.is_ok() {
+                            self.0.tree.grant(ObjectId::Document(version.id)).await;
+                        }
+                        read
                     }
                     read => read,
                 };
@@ -152,7 +156,7 @@ impl Filesystem {
                 ..tag
             },
             ContentError::Remote(refusal @ RemoteError::Denied { .. }) => {
-                self.0.tree.refuse(ObjectId::Document(id), refusal.clone());
+                self.0.tree.refuse(ObjectId::Document(id), refusal.clone()).await;
                 return error.into();
             }
             ContentError::Remote(refusal @ RemoteError::NotFound { .. }) => {

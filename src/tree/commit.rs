@@ -269,7 +269,7 @@ impl Inner {
                 Some(catalog),
             ) => {
                 draft.arrival.commit = Some(commit);
-                self.clear_trouble(catalog, dir);
+                self.clear_trouble(super::dir_object(dir));
                 self.forget_gone(catalog, &draft.departed);
                 self.look_at(look);
                 self.put(dir, draft.held.as_deref(), listing, draft.arrival)

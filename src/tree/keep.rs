@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::commit::Asked;
 use super::{Inner, Written, dir_object};
 use crate::catalog::{self, Catalog, CatalogError, Departure, DirKey, SavedListing, Trouble};
-use crate::model::{ContentTag, DirId, DocumentId, Entry, FolderId, ObjectId, Timestamp};
+use crate::model::{ContentTag, DirId, DocumentId, Entry, FolderId, Guid, ObjectId, Timestamp};
 use crate::names::Place;
 use crate::remote::Urgency;
 use crate::store::listing::{Draft, Listing};
@@ -29,6 +29,8 @@ pub struct Kept {
     pub(super) lessons: String,
     /// The newest write that was there: later ones are another process's, or our own.
     pub(super) head: u64,
+    /// What the server refused.
+    pub(super) refused: HashSet<Guid>,
 }
 
 impl Kept {
@@ -39,6 +41,7 @@ impl Kept {
             salts: catalog.salts()?,
             lessons: catalog.fact(LESSONS)?.unwrap_or_default(),
             head: catalog.since(u64::MAX)?.1,
+            refused: catalog.refused()?,
             catalog,
         })
     }
@@ -154,7 +157,7 @@ impl Inner {
                 Ok(false) => return None,
                 Err(error) => self.catalog_failed(&error),
             }
-            self.clear_trouble(catalog, dir);
+            self.clear_trouble(dir_object(dir));
         }
         self.store.put(dir, stored.clone());
         if stored.arrival.commit.is_some() {
@@ -261,29 +264,25 @@ impl Inner {
         }
     }
 
-    /// Notes what failed, for whoever asks why. Blocks.
-    pub(super) fn note_trouble(&self, dir: DirId, text: String, refused: bool) {
-        let Some(catalog) = &self.catalog else {
-            return;
-        };
+    /// Notes that listing or reading `object` failed, for whoever asks why. Blocks.
+    pub(super) fn note_trouble(&self, object: ObjectId, text: String, refused: bool) {
         let trouble = Trouble {
             at: Timestamp::now(),
             text,
             refused,
         };
-        if let Err(error) = catalog.note_trouble(dir_object(dir).guid(), Some(&trouble)) {
-            self.catalog_failed(&error);
-        }
+        self.keep_trouble(object, Some(&trouble));
     }
 
-    pub(super) fn clear_trouble(&self, catalog: &Catalog, dir: DirId) {
-        let guid = dir_object(dir).guid();
-        let cleared = match catalog.trouble(guid) {
-            Ok(None) => return,
-            Ok(Some(_)) => catalog.note_trouble(guid, None),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = cleared {
+    /// Notes that the server gives what is in `object`. Blocks.
+    pub(super) fn clear_trouble(&self, object: ObjectId) {
+        self.keep_trouble(object, None);
+    }
+
+    fn keep_trouble(&self, object: ObjectId, trouble: Option<&Trouble>) {
+        if let Some(catalog) = &self.catalog
+            && let Err(error) = catalog.note_trouble(object.guid(), trouble)
+        {
             self.catalog_failed(&error);
         }
     }

@@ -84,7 +84,7 @@ impl Inner {
         self.remember(dir, &error);
         let refused = matches!(error, TreeError::Remote(RemoteError::Denied { .. }));
         let text = error.to_string();
-        self.on_disk(move |inner| inner.note_trouble(dir, text, refused))
+        self.on_disk(move |inner| inner.note_trouble(dir_object(dir), text, refused))
             .await;
         error
     }

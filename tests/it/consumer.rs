@@ -101,7 +101,7 @@ impl Play {
         let consumer = Consumer::new(&stage, script);
         let copied = Copied::new(&consumer.copy, &consumer.log);
         let looker = Looker::new(stage.home.path().join("mnt"));
-        let mount = Some(mount(&stage));
+        let mount = Some(mount(&stage).unwrap());
         Self {
             consumer,
             mount,
@@ -251,7 +251,14 @@ impl Play {
     fn begin_mount(&mut self) {
         self.stage.server.clear_faults();
         self.sign_in();
-        self.mount = Some(mount(&self.stage));
+        if let Some(mount) = mount(&self.stage) {
+            self.mount = Some(mount);
+            return;
+        }
+        // Whatever was killed in the middle of a renewal lost the login.
+        self.is_signed_out = true;
+        self.sign_in();
+        self.mount = Some(mount(&self.stage).unwrap());
     }
 
     fn delete_cache(&self) {
@@ -370,11 +377,14 @@ fn play(seed: u64, changes: usize, script: &Path) -> (Tally, Vec<String>) {
     let mut play = Play::new(seed, script);
     play.settle();
     play.consumer.start(&play.stage, &[]);
-    while play.story.changes < changes {
+    let is_wanted = || std::env::var_os("KEEP").is_some();
+    while play.story.changes < changes && !(play.copied.tally != Tally::default() && is_wanted()) {
         play.chapter();
     }
-    play.story.was_opened = true;
-    play.settle();
+    if play.story.changes >= changes {
+        play.story.was_opened = true;
+        play.settle();
+    }
     let tally = play.copied.tally;
     eprintln!(
         "seed {seed}: {tally} after {} changes in {:.1} s",

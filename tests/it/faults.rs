@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use pwfs::catalog::journal::{Change, Cursor, Since};
 use pwfs::cli::demo::visitor::sign_in_to_demo;
 use pwfs::demo::knobs::{FileSizeAs, Knobs, Ranges, SkipTokenMode};
 use pwfs::demo::{Access, DemoOptions, Effect, Fault, RequestKind};
@@ -734,6 +735,49 @@ async fn a_refused_document_is_asked_again_after_permission_ttl() {
     assert_eq!(bench.server.requests().total, 0);
     bench.pass(FORGOTTEN).await;
     assert_eq!(bench.read(&attr).await.unwrap(), bytes_of(0, 0));
+}
+
+#[tokio::test]
+async fn a_refused_document_is_told_in_the_journal_and_so_is_its_end() {
+    let mut bench = Bench::new().await;
+    let (folder, _, documents) = bench.stock("Scene", 3).await;
+    bench.list(folder.ino).await.unwrap();
+    let rights = |bench: &Bench| {
+        let journal = bench.fs.tree().catalog().unwrap().journal();
+        let start = Cursor {
+            sequence: 0,
+            ..journal.head().unwrap()
+        };
+        let Since::Events(events) = journal.since(start, 10_000).unwrap() else {
+            panic!("nothing was pruned");
+        };
+        let told = events.into_iter().filter_map(|event| match event.change {
+            Change::Rights { readable } => Some((event.id.guid(), readable)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    for (round, document) in documents.iter().enumerate() {
+        bench.world().revoke(*document).unwrap();
+        let attr = bench.list(folder.ino).await.unwrap()[&doc_name(round)];
+        for _ in 0..2 {
+            assert_errno(bench.read(&attr).await, libc::EACCES);
+        }
+        assert_eq!(rights(&bench)[2 * round..], [(*document, false)]);
+        bench.world().grant(*document).unwrap();
+        if round == 0 {
+            bench.pass(FORGOTTEN).await;
+        } else {
+            // What was refused is known to the next run, too.
+            bench.remount().await;
+        }
+        let folder = bench.find(&["Scene"]).await.unwrap();
+        let attr = bench.list(folder.ino).await.unwrap()[&doc_name(round)];
+        for _ in 0..2 {
+            assert_eq!(bench.read(&attr).await.unwrap(), bytes_of(round, 0));
+        }
+        assert_eq!(rights(&bench)[2 * round + 1..], [(*document, true)]);
+    }
 }
 
 /// A folder with a document whose length is not listed, and its path.

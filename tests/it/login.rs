@@ -3,11 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 
-use pwfs::demo::RequestKind;
+use pwfs::demo::{Effect, Fault, RequestKind};
+use rustix::process::Signal;
 use serde_json::Value;
 use url::Url;
 
-use crate::program::{Running, Stage, fetch, mode, parameter, visit};
+use crate::program::{Running, Stage, fetch, mode, parameter, until, visit};
 
 mod accounts;
 mod elsewhere;
@@ -302,6 +303,27 @@ fn two_programs_at_once_refresh_one_login() {
     stage.run(&["folders"]).succeeds();
     assert_eq!(stage.server.requests().of(RequestKind::Token), refreshes + 1);
     assert_eq!(redeem(&stage, &stage.stored("refresh_token")), 200);
+}
+
+#[test]
+fn a_signal_ends_a_command_and_not_the_renewal_it_is_in() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let stage = Stage::signed_in(crate::harness::small());
+        stage.server.expire_access_tokens();
+        // The server has spent the old refresh token, and its answer is on the way.
+        let hang = Fault::on(RequestKind::Token, Effect::HangAfterHeaders);
+        let token = stage.server.requests().of(RequestKind::Token);
+        let fault = stage.server.inject(hang);
+        let program = stage.start(&["folders"]);
+        until("the renewal is under way", || {
+            stage.server.requests().of(RequestKind::Token) > token
+        });
+        program.signal(signal);
+        stage.server.clear_fault(fault);
+        let ended = program.finish();
+        assert_eq!(ended.code, None, "{signal:?}: {ended:?}");
+        stage.run(&["folders"]).succeeds();
+    }
 }
 
 #[test]

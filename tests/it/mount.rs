@@ -233,6 +233,7 @@ fn plan(remote: Arc<dyn Remote>, dir: &Path, mountpoint: &Path, settings: &Setti
         login: None,
         account: None,
         outstanding: None,
+        takes_signals: || {},
     }
 }
 

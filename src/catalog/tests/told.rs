@@ -46,6 +46,29 @@ fn what_moved_away_is_not_the_version_before_of_what_takes_its_name() {
 }
 
 #[test]
+fn what_is_hidden_is_not_the_version_before_of_what_takes_its_name() {
+    for departure in [Departure::Denied, Departure::Unknown] {
+        let mut bench = Bench::new();
+        bench.list(dir(1), vec![plain(2, "a")], &[]);
+        bench.list(dir(1), vec![plain(3, "a")], &[(file_id(2), departure)]);
+        let told = bench.told(1);
+        assert!(told[0].starts_with("1/2 a gone "), "{told:?}");
+        assert_eq!(told[1..], ["1/3 a add"]);
+        // It is shown again, as what it always was.
+        bench.list(dir(1), vec![plain(2, "b"), plain(3, "a")], &[]);
+        assert_eq!(bench.told(3), ["1/2 b add"]);
+    }
+}
+
+#[test]
+fn a_server_may_forget_the_version_before() {
+    let mut bench = Bench::new();
+    bench.list(dir(1), vec![plain(2, "a")], &[]);
+    bench.list(dir(1), vec![plain(3, "a")], &[(file_id(2), Departure::Deleted)]);
+    assert_eq!(bench.told(1), ["1/3 a version of 2"]);
+}
+
+#[test]
 fn a_rename_moves_the_servers_tag_and_is_still_one_event() {
     let mut bench = Bench::new();
     let tagged = |name: &str, etag: &str, description: &str| {
@@ -169,6 +192,62 @@ fn what_is_on_its_way_ends_where_the_server_says() {
     bench.reopen();
     let replaced = bench.list(dir(1), vec![], &[]);
     assert_eq!(look(&replaced), [folder_id(3)]);
+}
+
+#[test]
+fn what_moves_into_a_refused_folder_is_told_as_denied() {
+    let refusal = Trouble {
+        at: stamp(1).wall,
+        text: "403".into(),
+        refused: true,
+    };
+    let moved = |number| {
+        let to = Departure::Moved(Some(folder_id(8)));
+        [(file_id(number), to)]
+    };
+    let root = || vec![Entry::Folder(folder(8, "secret"))];
+    let mut bench = Bench::new();
+    bench.list(DirKey::ROOTS, root(), &[]);
+    bench.list(dir(8), vec![], &[]);
+    bench.list(dir(1), vec![plain(2, "a"), plain(3, "b")], &[]);
+    // It is on its way when the folder is found to be refused.
+    bench.list(dir(1), vec![plain(3, "b")], &moved(2));
+    assert_eq!(bench.told(3), [""; 0]);
+    bench.catalog.note_trouble(dir(8).guid(), Some(&refusal)).unwrap();
+    assert_eq!(bench.told(3), ["0/8 secret readable false", "1/2 a gone denied"]);
+    // The folder is known to be refused.
+    bench.list(dir(1), vec![], &moved(3));
+    assert_eq!(bench.told(5), ["1/3 b gone denied"]);
+    assert_eq!(bench.catalog.expected(folder_id(8)).unwrap(), []);
+    // Everything is told once it is seen.
+    bench.catalog.note_trouble(dir(8).guid(), None).unwrap();
+    bench.list(dir(8), vec![plain(2, "a"), plain(3, "b")], &[]);
+    assert_eq!(
+        bench.told(6),
+        ["0/8 secret readable true", "8/2 a add", "8/3 b add"]
+    );
+}
+
+#[test]
+fn what_moves_into_a_folder_that_nobody_told_of_and_is_refused_is_told_as_denied() {
+    let refusal = Trouble {
+        at: stamp(1).wall,
+        text: "403".into(),
+        refused: true,
+    };
+    let mut bench = Bench::new();
+    // A mount's own choice, of which the journal has no row.
+    bench.list(dir(8), vec![], &[]);
+    bench.list(dir(1), vec![plain(2, "a")], &[]);
+    bench.list(
+        dir(1),
+        vec![],
+        &[(file_id(2), Departure::Moved(Some(folder_id(8))))],
+    );
+    for _ in 0..2 {
+        bench.catalog.note_trouble(dir(8).guid(), Some(&refusal)).unwrap();
+        assert_eq!(bench.told(1), ["1/2 a gone denied"]);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::input::{Input, Key, Size};
 use super::view::{Frame, Line, Style};
 use crate::cli::failure::{CliError, ErrorKind};
+use crate::cli::interrupt;
 use crate::cli::output::Printer;
 use crate::cli::output::log::{self, Held};
 
@@ -83,6 +84,7 @@ impl Terminal {
             shown: Vec::new(),
             own: Some(log::hold()),
         };
+        interrupt::take_both();
         // Signals first: one that comes while the screen is being taken must not leave it taken.
         for kind in [
             SignalKind::interrupt(),

@@ -34,8 +34,8 @@ pub fn run(stage: &Stage, args: &[&str]) -> Finished {
     Running::spawn(stage.other_program(&program(), args)).finish()
 }
 
-/// A mount at `mnt` in the home of the stage.
-pub fn mount(stage: &Stage) -> Running {
+/// A mount at `mnt` in the home of the stage; none where the login was lost.
+pub fn mount(stage: &Stage) -> Option<Running> {
     let rules = [
         "--preset",
         "pipeline",
@@ -46,8 +46,13 @@ pub fn mount(stage: &Stage) -> Running {
     ];
     let args = [&["mount"], &rules[..], &["mnt"]].concat();
     let mut running = Running::spawn(stage.other_program(&program(), &args));
-    running.wait_for_line(|line| line.contains("is mounted at"));
-    running
+    let line = running.wait_for_line(|line| line.contains("is mounted at") || line.starts_with("Error:"));
+    if line.contains("the login has ended") {
+        running.finish();
+        return None;
+    }
+    assert!(line.contains("is mounted at"), "{line}");
+    Some(running)
 }
 
 /// The consumer: where its things are, and its process, if it runs.
