@@ -31,6 +31,7 @@ mod events;
 mod gone;
 mod headers;
 pub mod journal;
+mod label;
 mod memory;
 mod place;
 pub mod reading;

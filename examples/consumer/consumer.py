@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS copies (
   withheld TEXT, UNIQUE (folder, guid));
 CREATE TABLE IF NOT EXISTS dirs (path TEXT PRIMARY KEY);
 -- Where everything should be, made anew by `want`.
-CREATE TEMP TABLE wanted_dirs (guid TEXT, path TEXT PRIMARY KEY);
+CREATE TEMP TABLE wanted_dirs (guid TEXT, path TEXT PRIMARY KEY, refused INTEGER);
 CREATE TEMP TABLE wanted (
   folder TEXT, guid TEXT, tag TEXT, refused INTEGER, path TEXT UNIQUE, PRIMARY KEY (folder, guid));
 CREATE INDEX wanted_by_guid ON wanted (guid);
@@ -212,14 +212,15 @@ class Consumer:
         self.db.execute("DELETE FROM wanted")
         # The length ends what would go round in a circle.
         self.db.execute(
-            f"""WITH RECURSIVE below (guid, path) AS (VALUES {', '.join(["(?, '')"] * len(tops))} UNION
-                SELECT e.guid, below.path || e.name || '/' FROM below JOIN entries e ON e.folder = below.guid
+            f"""WITH RECURSIVE below (guid, path, refused) AS (VALUES {', '.join(["(?, '', 0)"] * len(tops))} UNION
+                SELECT e.guid, below.path || e.name || '/', below.refused OR e.refused
+                FROM below JOIN entries e ON e.folder = below.guid
                 WHERE e.is_folder AND fits(e.name, below.path = '') AND length(below.path) < 4000)
-                INSERT OR IGNORE INTO wanted_dirs SELECT guid, path FROM below ORDER BY path, guid""",
+                INSERT OR IGNORE INTO wanted_dirs SELECT guid, path, refused FROM below ORDER BY path, guid""",
             tops,
         )
         self.db.execute(
-            """INSERT OR IGNORE INTO wanted SELECT e.folder, e.guid, e.tag, e.refused, d.path || e.name
+            """INSERT OR IGNORE INTO wanted SELECT e.folder, e.guid, e.tag, e.refused OR d.refused, d.path || e.name
                FROM wanted_dirs d JOIN entries e ON e.folder = d.guid
                WHERE NOT e.is_folder AND e.tag IS NOT NULL AND fits(e.name, d.path = '') ORDER BY d.path, e.guid"""
         )
@@ -241,6 +242,11 @@ class Consumer:
             self.rows(
                 f"""UPDATE copies SET withheld = 'unplaced' WHERE withheld IS NULL AND {NOT_WANTED}
                     AND EXISTS (SELECT 1 FROM entries WHERE {OF_THE_COPY} AND tag IS NOT NULL)"""
+            )
+            # In a folder that is refused it is not seen any more, and not gone either.
+            self.rows(
+                """UPDATE copies SET withheld = 'denied'
+                   WHERE folder IN (SELECT guid FROM wanted_dirs WHERE refused) AND withheld IS NULL"""
             )
             moves = self.rows(
                 """SELECT c.id, c.guid, c.tag, w.path FROM copies c JOIN wanted w USING (folder, guid)

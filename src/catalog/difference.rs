@@ -10,7 +10,7 @@
 //! What leaves for a folder that was told of is only marked, and told as one move when that folder shows it; what
 //! arrives first is told as a move at once, and its old place is *ceded*: 1. A place is ceded as of a time, and only
 //! a listing asked for later can tell that the object is there as well: 2 and 3. Who arrives and who gave way, as the server
-//! says, are paired by file name: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
+//! says, are paired by file name, and by the labels of versions where those can be compared: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
 //! told again where it is listed again: 5.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,7 @@ use super::codec::is_later;
 use super::gone::{Gone, record};
 use super::journal::{Change, Reason};
 use super::told::{self, Saying, State, Told};
-use super::{Departure, DirKey};
+use super::{Departure, DirKey, label};
 use crate::clock::Stamp;
 use crate::model::{FolderId, ObjectId};
 use crate::store::listing::Listing;
@@ -258,7 +258,15 @@ impl<'a> Teller<'a> {
                 Some(Departure::Moved(_) | Departure::Denied | Departure::Unknown) | None => false,
             };
             let name = told.said.file_name.as_ref().filter(|_| gave_way);
-            match name.and_then(|name| successors.get_mut(name)).and_then(Vec::pop) {
+            let successor = name.and_then(|name| successors.get_mut(name)).and_then(|others| {
+                let label = told.said.version.as_deref().unwrap_or_default();
+                let follows = |other: &Saying| {
+                    label::may_follow(label, other.version.as_deref().unwrap_or_default())
+                };
+                let at = others.iter().rposition(follows)?;
+                Some(others.remove(at))
+            });
+            match successor {
                 Some(saying) => pairs.push((told, saying)),
                 None => left.push(told),
             }

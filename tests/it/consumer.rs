@@ -324,8 +324,16 @@ impl Play {
         self.copied.compare(&mut self.story, &paths);
     }
 
+    /// Keeps everything for whoever looks for the reason of a failure with `KEEP=1`.
+    fn keep(&mut self) {
+        if is_kept() {
+            self.stage.home.disable_cleanup(true);
+            eprintln!("kept in {}", self.stage.home.path().display());
+        }
+    }
+
     /// Waits until the mount has seen everything.
-    fn barrier(&self) {
+    fn barrier(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let args = [
@@ -341,7 +349,10 @@ impl Play {
             if finished.code == Some(0) {
                 break;
             }
-            assert!(Instant::now() < deadline, "it is never fresh: {finished:#?}");
+            if Instant::now() > deadline {
+                self.keep();
+                panic!("it is never fresh: {finished:#?}");
+            }
         }
     }
 }
@@ -377,8 +388,8 @@ fn play(seed: u64, changes: usize, script: &Path) -> (Tally, Vec<String>) {
     let mut play = Play::new(seed, script);
     play.settle();
     play.consumer.start(&play.stage, &[]);
-    let is_wanted = || std::env::var_os("KEEP").is_some();
-    while play.story.changes < changes && !(play.copied.tally != Tally::default() && is_wanted()) {
+    let is_over = |play: &Play| play.copied.tally != Tally::default() && is_kept();
+    while play.story.changes < changes && !is_over(&play) {
         play.chapter();
     }
     if play.story.changes >= changes {
@@ -391,11 +402,14 @@ fn play(seed: u64, changes: usize, script: &Path) -> (Tally, Vec<String>) {
         play.story.changes,
         began.elapsed().as_secs_f64()
     );
-    if tally != Tally::default() && std::env::var_os("KEEP").is_some() {
-        play.stage.home.disable_cleanup(true);
-        eprintln!("kept in {}", play.stage.home.path().display());
+    if tally != Tally::default() {
+        play.keep();
     }
     (tally, std::mem::take(&mut play.copied.complaints))
+}
+
+fn is_kept() -> bool {
+    std::env::var_os("KEEP").is_some()
 }
 
 fn is_possible() -> bool {

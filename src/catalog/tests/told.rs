@@ -63,9 +63,20 @@ fn what_is_hidden_is_not_the_version_before_of_what_takes_its_name() {
 #[test]
 fn a_server_may_forget_the_version_before() {
     let mut bench = Bench::new();
-    bench.list(dir(1), vec![plain(2, "a")], &[]);
-    bench.list(dir(1), vec![plain(3, "a")], &[(file_id(2), Departure::Deleted)]);
+    bench.list(dir(1), vec![labelled(2, "a", "A")], &[]);
+    let deleted = [(file_id(2), Departure::Deleted)];
+    bench.list(dir(1), vec![labelled(3, "a", "B")], &deleted);
     assert_eq!(bench.told(1), ["1/3 a version of 2"]);
+}
+
+#[test]
+fn what_takes_a_name_with_an_earlier_label_is_another_document() {
+    let mut bench = Bench::new();
+    bench.list(dir(1), vec![labelled(2, "a", "B")], &[]);
+    let superseded = [(file_id(2), Departure::Superseded)];
+    // The version after it went away by another name.
+    bench.list(dir(1), vec![labelled(3, "a", "A")], &superseded);
+    assert_eq!(bench.told(1), ["1/2 a gone unknown", "1/3 a add"]);
 }
 
 #[test]

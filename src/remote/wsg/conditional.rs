@@ -3,12 +3,14 @@
 //! Taking "not modified" for an answer is simple until you consider that:
 //! 1. an `ETag` tells of one page, and a folder is two queries;
 //! 2. the same tag under another page size, order or query style is of another answer;
-//! 3. a gateway, or a cache before it, may say "not modified" to everything, or keep a tag over a change.
+//! 3. a gateway, or a cache before it, may say "not modified" to everything, or keep a tag over a change;
+//! 4. an answer that lost a row on its way has the tag of the whole one.
 //!
 //! So tags are kept only of answers that came whole in one page, and count only while both queries say so: 1. Each is
 //! kept with a digest of the question it answered: 2. And nobody is believed for longer than [`BELIEVED`]; the full
 //! answer that follows tells a liar: by the same tag over other rows, or, asked once more with the old tag after a
-//! change, by saying that there was none. Such a server's tags are not used again: 3.
+//! change, by saying that there was none. Such a server's tags are not used again: 3. A tag
+//! is sent only once the same rows came with it twice: 4.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
@@ -61,6 +63,9 @@ struct Seen {
     since: i64,
     folders: Tagged,
     documents: Tagged,
+    /// The same rows came with the same tags twice.
+    #[serde(default)]
+    confirmed: bool,
 }
 
 impl Seen {
@@ -234,7 +239,9 @@ impl WsgRemote {
         };
         let seen = seen.filter(|_| !self.trust.is_lost()).and_then(Seen::read);
         let now = Timestamp::now().as_second();
-        let believed = seen.as_ref().filter(|seen| seen.is_believed(now));
+        let believed = seen
+            .as_ref()
+            .filter(|seen| seen.confirmed && seen.is_believed(now));
         let answers = tokio::try_join!(
             self.part(folder, &folders, believed.map(|seen| &seen.folders), progress),
             self.part(folder, &documents, believed.map(|seen| &seen.documents), progress),
@@ -271,6 +278,9 @@ impl WsgRemote {
             (Some(folders), Some(documents)) if !self.trust.is_lost() => Seen {
                 by: env!("CARGO_PKG_VERSION").to_owned(),
                 since: now,
+                confirmed: seen
+                    .as_ref()
+                    .is_some_and(|seen| seen.folders == folders && seen.documents == documents),
                 folders,
                 documents,
             }
@@ -357,6 +367,7 @@ mod tests {
             since,
             folders: tagged(1),
             documents: tagged(u64::MAX),
+            confirmed: true,
         }
     }
 

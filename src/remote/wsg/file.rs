@@ -256,11 +256,12 @@ fn refusal(streaming: &Streaming, body: &[u8], what: &str) -> Failure {
     })
 }
 
-/// A page of a login or a proxy must never pass for a file, and a page somebody stored is a file like any other.
+/// A page of a login or a proxy, or an answer to another question, must never pass for a file, and a page somebody stored
+/// is a file like any other.
 ///
 /// A stored one comes from WSG with a tag or a name (`ETag`, `Content-Disposition`), like every `$file` answer. HTML
 /// with neither is a page about something else, whatever it says: another token may help, as with a page where JSON
-/// belongs.
+/// belongs. JSON with neither is what a gateway says of itself.
 async fn refuse_page(
     mut streaming: Streaming,
     etag: Option<&String>,
@@ -269,14 +270,17 @@ async fn refuse_page(
     if is_login_address(streaming.url.as_str()) {
         return Err(refusal(&streaming, b"", what));
     }
-    let is_page = streaming
-        .header("Content-Type")
-        .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
-    if !is_page || etag.is_some() || streaming.header("Content-Disposition").is_some() {
+    let kind = streaming.header("Content-Type").unwrap_or_default().to_ascii_lowercase();
+    let (is_page, is_json) = (kind.contains("html"), kind.contains("json"));
+    if !(is_page || is_json) || etag.is_some() || streaming.header("Content-Disposition").is_some() {
         return Ok(streaming);
     }
     let head = read_head(&mut streaming.stream, PAGE_HEAD).await?;
-    Err(refusal(&streaming, &head, what))
+    let failure = refusal(&streaming, &head, what);
+    if is_json && failure.kind.is_none() {
+        return Err(Failure::protocol(format!("JSON came in place of {what}")));
+    }
+    Err(failure)
 }
 
 /// Reads until `limit` bytes are here or the body ends.

@@ -852,6 +852,33 @@ async fn a_login_page_is_no_file_and_a_stored_page_is_one() {
 }
 
 #[tokio::test]
+async fn json_about_something_else_is_no_file_and_stored_json_is_one() {
+    let json = "Content-Type: application/json; charset=utf-8\r\n";
+    let whole = ByteRange { start: 0, end: None };
+    let denied = r#"{"errorId":"NotEnoughRights","errorMessage":"no"}"#;
+    for (body, is_denied) in [(r#"{"instances":[]}"#, false), ("", false), (denied, true)] {
+        let bench = Bench::start(move |_: &Seen| reply("200 OK", json, body)).await;
+        let read = bench
+            .remote(WsgOptions::default())
+            .read(document_id(), whole, None)
+            .await;
+        match read.err() {
+            Some(RemoteError::Protocol(_)) => assert!(!is_denied),
+            Some(RemoteError::Denied { .. }) => assert!(is_denied),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    let headers = format!("{json}ETag: \"v1\"\r\n");
+    let bench = Bench::start(move |_: &Seen| reply("200 OK", &headers, r#"{"a":1}"#)).await;
+    let content = bench
+        .remote(WsgOptions::default())
+        .read(document_id(), whole, None)
+        .await
+        .unwrap();
+    assert_eq!(bytes_of(content).await.unwrap(), br#"{"a":1}"#);
+}
+
+#[tokio::test]
 async fn only_an_answer_that_says_so_is_an_empty_file() {
     let first = part(0, 1);
     for (headers, proved) in [

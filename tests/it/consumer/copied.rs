@@ -12,6 +12,8 @@ use super::story::{Story, told_by};
 
 /// In the copy: the consumer's own.
 const ROOM: &str = ".pwfs-consumer";
+/// In there: what is on its way.
+const STAGED: &str = ".pwfs-consumer/staged";
 
 /// What a seed is judged by.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +98,14 @@ impl Copied {
         found
     }
 
-    /// The numbers of all documents that are there: in their places, on their way, or withheld.
-    fn numbers(&self) -> BTreeSet<u32> {
-        let files = self.files("").into_values().chain(self.files(ROOM).into_values());
-        files
-            .filter_map(|bytes| told_by(&bytes))
-            .map(|(number, _)| number)
-            .collect()
+    /// The numbers of all documents that are there: in their places or withheld, and those on their way beside them.
+    fn numbers(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let files = self.files("").into_iter().chain(self.files(ROOM));
+        let told = files.filter_map(|(path, bytes)| Some((path, told_by(&bytes)?.0)));
+        // What a consumer that is killed had just fetched is not yet part of its copy.
+        let (moving, held): (Vec<_>, Vec<_>) = told.partition(|(path, _)| path.starts_with(STAGED));
+        let numbers = |files: Vec<(String, u32)>| files.into_iter().map(|(_, number)| number).collect();
+        (numbers(held), numbers(moving))
     }
 
     fn complain(&mut self, what: String) {
@@ -111,15 +114,16 @@ impl Copied {
 
     /// The consumer stands still: what it once had must be there, unless that was deleted or moved.
     pub fn look(&mut self, story: &Story) {
-        let there = self.numbers();
+        let (held, moving) = self.numbers();
         for number in self.seen.clone() {
-            if !there.contains(&number) && !story.excused.contains(&number) {
+            let is_there = held.contains(&number) || moving.contains(&number);
+            if !is_there && !story.excused.contains(&number) {
                 self.tally.false_deletes += 1;
                 self.seen.remove(&number);
                 self.complain(format!("document {number} was removed, and nobody deleted it"));
             }
         }
-        self.seen.extend(there);
+        self.seen.extend(held);
         self.read_log(story);
     }
 

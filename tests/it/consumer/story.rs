@@ -224,7 +224,8 @@ impl Story {
             }
             (10..=12, Some(document), _) => {
                 self.excuse(document.guid);
-                any_folder != document.folder_guid && world.move_document(document.guid, any_folder).is_ok()
+                let to = self.somewhere(&scene, document.folder_guid);
+                to != document.folder_guid && world.move_document(document.guid, to).is_ok()
             }
             (13..=15, Some(document), _) if document.kind == DocumentKind::File => {
                 let bytes = self.next_edition(document.guid);
@@ -254,11 +255,12 @@ impl Story {
                 folder != other && world.swap_names(folder, other).is_ok()
             }
             (22 | 23, _, Some(folder)) => {
-                let fits = !scene.is_below(any_folder, folder);
+                let to = self.somewhere(&scene, folder);
+                let fits = !scene.is_below(to, folder);
                 if fits {
                     self.excuse_below(&scene, folder);
                 }
-                fits && world.move_folder(folder, Some(any_folder)).is_ok()
+                fits && world.move_folder(folder, Some(to)).is_ok()
             }
             (24, _, Some(folder)) if inner.len() > 4 => {
                 self.excuse_below(&scene, folder);
@@ -284,6 +286,15 @@ impl Story {
             (28, document, _) => self.lose_or_give_a_file(any_folder, document.as_ref()),
             _ => false,
         }
+    }
+
+    /// Where something goes that is in `folder`, or is it: anywhere, and half of the time out of what is copied or into it.
+    fn somewhere(&mut self, scene: &Scene, folder: Guid) -> Guid {
+        let is_inside = scene.is_below(folder, self.top);
+        let crosses = self.random.bool();
+        let fits = |other: &&ExpectedFolder| !crosses || scene.is_below(other.guid, self.top) != is_inside;
+        let fitting: Vec<Guid> = scene.folders.iter().filter(fits).map(|other| other.guid).collect();
+        *self.random.choice(&fitting).unwrap()
     }
 
     fn undelete(&mut self) -> bool {

@@ -137,7 +137,7 @@ async fn other_rows_under_the_same_tag_end_the_trust_in_tags() {
         .iter()
         .filter(|seen| seen.header("if-none-match").is_some())
         .count();
-    assert_eq!(conditions, 2, "both queries of the second round");
+    assert_eq!(conditions, 0, "no tag came twice with its rows");
 }
 
 #[tokio::test]
