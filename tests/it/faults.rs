@@ -850,7 +850,7 @@ async fn a_document_of_unknown_length_that_is_listed_and_not_found_answers_eacce
 async fn what_was_deleted_is_asked_about_once_and_not_with_every_call() {
     let bench = Bench::new().await;
     let (folder, guid, documents) = bench.stock("Scene", 3).await;
-    let attr = bench.list(folder.ino).await.unwrap()[&doc_name(0)];
+    let attr = bench.list_twice(folder.ino).await[&doc_name(0)];
     bench.world().delete_document(documents[0]).unwrap();
     bench.server.reset_counters();
     for _ in 0..20 {
@@ -1012,7 +1012,7 @@ async fn a_page_that_fails_in_the_middle_never_leaves_a_short_listing() {
 async fn a_folder_that_shrinks_by_half_is_asked_twice_and_believed() {
     let bench = Bench::new().await;
     let (folder, guid, documents) = bench.stock("Scene", 44).await;
-    bench.list(folder.ino).await.unwrap();
+    bench.list_twice(folder.ino).await;
     for document in &documents[..30] {
         bench.world().delete_document(*document).unwrap();
     }

@@ -42,6 +42,7 @@ fn outage(folder: Guid) -> Fault {
 async fn a_change_is_seen_when_metadata_ttl_is_over_and_not_before() {
     let bench = Bench::new().await;
     let (folder, guid, documents) = bench.stock("Fresh", 3).await;
+    bench.list_twice(folder.ino).await;
     let before = names(&bench, folder.ino).await;
     let world = bench.world();
     world.add_document(guid, "added.txt", "added").unwrap();
@@ -89,7 +90,7 @@ async fn the_age_counts_from_the_question_and_not_from_the_answer() {
 async fn fifty_callers_share_one_refresh() {
     let bench = Bench::new().await;
     let (folder, guid, _) = bench.stock("Fresh", 3).await;
-    names(&bench, folder.ino).await;
+    bench.list_twice(folder.ino).await;
     bench.world().add_document(guid, "added.txt", "added").unwrap();
     bench.expire();
     bench.server.reset_counters();

@@ -174,6 +174,13 @@ impl Bench {
         Ok(taken > 0)
     }
 
+    /// Lists twice, so that the server's entity tags count from now on.
+    pub async fn list_twice(&self, ino: InodeNo) -> BTreeMap<String, Attr> {
+        self.list(ino).await.unwrap();
+        self.expire();
+        self.list(ino).await.unwrap()
+    }
+
     pub async fn list(&self, ino: InodeNo) -> Result<BTreeMap<String, Attr>, FsError> {
         Ok(self.list_in_pieces(ino, 1000).await?.into_iter().collect())
     }

@@ -315,6 +315,13 @@ fn rows(answer: Answer) -> (BTreeSet<Guid>, Option<Validator>) {
     }
 }
 
+/// What is known of a folder whose rows came twice.
+async fn confirmed(bench: &Bench, folder: FolderId) -> Validator {
+    let (answer, _) = ask(bench, folder, None).await;
+    let (answer, _) = ask(bench, folder, rows(answer).1.as_ref()).await;
+    rows(answer).1.unwrap()
+}
+
 /// As a quarter of an hour later.
 fn aged(validator: &Validator) -> Validator {
     let (head, rest) = validator.0.split_once("\"since\":").unwrap();
@@ -340,6 +347,10 @@ async fn an_unchanged_folder_costs_two_questions_and_no_row() {
         let (answer, requests) = ask(&bench, folder, None).await;
         let (all, seen) = rows(answer);
         assert_eq!((all.len(), requests), (13, 2), "{tokens:?}");
+        // An answer may have lost a row on its way, and has the tag of the whole one.
+        let (answer, requests) = ask(&bench, folder, seen.as_ref()).await;
+        let (again, seen) = rows(answer);
+        assert_eq!((&again, requests), (&all, 2));
         let seen = seen.unwrap();
         let (answer, requests) = ask(&bench, folder, Some(&seen)).await;
         assert!(matches!(answer, Answer::Unchanged), "{answer:?}");
@@ -377,8 +388,7 @@ async fn a_server_that_says_unchanged_to_everything_is_found_out() {
     let bench = bench(TOKENS, 50).await;
     let mut random = fastrand::Rng::with_seed(1);
     let (folder, documents) = folder_of(&bench, "Folder", 12, &mut random);
-    let (answer, _) = ask(&bench, folder, None).await;
-    let seen = rows(answer).1.unwrap();
+    let seen = confirmed(&bench, folder).await;
     bench.server.inject(Fault::everywhere(Effect::FalseNotModified));
     bench.world().delete_document(documents[0]).unwrap();
     let (answer, _) = ask(&bench, folder, Some(&seen)).await;
@@ -398,8 +408,7 @@ async fn an_honest_server_is_believed_again_after_it_was_asked_for_everything() 
     let bench = bench(TOKENS, 50).await;
     let mut random = fastrand::Rng::with_seed(1);
     let (folder, documents) = folder_of(&bench, "Folder", 12, &mut random);
-    let (answer, _) = ask(&bench, folder, None).await;
-    let seen = rows(answer).1.unwrap();
+    let seen = confirmed(&bench, folder).await;
     bench.world().delete_document(documents[0]).unwrap();
     let (answer, requests) = ask(&bench, folder, Some(&aged(&seen))).await;
     let seen = rows(answer).1.unwrap();
@@ -408,6 +417,8 @@ async fn an_honest_server_is_believed_again_after_it_was_asked_for_everything() 
     let (answer, requests) = ask(&bench, folder, Some(&aged(&seen))).await;
     let seen = rows(answer).1.unwrap();
     assert_eq!(requests, 2, "and not again so soon");
+    let (answer, _) = ask(&bench, folder, Some(&seen)).await;
+    let seen = rows(answer).1.unwrap();
     let (answer, _) = ask(&bench, folder, Some(&seen)).await;
     assert!(matches!(answer, Answer::Unchanged));
     let (answer, requests) = ask(&bench, folder, Some(&aged(&seen))).await;
