@@ -3,11 +3,12 @@
 //! A journal tells of a whole datasource, and a copy is of a part of it. That is simple until you consider that:
 //! 1. folders move in and out of that part, with everything below them, which is told of the folder alone;
 //! 2. a folder may have been told of by another mount, before anybody knew that it is in this part;
-//! 3. whoever reads may stop after any row, and goes on from there.
+//! 3. whoever reads may stop after any row, and goes on from there;
+//! 4. what came in with a folder may have left it before anybody reads of that.
 //!
 //! Where things are is taken from what the journal has told, so that neither a deleted cache nor an outage matters. What comes
 //! in with a folder is told as additions right after it, unless rows of its own follow: 1, 2. Until the last of them is told,
-//! cursors stay before the folder: 3.
+//! cursors stay before the folder: 3. A folder comes in as it was then, as far as folders go: 4.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +17,11 @@ use serde::Serialize;
 use crate::catalog::journal::{Change, Cursor, Event, Since};
 use crate::catalog::reading::{Place, Reading};
 use crate::catalog::{CatalogError, DirKey};
-use crate::model::{Guid, ObjectId, Timestamp};
+use crate::model::{ObjectId, Timestamp};
+
+mod later;
+
+use later::Later;
 
 /// A change, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -148,7 +153,7 @@ impl Changes {
             reading,
             scope: &self.scope,
             from: self.cursor.sequence,
-            arrivals: None,
+            later: None,
             known: HashMap::new(),
         };
         for event in &events {
@@ -199,8 +204,8 @@ struct Sight<'a> {
     scope: &'a Scope,
     /// The row before the first one.
     from: u64,
-    /// See [`Reading::arrivals`]; only where it is needed.
-    arrivals: Option<HashMap<(DirKey, Guid), u64>>,
+    /// What follows that row; only where it is needed.
+    later: Option<Later>,
     known: HashMap<DirKey, Whereabouts>,
 }
 
@@ -255,15 +260,12 @@ impl Sight<'_> {
         let came_with = top.guid().to_string();
         let (mut queue, mut seen) = (vec![top], HashSet::from([top]));
         while let Some(dir) = queue.pop() {
-            let inside = self.reading.inside(dir)?;
+            let inside = self.then(dir, event.sequence)?;
             if inside.is_empty() {
                 continue;
             }
             let here = self.whereabouts(dir)?;
             for place in inside {
-                if self.arrives_later(&place, event.sequence)? {
-                    continue;
-                }
                 if let ObjectId::Folder(folder) = place.id
                     && seen.insert(DirKey::folder(folder))
                 {
@@ -278,13 +280,13 @@ impl Sight<'_> {
         Ok(())
     }
 
-    fn arrives_later(&mut self, place: &Place, sequence: u64) -> Result<bool, CatalogError> {
-        let arrivals = match &mut self.arrivals {
-            Some(arrivals) => arrivals,
-            none => none.insert(self.reading.arrivals(self.from)?),
+    /// See [`Later::then`].
+    fn then(&mut self, dir: DirKey, sequence: u64) -> Result<Vec<Place>, CatalogError> {
+        let later = match &mut self.later {
+            Some(later) => later,
+            none => none.insert(Later::read(self.reading, self.from)?),
         };
-        let last = arrivals.get(&(place.parent, place.id.guid()));
-        Ok(last.is_some_and(|last| *last > sequence))
+        Ok(later.then(dir, sequence, self.reading.inside(dir)?))
     }
 
     /// The path of what is shown in `dir`, whose whereabouts are `here`, as of now.

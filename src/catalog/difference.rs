@@ -26,6 +26,9 @@ use crate::clock::Stamp;
 use crate::model::{FolderId, ObjectId};
 use crate::store::listing::Listing;
 
+/// See [`Telling::shown_in`].
+pub(super) type ShownIn<'a> = dyn Fn(DirKey, ObjectId) -> rusqlite::Result<Option<Stamp>> + 'a;
+
 /// A listing to be told.
 pub(super) struct Telling<'a> {
     pub(super) dir: DirKey,
@@ -35,8 +38,8 @@ pub(super) struct Telling<'a> {
     /// The listing before, with its time, where the journal does not know of it: it was lost.
     pub(super) before: Option<(&'a Stamp, &'a Listing)>,
     pub(super) departed: &'a [(ObjectId, Departure)],
-    /// When the catalog's listing of another folder was asked for.
-    pub(super) asked_of: &'a dyn Fn(DirKey) -> rusqlite::Result<Option<Stamp>>,
+    /// When the catalog's listing of another folder was asked for, if that has the object.
+    pub(super) shown_in: &'a ShownIn<'a>,
 }
 
 /// Tells `telling`, and returns the folders that are to be listed anew.
@@ -92,7 +95,7 @@ pub(super) fn retell(
         listing,
         before: None,
         departed: &[],
-        asked_of: &|_| Ok(None),
+        shown_in: &|_, _| Ok(None),
     };
     let mut teller = Teller::new(connection, &telling, false);
     let mut stays: BTreeMap<_, _> = Saying::of(listing)
@@ -260,9 +263,8 @@ impl<'a> Teller<'a> {
             let name = told.said.file_name.as_ref().filter(|_| gave_way);
             let successor = name.and_then(|name| successors.get_mut(name)).and_then(|others| {
                 let label = told.said.version.as_deref().unwrap_or_default();
-                let follows = |other: &Saying| {
-                    label::may_follow(label, other.version.as_deref().unwrap_or_default())
-                };
+                let follows =
+                    |other: &Saying| label::may_follow(label, other.version.as_deref().unwrap_or_default());
                 let at = others.iter().rposition(follows)?;
                 Some(others.remove(at))
             });
@@ -304,7 +306,8 @@ impl<'a> Teller<'a> {
     fn moves(&mut self, told: &Told, saying: Saying) -> rusqlite::Result<()> {
         if told.state == State::Here {
             let mut seen = told::folder(self.connection, told.parent)?.map(|folder| folder.asked);
-            if let Some(kept) = (self.telling.asked_of)(told.parent)?
+            // A later listing without it was kept together with this one, and will be told next.
+            if let Some(kept) = (self.telling.shown_in)(told.parent, saying.id)?
                 && seen.is_none_or(|seen| is_later(&kept, &seen))
             {
                 seen = Some(kept);

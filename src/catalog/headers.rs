@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::codec::{self, Count, Id, Time, Unreadable, stamp, unreadable, wide};
 use super::{DirKey, Fetched, Proof, SavedListing, rows};
 use crate::clock::Stamp;
-use crate::model::{FolderId, Timestamp};
+use crate::model::{FolderId, ObjectId, Timestamp};
 use crate::store::Residue;
 use crate::store::listing::{Listing, Parts};
 
@@ -68,6 +68,24 @@ pub(super) fn find(connection: &Connection, dir: DirKey) -> rusqlite::Result<Opt
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM listings WHERE dir = ?"))?
         .query_row([dir], decode)
+        .optional()
+}
+
+/// When a listing was asked for, if it has an object.
+pub(super) fn shown_in(
+    connection: &Connection,
+    dir: DirKey,
+    id: ObjectId,
+) -> rusqlite::Result<Option<Stamp>> {
+    let is_document = matches!(id, ObjectId::Document(_));
+    connection
+        .prepare_cached(
+            "SELECT asked, asked_boot, asked_moment FROM listings WHERE dir = ?1 AND EXISTS (
+                SELECT 1 FROM entries WHERE guid = ?2 AND listing = listings.listing AND (kind > 1) = ?3)",
+        )?
+        .query_row(params![dir, id.guid().as_bytes(), is_document], |row| {
+            stamp(row, 0)
+        })
         .optional()
 }
 

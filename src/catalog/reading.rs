@@ -1,14 +1,12 @@
 //! One state of the journal: its rows, and what it has told of each object so far.
 
-use std::collections::HashMap;
+use rusqlite::{Connection, params};
 
-use rusqlite::Connection;
-
-use super::codec::{Count, Id};
+use super::codec::Count;
 use super::journal::{Cursor, Since};
 use super::told::{self, State, Told};
 use super::{CatalogError, DirKey, journal};
-use crate::model::{Guid, ObjectId};
+use crate::model::ObjectId;
 
 /// See the module.
 pub struct Reading<'a> {
@@ -31,6 +29,21 @@ pub struct Place {
     pub tag: Option<String>,
     /// False while the server refuses it.
     pub readable: bool,
+}
+
+/// A way into a folder, or out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// The row that told it.
+    pub sequence: u64,
+    /// The folder.
+    pub dir: DirKey,
+    /// What went.
+    pub id: ObjectId,
+    /// Its name in there.
+    pub name: String,
+    /// Whether it came, or left.
+    pub is_in: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -67,18 +80,30 @@ impl<'a> Reading<'a> {
         Ok(found)
     }
 
-    /// Every object that a row after `sequence` brought into a folder, with the number of the last such row. Takes room
-    /// for each of them.
-    pub fn arrivals(&self, sequence: u64) -> Result<HashMap<(DirKey, Guid), u64>, CatalogError> {
+    /// Every way into a folder or out of it that was told after `sequence`, in order: of documents only the ways in. Takes
+    /// room for each of them.
+    pub fn passages(&self, sequence: u64) -> Result<Vec<Passage>, CatalogError> {
         let found = || {
             self.connection
                 .prepare_cached(
-                    "SELECT parent, guid, sequence FROM events
-                        WHERE sequence > ? AND change IN ('add', 'move', 'new_version') ORDER BY sequence",
+                    "SELECT sequence, parent, kind, guid, name, 1 FROM events
+                        WHERE sequence > ?1 AND change IN ('add', 'move', 'new_version')
+                     UNION ALL
+                     SELECT sequence, old, kind, guid, old_name, 0 FROM events
+                        WHERE sequence > ?1 AND change = 'move' AND kind = ?2
+                     UNION ALL
+                     SELECT sequence, parent, kind, guid, name, 0 FROM events
+                        WHERE sequence > ?1 AND change = 'gone' AND kind = ?2
+                     ORDER BY sequence",
                 )?
-                .query_map([Count(sequence)], |row| {
-                    let Id(guid) = row.get(1)?;
-                    Ok(((row.get(0)?, guid), row.get::<_, Count>(2)?.0))
+                .query_map(params![Count(sequence), told::FOLDER], |row| {
+                    Ok(Passage {
+                        sequence: row.get::<_, Count>(0)?.0,
+                        dir: row.get(1)?,
+                        id: told::object(row, 2, 3)?,
+                        name: row.get(4)?,
+                        is_in: row.get(5)?,
+                    })
                 })?
                 .collect()
         };

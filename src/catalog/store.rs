@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 
 use super::codec::{Count, is_later};
-use super::difference::Telling;
+use super::difference::{ShownIn, Telling};
 use super::headers::{self, Header};
 use super::journal::Journal;
 use super::place::{self, Files};
@@ -53,11 +53,7 @@ enum Written {
 }
 
 impl Written {
-    fn telling<'a>(
-        &'a self,
-        fetched: &'a Fetched<'a>,
-        asked_of: &'a dyn Fn(DirKey) -> rusqlite::Result<Option<Stamp>>,
-    ) -> Option<Telling<'a>> {
+    fn telling<'a>(&'a self, fetched: &'a Fetched<'a>, shown_in: &'a ShownIn<'a>) -> Option<Telling<'a>> {
         match self {
             Self::Kept {
                 listing,
@@ -70,7 +66,7 @@ impl Written {
                 listing,
                 before: lost.as_ref().map(|saved| (&saved.fetched, &*saved.listing)),
                 departed: fetched.departed,
-                asked_of,
+                shown_in,
             }),
             Self::Kept { to_tell: false, .. } | Self::Superseded(_) => None,
         }
@@ -235,11 +231,11 @@ impl Store {
             for (index, (fetched, known)) in answers.iter().enumerate() {
                 written.push(self.write(connection, fetched, *known, &mut |saved| build(index, saved))?);
             }
-            let asked_of = |dir| headers::asked(connection, dir);
+            let shown_in = |dir, id| headers::shown_in(connection, dir, id);
             let tellings: Vec<Telling<'_>> = answers
                 .iter()
                 .zip(&written)
-                .filter_map(|((fetched, _), written)| written.telling(fetched, &asked_of))
+                .filter_map(|((fetched, _), written)| written.telling(fetched, &shown_in))
                 .collect();
             let mut looks = self.journal.tell(&tellings)?.into_iter();
             drop(tellings);
@@ -330,7 +326,7 @@ impl Store {
             listing: &saved.listing,
             before: None,
             departed: &[],
-            asked_of: &|dir| headers::asked(connection, dir),
+            shown_in: &|dir, id| headers::shown_in(connection, dir, id),
         }])?;
         Ok(())
     }

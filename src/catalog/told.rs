@@ -12,7 +12,7 @@ use crate::model::{ContentTag, Document, DocumentId, DocumentKind, Entry, Folder
 use crate::names::{self, Place};
 use crate::store::listing::{Listing, Row};
 
-const FOLDER: i64 = 0;
+pub(super) const FOLDER: i64 = 0;
 const DOCUMENT: i64 = 1;
 
 /// How the journal writes what kind of object it is.

@@ -418,6 +418,42 @@ fn changes_are_told_of_a_part_with_what_comes_in_and_goes_out() {
 }
 
 #[test]
+fn what_came_in_with_a_folder_and_left_it_before_anybody_read_of_that_is_told_with_all_that_is_below_it() {
+    if !fuse_is_here() {
+        return;
+    }
+    let library = Library::new();
+    let world = library.stage.server.world();
+    let outer = world.add_folder(Some(library.shelves[0]), "outer").unwrap();
+    let inner = world.add_folder(Some(outer), "inner").unwrap();
+    world.add_document(inner, "deep.txt", "deep").unwrap();
+    let cursor = library.sync();
+    world.move_folder(outer, Some(library.shelves[1])).unwrap();
+    library.sync();
+    world.move_folder(inner, Some(library.shelves[1])).unwrap();
+    library.sync();
+    let rows = library.changes("mnt/Library/shelf 1", &cursor);
+    let of_both: Vec<(&str, &str, Option<&str>)> = rows
+        .iter()
+        .filter_map(|row| {
+            let text = |member: &str| row.get(member)?.as_str();
+            Some((text("change")?, text("name")?, text("came_with")))
+        })
+        .collect();
+    let outer = outer.to_string();
+    assert_eq!(
+        of_both,
+        [
+            ("move", "outer", None),
+            ("add", "inner", Some(&*outer)),
+            ("add", "deep.txt", Some(&*outer)),
+            ("move", "inner", None),
+        ]
+    );
+    drop(library.running);
+}
+
+#[test]
 fn a_cursor_survives_a_remount_and_a_deleted_cache_and_a_foreign_one_is_refused() {
     if !fuse_is_here() {
         return;

@@ -57,6 +57,45 @@ fn listings_kept_together_are_kept_and_told_at_one_moment() {
 }
 
 #[test]
+fn a_move_between_listings_kept_together_is_told_at_once_whichever_was_asked_for_first() {
+    for arrives_first in [true, false] {
+        let mut bench = Bench::new();
+        bench.list(dir(1), vec![Entry::Document(file(10, "10.pdf"))], &[]);
+        bench.list(dir(2), vec![], &[]);
+        let moved = [(
+            ObjectId::Document(DocumentId(guid(10))),
+            Departure::Moved(Some(folder_id(2))),
+        )];
+        let (early, late) = (bench.now(), bench.now());
+        let (arrival, departure) = if arrives_first {
+            (early, late)
+        } else {
+            (late, early)
+        };
+        let left = Fetched {
+            departed: &moved,
+            ..answer(dir(1), departure).0
+        };
+        let mut answers = [(answer(dir(2), arrival).0, None), (left, None)];
+        if !arrives_first {
+            answers.reverse();
+        }
+        let dirs: Vec<DirKey> = answers.iter().map(|(answer, _)| answer.dir).collect();
+        bench
+            .catalog
+            .replace_all(&answers, &mut |index, _| {
+                if dirs[index] == dir(2) {
+                    one_file(10)
+                } else {
+                    listing(vec![], None)
+                }
+            })
+            .unwrap();
+        assert_eq!(bench.told(1), ["2/10 10.pdf from 1 as 10.pdf"]);
+    }
+}
+
+#[test]
 fn of_listings_kept_together_an_older_one_is_superseded_and_the_others_are_kept() {
     let mut bench = Bench::new();
     let old = bench.now();

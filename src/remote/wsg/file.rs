@@ -270,7 +270,10 @@ async fn refuse_page(
     if is_login_address(streaming.url.as_str()) {
         return Err(refusal(&streaming, b"", what));
     }
-    let kind = streaming.header("Content-Type").unwrap_or_default().to_ascii_lowercase();
+    let kind = streaming
+        .header("Content-Type")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let (is_page, is_json) = (kind.contains("html"), kind.contains("json"));
     if !(is_page || is_json) || etag.is_some() || streaming.header("Content-Disposition").is_some() {
         return Ok(streaming);

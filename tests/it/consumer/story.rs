@@ -293,7 +293,12 @@ impl Story {
         let is_inside = scene.is_below(folder, self.top);
         let crosses = self.random.bool();
         let fits = |other: &&ExpectedFolder| !crosses || scene.is_below(other.guid, self.top) != is_inside;
-        let fitting: Vec<Guid> = scene.folders.iter().filter(fits).map(|other| other.guid).collect();
+        let fitting: Vec<Guid> = scene
+            .folders
+            .iter()
+            .filter(fits)
+            .map(|other| other.guid)
+            .collect();
         *self.random.choice(&fitting).unwrap()
     }
 
