@@ -366,6 +366,11 @@ impl Catalog {
         self.0.note_trouble(object, trouble)
     }
 
+    /// Every folder that something left for another one, which was not seen to have it yet, with that one.
+    pub fn on_their_way(&self) -> Result<Vec<(DirKey, DirKey)>, CatalogError> {
+        self.journal().on_their_way()
+    }
+
     /// The objects that the server refused the last time. Reads all that are.
     pub fn refused(&self) -> Result<HashSet<Guid>, CatalogError> {
         self.0.refused()

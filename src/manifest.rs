@@ -56,6 +56,9 @@ pub enum Lack {
     /// The server refuses it.
     #[error("{0}")]
     Refused(String),
+    /// Something left it for another folder, and was not seen there yet.
+    #[error("something left it for another folder, and was not seen there yet")]
+    LeftBehind,
 }
 
 fn because(words: Option<&str>) -> String {
@@ -309,7 +312,13 @@ impl Walk<'_> {
                 name,
                 listed,
             });
-            if let Some(lack) = self.lack(dir, &known).filter(|_| !leaving) {
+            let is_left_behind = match &known {
+                Known::Listed(listed) if self.terms.since.is_some() => {
+                    self.snapshot.is_left_behind(listed)?
+                }
+                Known::Listed(_) | Known::Never | Known::Untold => false,
+            };
+            if let Some(lack) = self.lack(dir, &known, is_left_behind).filter(|_| !leaving) {
                 self.plan.failed.push(Failed {
                     path: self
                         .plan
@@ -342,7 +351,7 @@ impl Walk<'_> {
         self.clock.moment(one) < self.clock.moment(than)
     }
 
-    fn lack(&self, dir: DirKey, known: &Known) -> Option<Lack> {
+    fn lack(&self, dir: DirKey, known: &Known, is_left_behind: bool) -> Option<Lack> {
         if let Some(words) = self.snapshot.refusal(dir.guid()) {
             return (!self.terms.allow_denied).then(|| Lack::Refused(words.to_owned()));
         }
@@ -356,7 +365,10 @@ impl Walk<'_> {
             Known::Untold => Some(Lack::Untold),
             Known::Listed(listed) => {
                 let since = self.terms.since?;
-                (self.clock.moment(&listed.asked) < since).then(|| Lack::TooOld(listed.asked, words()))
+                if self.clock.moment(&listed.asked) < since {
+                    return Some(Lack::TooOld(listed.asked, words()));
+                }
+                is_left_behind.then_some(Lack::LeftBehind)
             }
         }
     }

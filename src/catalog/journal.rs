@@ -292,6 +292,11 @@ impl Journal {
         })
     }
 
+    /// See [`told::on_their_way`].
+    pub(super) fn on_their_way(&self) -> Result<Vec<(DirKey, DirKey)>, CatalogError> {
+        self.0.read("reading the journal", told::on_their_way)
+    }
+
     /// What left for `dir`, or `dir` for another folder, and was not seen to arrive: what became of it is to be asked, or
     /// nobody would ever tell that it is gone.
     pub(super) fn expected(&self, dir: DirKey) -> Result<Vec<ObjectId>, CatalogError> {

@@ -148,6 +148,14 @@ impl<'a> Snapshot<'a> {
         }))
     }
 
+    /// True if something left a directory for another one, which was not seen to have it yet.
+    pub fn is_left_behind(&self, listed: &Listed) -> Result<bool, CatalogError> {
+        if listed.agree {
+            return Ok(false);
+        }
+        reading(told::leaving(self.journal, listed.dir).map(|told| !told.is_empty()))
+    }
+
     /// The folders in a directory, in the order of the names they are shown by; those that are shown nowhere come last.
     pub fn folders(&self, listed: &Listed) -> Result<Vec<FolderTold>, CatalogError> {
         let mut found = reading(match listed.listing {

@@ -277,6 +277,16 @@ pub(super) fn expected(connection: &Connection, dir: DirKey) -> rusqlite::Result
     all(connection, "leaving_to = ?", [dir])
 }
 
+/// Every folder that something left for another one, which has not shown it yet, with that one.
+pub(super) fn on_their_way(connection: &Connection) -> rusqlite::Result<Vec<(DirKey, DirKey)>> {
+    connection
+        .prepare_cached(
+            "SELECT DISTINCT parent, leaving_to FROM told INDEXED BY told_leaving WHERE leaving_to IS NOT NULL",
+        )?
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 /// What left `dir` for a folder that has not shown it yet.
 pub(super) fn leaving(connection: &Connection, dir: DirKey) -> rusqlite::Result<Vec<Told>> {
     let mut statement = connection.prepare_cached(&format!(

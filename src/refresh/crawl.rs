@@ -10,16 +10,17 @@
 //! Where the server does it, everything below a folder is asked for together (`crawl/plots.rs`): 1.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::outage::{Blame, blame};
+use crate::catalog::DirKey;
 use crate::clock::Moment;
 use crate::model::{DirId, Entry, ObjectId};
 use crate::remote::{RemoteError, Urgency};
@@ -46,6 +47,9 @@ const IN_A_ROW: usize = 20;
 
 /// A server that has answered nothing for so long is not waited for any more: whoever waits is told.
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// So often what moves is followed from folder to folder; nobody moves anything that fast.
+const HOPS: usize = 8;
 
 /// Where a crawl begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +109,9 @@ pub async fn crawl(
         }
     }
     crawl.run(at_once.max(1), progress).await;
+    if let Age::Within(_) = age {
+        crawl.follow().await;
+    }
     if let Some(beginning) = beginning
         && crawl.failures.is_empty()
     {
@@ -207,6 +214,36 @@ impl Crawl {
             }
         }
         progress.send_replace(self.progress);
+    }
+
+    /// Asks for what left a folder for another one: whoever wants to know how things are by now is to be told where it is.
+    /// Where that fails, nothing is said: it is seen by what is still on its way.
+    async fn follow(&self) {
+        for _ in 0..HOPS {
+            let tree = self.tree.clone();
+            let found = tokio::task::spawn_blocking(move || Some(tree.catalog()?.on_their_way())).await;
+            let on_their_way = match found {
+                Ok(Some(Ok(on_their_way))) => on_their_way,
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(%error, "what is on its way to another folder is not known");
+                    return;
+                }
+                Ok(None) | Err(_) => return,
+            };
+            let dir = |key: DirKey| key.as_folder().map_or(DirId::Root, DirId::Folder);
+            let targets: HashSet<DirId> = on_their_way
+                .into_iter()
+                .filter(|(from, _)| self.known.contains_key(&dir(*from)))
+                .map(|(_, to)| dir(to))
+                .collect();
+            if targets.is_empty() {
+                return;
+            }
+            let asked = targets
+                .into_iter()
+                .map(|to| self.tree.freshen(to, Duration::ZERO, Urgency::Bulk));
+            drop(join_all(asked).await);
+        }
     }
 
     fn list(&self, dir: DirId) -> Listing {

@@ -223,6 +223,11 @@ impl Play {
         let everywhere = Fault::everywhere(effect.clone());
         // A refusal is no fault but an answer: of files only.
         let fault = match effect {
+            // A whole file of earlier, of another length than listed, is believed: SEMANTICS.md, "Known limits".
+            Effect::StaleAnswer => Fault {
+                kinds: lists.to_vec(),
+                ..everywhere
+            },
             Effect::Status { code: 403, .. } => Fault::on(RequestKind::File, effect).times(1),
             Effect::Status { code: 429, .. } => everywhere.times(1),
             _ if random.bool() => everywhere,
@@ -348,6 +353,11 @@ impl Play {
             let finished = run(&self.stage, &args);
             if finished.code == Some(0) {
                 break;
+            }
+            if finished.stderr.contains("Key has expired") {
+                // Whatever was killed in the middle of a renewal lost the login.
+                self.is_signed_out = true;
+                self.sign_in();
             }
             if Instant::now() > deadline {
                 self.keep();

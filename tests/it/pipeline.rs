@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use pwfs::demo::{Effect, Fault, RequestKind};
+use pwfs::demo::knobs::{Knobs, VersionGuids};
+use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
 use pwfs::model::Guid;
 use serde_json::Value;
 
@@ -25,7 +26,11 @@ struct Library {
 
 impl Library {
     fn new() -> Self {
-        let stage = Stage::signed_in(small());
+        Self::on(small())
+    }
+
+    fn on(options: DemoOptions) -> Self {
+        let stage = Stage::signed_in(options);
         let world = stage.server.world();
         let top = world.add_folder(None, "Library").unwrap();
         let (mut shelves, mut documents) = (Vec::new(), Vec::new());
@@ -450,6 +455,39 @@ fn what_came_in_with_a_folder_and_left_it_before_anybody_read_of_that_is_told_wi
             ("move", "inner", None),
         ]
     );
+    drop(library.running);
+}
+
+#[test]
+fn a_sync_point_is_reached_when_what_moved_was_seen_where_it_went() {
+    if !fuse_is_here() {
+        return;
+    }
+    let knobs = Knobs {
+        version_guids: VersionGuids::New,
+        ..Knobs::default()
+    };
+    let library = Library::on(DemoOptions { knobs, ..small() });
+    let world = library.stage.server.world();
+    for round in 0..4 {
+        let cursor = library.sync();
+        let (from, to) = (round % 2, 1 - round % 2);
+        // Both folders are asked at once, and neither shows it: the one says that it went to the other.
+        let name = format!("moving {round}.txt");
+        let document = world.add_document(library.shelves[from], &name, "first").unwrap();
+        let cursor_with_it = library.sync();
+        assert!(told(&library.changes("mnt/Library", &cursor)).contains(&("add".to_owned(), name.clone())));
+        world.move_document(document, library.shelves[to]).unwrap();
+        world
+            .rename_document(document, &format!("renamed {round}.txt"))
+            .unwrap();
+        let newer = world.new_version(document, "second").unwrap();
+        world.delete_document(newer).unwrap();
+        library.sync();
+        let gone = ("gone".to_owned(), name);
+        let rows = library.changes("mnt/Library", &cursor_with_it);
+        assert!(told(&rows).contains(&gone), "round {round}: {rows:?}");
+    }
     drop(library.running);
 }
 
