@@ -4,11 +4,11 @@
 //! 1. folders move in and out of that part, with everything below them, which is told of the folder alone;
 //! 2. a folder may have been told of by another mount, before anybody knew that it is in this part;
 //! 3. whoever reads may stop after any row, and goes on from there;
-//! 4. what came in with a folder may have left it before anybody reads of that.
+//! 4. what is known is how things are now, and rows are read that were written long before.
 //!
 //! Where things are is taken from what the journal has told, so that neither a deleted cache nor an outage matters. What comes
 //! in with a folder is told as additions right after it, unless rows of its own follow: 1, 2. Until the last of them is told,
-//! cursors stay before the folder: 3. A folder comes in as it was then, as far as folders go: 4.
+//! cursors stay before the folder: 3. Where folders were at a row is found by going back over the ways they took since: 4.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::catalog::journal::{Change, Cursor, Event, Since};
 use crate::catalog::reading::{Place, Reading};
 use crate::catalog::{CatalogError, DirKey};
-use crate::model::{ObjectId, Timestamp};
+use crate::model::{DocumentId, ObjectId, Timestamp};
 
 mod later;
 
@@ -120,12 +120,18 @@ const BATCH: usize = 500;
 pub struct Changes {
     scope: Scope,
     cursor: Cursor,
+    /// Where folders go after the cursor.
+    later: Later,
 }
 
 impl Changes {
     /// Of `scope`, after `cursor`.
-    pub const fn new(scope: Scope, cursor: Cursor) -> Self {
-        Self { scope, cursor }
+    pub fn new(scope: Scope, cursor: Cursor) -> Self {
+        Self {
+            scope,
+            cursor,
+            later: Later::default(),
+        }
     }
 
     /// Hands the next rows to `take`, in order. Blocks as long as `take` does.
@@ -149,12 +155,15 @@ impl Changes {
             epoch: head.epoch,
             sequence: last.sequence,
         };
+        self.later.read_on(reading, self.cursor.sequence)?;
         let mut sight = Sight {
             reading,
             scope: &self.scope,
+            later: &self.later,
             from: self.cursor.sequence,
-            later: None,
+            arrivals: None,
             known: HashMap::new(),
+            inside: HashMap::new(),
         };
         for event in &events {
             let here = Cursor {
@@ -172,6 +181,8 @@ impl Changes {
             self.cursor = here;
         }
         Ok(if end == head {
+            // Nothing of it is later any more.
+            self.later = Later::default();
             Step::End(end)
         } else {
             Step::On(end)
@@ -202,45 +213,85 @@ enum Whereabouts {
 struct Sight<'a> {
     reading: &'a Reading<'a>,
     scope: &'a Scope,
+    later: &'a Later,
     /// The row before the first one.
     from: u64,
-    /// What follows that row; only where it is needed.
-    later: Option<Later>,
+    /// See [`Reading::arrivals`]; only where it is needed.
+    arrivals: Option<HashMap<(DirKey, DocumentId), u64>>,
+    /// Where directories are now.
     known: HashMap<DirKey, Whereabouts>,
+    /// Which are in scope at the row that is looked at.
+    inside: HashMap<DirKey, bool>,
 }
 
 impl Sight<'_> {
     /// What there is to tell of one row of the journal; none where it is not in scope. Cursors are left empty.
+    ///
+    /// Whether something is in scope is decided as it was at that row: who reads it has read no further.
     fn rows(&mut self, event: &Event) -> Result<Vec<ChangeRow>, CatalogError> {
-        let now = self.whereabouts(event.parent)?;
-        let before = match &event.change {
-            Change::Move { old_parent, .. } => self.whereabouts(*old_parent)?,
-            _ => now.clone(),
+        if let ObjectId::Folder(folder) = event.id
+            && self.later.has_way_at(folder, event.sequence)
+        {
+            self.inside.clear();
+        }
+        let is_inside = self.is_inside(event.parent, event.sequence)?;
+        let was_inside = match &event.change {
+            Change::Move { old_parent, .. } => self.is_inside(*old_parent, event.sequence)?,
+            _ => is_inside,
         };
-        let is_inside = now != Whereabouts::Outside;
-        let was_inside = before != Whereabouts::Outside;
         if !(is_inside || was_inside) {
             return Ok(self.of_a_top(event).into_iter().collect());
         }
+        let here = self.whereabouts(event.parent)?;
         let mut row = row(event);
         row.path = match &event.change {
-            Change::Gone { .. } => joined(&now, &event.name),
-            _ => self.place(event.parent, event.id, &now)?,
+            Change::Gone { .. } => joined(&here, &event.name),
+            _ => self.place(event.parent, event.id, &here)?,
         };
         row.left = !is_inside;
-        if let Change::Move { old_name, .. } = &event.change {
-            row.detail.old_path = joined(&before, old_name);
+        if let Change::Move { old_name, old_parent } = &event.change {
+            row.detail.old_path = joined(&self.whereabouts(*old_parent)?, old_name);
         }
-        let mut rows = vec![row];
         let comes_in = match &event.change {
             Change::Add { .. } => true,
-            Change::Move { .. } => is_inside && !was_inside,
+            Change::Move { .. } if is_inside && !was_inside => {
+                // Who reads has not heard of it before.
+                let places = self.reading.places(event.id)?;
+                let is_here = |place: &&Place| place.parent == event.parent;
+                let is_refused = places.iter().find(is_here).is_some_and(|place| !place.readable);
+                row.detail.readable = is_refused.then_some(false);
+                true
+            }
             _ => false,
         };
+        let mut rows = vec![row];
         if let (true, ObjectId::Folder(folder)) = (comes_in, event.id) {
             self.bring(DirKey::folder(folder), event, &mut rows)?;
         }
         Ok(rows)
+    }
+
+    /// Whether a directory was in scope at the row `sequence`.
+    fn is_inside(&mut self, dir: DirKey, sequence: u64) -> Result<bool, CatalogError> {
+        let mut seen = HashSet::new();
+        let mut queue = vec![dir];
+        let mut found = false;
+        while let Some(dir) = queue.pop() {
+            if self.scope.path_of(dir).is_some() || self.inside.get(&dir) == Some(&true) {
+                found = true;
+                break;
+            }
+            // A folder that was moved below its own child is above itself.
+            if self.inside.contains_key(&dir) || !seen.insert(dir) {
+                continue;
+            }
+            if let Some(folder) = dir.as_folder() {
+                let now = self.reading.places(ObjectId::Folder(folder))?;
+                queue.extend(self.later.above(folder, sequence, &now));
+            }
+        }
+        self.inside.insert(dir, found);
+        Ok(found)
     }
 
     /// Of a topmost folder, wherever it is, only what concerns what is below it.
@@ -280,13 +331,22 @@ impl Sight<'_> {
         Ok(())
     }
 
-    /// See [`Later::then`].
+    /// What was in `dir` at the row `sequence`, without documents that have a row of their own later.
     fn then(&mut self, dir: DirKey, sequence: u64) -> Result<Vec<Place>, CatalogError> {
-        let later = match &mut self.later {
-            Some(later) => later,
-            none => none.insert(Later::read(self.reading, self.from)?),
+        let now = self.reading.inside(dir)?;
+        let mut then = self.later.folders(dir, sequence, &now);
+        let arrivals = match &mut self.arrivals {
+            Some(arrivals) => arrivals,
+            none => none.insert(self.reading.arrivals(self.from)?),
         };
-        Ok(later.then(dir, sequence, self.reading.inside(dir)?))
+        then.extend(now.into_iter().filter(|place| match place.id {
+            ObjectId::Document(document) => {
+                let last = arrivals.get(&(place.parent, document));
+                last.is_none_or(|last| *last <= sequence)
+            }
+            ObjectId::Folder(_) => false,
+        }));
+        Ok(then)
     }
 
     /// The path of what is shown in `dir`, whose whereabouts are `here`, as of now.

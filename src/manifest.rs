@@ -131,7 +131,7 @@ impl Plan {
             dir: top.dir,
             parent: None,
             name: Some(top.path.as_str().into()),
-            leaving: false,
+            is_beyond: false,
         });
         walk.all(begin.collect())?;
         Ok(walk.plan)
@@ -281,8 +281,9 @@ struct Next {
     /// Where it was found.
     parent: Option<u32>,
     name: Option<Box<str>>,
-    /// It, or one above it, is on its way to another folder: nothing shows it, so nobody can list it.
-    leaving: bool,
+    /// It, or one above it, is on its way to another folder, or one above it is refused: nothing shows it, so nobody can list
+    /// it.
+    is_beyond: bool,
 }
 
 impl Walk<'_> {
@@ -292,7 +293,7 @@ impl Walk<'_> {
             dir,
             parent,
             name,
-            leaving,
+            is_beyond,
         }) = next.pop()
         {
             if !self.seen.insert(dir) {
@@ -301,7 +302,7 @@ impl Walk<'_> {
             let known = self.snapshot.dir(dir)?;
             let listed = match known {
                 Known::Listed(listed) => Some(listed),
-                Known::Never | Known::Untold if leaving => self.snapshot.told(dir)?,
+                Known::Never | Known::Untold if is_beyond => self.snapshot.told(dir)?,
                 Known::Never | Known::Untold => None,
             };
             // More folders than that fit into no memory.
@@ -318,7 +319,7 @@ impl Walk<'_> {
                 }
                 Known::Listed(_) | Known::Never | Known::Untold => false,
             };
-            if let Some(lack) = self.lack(dir, &known, is_left_behind).filter(|_| !leaving) {
+            if let Some(lack) = self.lack(dir, &known, is_left_behind).filter(|_| !is_beyond) {
                 self.plan.failed.push(Failed {
                     path: self
                         .plan
@@ -336,12 +337,13 @@ impl Walk<'_> {
             {
                 self.plan.oldest = Some(listed.asked);
             }
+            let is_refused = self.snapshot.refusal(dir.guid()).is_some();
             let inside = self.snapshot.folders(&listed)?;
             next.extend(inside.into_iter().rev().map(|folder| Next {
                 dir: DirKey::folder(folder.id),
                 parent: Some(at),
                 name: folder.shown.map(String::into_boxed_str),
-                leaving: leaving || folder.leaving,
+                is_beyond: is_beyond || is_refused || folder.leaving,
             }));
         }
         Ok(())

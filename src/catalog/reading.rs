@@ -1,12 +1,14 @@
 //! One state of the journal: its rows, and what it has told of each object so far.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 
-use super::codec::Count;
+use super::codec::{Count, Id};
 use super::journal::{Cursor, Since};
 use super::told::{self, State, Told};
 use super::{CatalogError, DirKey, journal};
-use crate::model::ObjectId;
+use crate::model::{DocumentId, FolderId, ObjectId};
 
 /// See the module.
 pub struct Reading<'a> {
@@ -31,15 +33,15 @@ pub struct Place {
     pub readable: bool,
 }
 
-/// A way into a folder, or out of it.
+/// A way of a folder into another one, or out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
     /// The row that told it.
     pub sequence: u64,
-    /// The folder.
+    /// The other one.
     pub dir: DirKey,
-    /// What went.
-    pub id: ObjectId,
+    /// Which folder went.
+    pub folder: FolderId,
     /// Its name in there.
     pub name: String,
     /// Whether it came, or left.
@@ -80,30 +82,47 @@ impl<'a> Reading<'a> {
         Ok(found)
     }
 
-    /// Every way into a folder or out of it that was told after `sequence`, in order: of documents only the ways in. Takes
-    /// room for each of them.
+    /// Every way of a folder into another one, or out of it, that was told after `sequence`, in order. Takes room for each.
     pub fn passages(&self, sequence: u64) -> Result<Vec<Passage>, CatalogError> {
         let found = || {
             self.connection
                 .prepare_cached(
-                    "SELECT sequence, parent, kind, guid, name, 1 FROM events
-                        WHERE sequence > ?1 AND change IN ('add', 'move', 'new_version')
+                    "SELECT sequence, parent, guid, name, 1 FROM events
+                        WHERE sequence > ?1 AND kind = ?2 AND change IN ('add', 'move')
                      UNION ALL
-                     SELECT sequence, old, kind, guid, old_name, 0 FROM events
-                        WHERE sequence > ?1 AND change = 'move' AND kind = ?2
+                     SELECT sequence, old, guid, old_name, 0 FROM events
+                        WHERE sequence > ?1 AND kind = ?2 AND change = 'move'
                      UNION ALL
-                     SELECT sequence, parent, kind, guid, name, 0 FROM events
-                        WHERE sequence > ?1 AND change = 'gone' AND kind = ?2
+                     SELECT sequence, parent, guid, name, 0 FROM events
+                        WHERE sequence > ?1 AND kind = ?2 AND change = 'gone'
                      ORDER BY sequence",
                 )?
                 .query_map(params![Count(sequence), told::FOLDER], |row| {
                     Ok(Passage {
                         sequence: row.get::<_, Count>(0)?.0,
                         dir: row.get(1)?,
-                        id: told::object(row, 2, 3)?,
-                        name: row.get(4)?,
-                        is_in: row.get(5)?,
+                        folder: FolderId(row.get::<_, Id>(2)?.0),
+                        name: row.get(3)?,
+                        is_in: row.get(4)?,
                     })
+                })?
+                .collect()
+        };
+        reading(found())
+    }
+
+    /// Every document that a row after `sequence` brought into a folder, with the number of the last such row. Takes room
+    /// for each.
+    pub fn arrivals(&self, sequence: u64) -> Result<HashMap<(DirKey, DocumentId), u64>, CatalogError> {
+        let found = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT parent, guid, sequence FROM events WHERE sequence > ?1 AND kind <> ?2
+                        AND change IN ('add', 'move', 'new_version') ORDER BY sequence",
+                )?
+                .query_map(params![Count(sequence), told::FOLDER], |row| {
+                    let document = DocumentId(row.get::<_, Id>(1)?.0);
+                    Ok(((row.get(0)?, document), row.get::<_, Count>(2)?.0))
                 })?
                 .collect()
         };

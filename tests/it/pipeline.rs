@@ -459,6 +459,40 @@ fn what_came_in_with_a_folder_and_left_it_before_anybody_read_of_that_is_told_wi
 }
 
 #[test]
+fn what_is_below_a_refused_folder_is_passed_over_with_it() {
+    if !fuse_is_here() {
+        return;
+    }
+    let library = Library::new();
+    let world = library.stage.server.world();
+    let inner = world.add_folder(Some(library.shelves[1]), "inner").unwrap();
+    world.add_document(inner, "deep.txt", "deep").unwrap();
+    let cursor = library.sync();
+    world.revoke(library.shelves[1]).unwrap();
+    let args = ["sync-point", "mnt/Library", "--max-age", "0s"];
+    let words = library.stage.run(&args).fails(1);
+    assert!(words.contains("1 folder is not that fresh"), "{words}");
+    library
+        .stage
+        .run(&[&args[..], &["--allow-denied"]].concat())
+        .succeeds();
+    // What was told of it stays, and it comes elsewhere as what it is.
+    let rows = library.manifest(&["--folders", "--allow-denied", "--max-age", "1h"]);
+    assert!(rows.iter().any(|row| row["name"] == "deep.txt"), "{rows:?}");
+    world
+        .move_folder(library.shelves[1], Some(library.shelves[0]))
+        .unwrap();
+    library
+        .stage
+        .run(&[&args[..], &["--allow-denied"]].concat())
+        .succeeds();
+    let rows = library.changes("mnt/Library/shelf 0", &cursor);
+    let moved = rows.iter().find(|row| row["change"] == "move").unwrap();
+    assert_eq!(moved["readable"], false, "{moved}");
+    drop(library.running);
+}
+
+#[test]
 fn a_sync_point_is_reached_when_what_moved_was_seen_where_it_went() {
     if !fuse_is_here() {
         return;
