@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::renewals;
@@ -50,7 +51,7 @@ pub(super) fn guard() {
     for (kind, number, taken) in all {
         // Where it cannot be waited for, it ends the process at once.
         if let Ok(signal) = signal(kind) {
-            drop(tokio::spawn(end_by(signal, number, taken)));
+            drop(Handle::current().spawn(end_by(signal, number, taken)));
         }
     }
 }

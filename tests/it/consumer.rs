@@ -472,8 +472,8 @@ fn a_copy_is_in_step_through_everything_for_many_seeds() {
 /// Mistakes a consumer may make: what is so in the script, what the mistake makes of it, and what that does.
 const MISTAKES: [(&str, &str, &str); 3] = [
     (
-        "elif change == \"gone\" or row.get(\"left\"):",
-        "elif change == \"gone\":",
+        "change, guid, folder = row[\"change\"]",
+        "if row.get(\"left\"):\n            return\n        change, guid, folder = row[\"change\"]",
         "it does not see that something left",
     ),
     (
