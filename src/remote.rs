@@ -13,12 +13,14 @@ use tokio::sync::watch;
 
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, ObjectId};
 
+mod attributes;
 mod detail;
 pub mod link;
 pub mod platform;
 mod shortcut;
 pub mod wsg;
 
+pub use attributes::{Attribute, AttributeSheet, Attributes};
 pub use detail::{Detail, Origin};
 pub use shortcut::Shortcut;
 
@@ -121,6 +123,16 @@ pub trait Remote: Send + Sync {
 
     /// One document by id.
     async fn document(&self, document: DocumentId) -> Result<Document, RemoteError>;
+
+    /// What the environment of `document` says of it. One question, whose answer is not kept.
+    ///
+    /// # Errors
+    /// Those of a server that could not be asked, that refuses the document or does not find it. That it does not tell
+    /// attributes is an answer.
+    async fn attributes(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
+        let _ = document;
+        Ok(Attributes::NotSupported)
+    }
 
     /// Those of `ids` the server still shows, in any order.
     ///

@@ -10,7 +10,7 @@ use url::Host;
 use crate::model::{DocumentId, FolderId, Guid, ObjectId};
 
 use super::wsg::address::{decoded, escape, shown};
-use super::wsg::{AddressError, WsgAddress};
+use super::wsg::{AddressError, DatasourceName, WsgAddress};
 
 mod paste;
 #[cfg(test)]
@@ -107,6 +107,25 @@ impl DatasourceLink {
             Self::Pw(link) => link.place.clone(),
         }
     }
+
+    /// True where it leads into the datasource of this name, as far as can be said without asking: by its location, and
+    /// by the gateway where the link says no more.
+    pub fn leads_into(&self, name: &DatasourceName) -> bool {
+        let is = |location: &str| name.location.to_lowercase() == location.to_lowercase();
+        let address = match self {
+            Self::Pw(link) => return is(&link.location()),
+            Self::Wsg(address) => address,
+        };
+        match (address.location(), &address.repository) {
+            (Some(location), _) => is(&location),
+            (None, Some(id)) => is(id),
+            (None, None) => {
+                let serves = |server: &str| server.eq_ignore_ascii_case(&name.gateway);
+                let usual = address.is_bare().then(|| usual_gateway(address).ok()).flatten();
+                serves(address.server()) || usual.is_some_and(|usual| serves(usual.server()))
+            }
+        }
+    }
 }
 
 impl fmt::Display for DatasourceLink {
@@ -147,6 +166,24 @@ impl PwLink {
             server,
             datasource,
             place: place_of(names)?,
+        })
+    }
+
+    /// The link to a place in the datasource at a `server:datasource`, as a gateway lists it; `None` where it is no such
+    /// text, and so nothing to make a link of.
+    pub fn to(location: &str, place: Place) -> Option<Self> {
+        // The colons of an IPv6 address are its own.
+        let ends = match (location.strip_prefix('['), location.find(']')) {
+            (Some(_), Some(end)) => end + 1,
+            _ => location.find(':')?,
+        };
+        let (server, datasource) = location.split_at_checked(ends)?;
+        let datasource = datasource.strip_prefix(':')?;
+        let is_whole = Host::parse(server).is_ok() && !datasource.is_empty();
+        is_whole.then(|| Self {
+            server: server.to_owned(),
+            datasource: datasource.to_owned(),
+            place,
         })
     }
 

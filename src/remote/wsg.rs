@@ -12,17 +12,20 @@ use crate::auth::TokenSource;
 use crate::http::HttpClient;
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{
-    Answer, Capabilities, Content, Progress, Remote, RemoteError, Shortcut, Subtree, Validator, Whereabouts,
+    Answer, Attributes, Capabilities, Content, Progress, Remote, RemoteError, Shortcut, Subtree, Validator,
+    Whereabouts,
 };
 
 mod account;
 pub(in crate::remote) mod address;
+mod attributes;
 mod conditional;
 pub(in crate::remote) mod error;
 mod file;
 mod gateway;
 mod lessons;
 mod listing;
+mod name;
 mod open;
 mod paging;
 pub mod probe;
@@ -38,6 +41,7 @@ mod wire;
 mod tests;
 
 pub use address::{AddressError, ApiVersion, InvalidVersion, VersionPath, VersionScheme, WsgAddress};
+pub use name::DatasourceName;
 pub use paging::PageMode;
 pub use problem::{ErrorId, Problem};
 pub use query::QueryStyle;
@@ -178,9 +182,9 @@ impl WsgRemote {
 
     fn assemble(gateway: Gateway, address: &WsgAddress, repository: &str, options: WsgOptions) -> Self {
         let address = address.with_repository(repository);
-        let name = match address.location() {
-            Some(location) => format!("{location} at {}", address.server()),
-            None => format!("{repository} at {}", address.server()),
+        let name = DatasourceName {
+            location: address.location().unwrap_or_else(|| repository.to_owned()),
+            gateway: address.server().to_owned(),
         };
         Self {
             gateway,
@@ -188,7 +192,7 @@ impl WsgRemote {
             options,
             address,
             repository: query::segment(repository),
-            name,
+            name: name.to_string(),
             ranges: support::Support::default(),
             trust: conditional::Trust::default(),
             hiding: whereabouts::Hiding::default(),
@@ -423,6 +427,10 @@ impl Remote for WsgRemote {
                 format!("document {document} is a folder").into(),
             )),
         }
+    }
+
+    async fn attributes(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
+        self.attributes_of(document).await
     }
 
     async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError> {

@@ -375,6 +375,64 @@ fn almost_links() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 0..14).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_link_is_made_of_a_location_and_read_back() {
+    for location in [
+        "pw.example.com:ds",
+        "pw.example.com:Works at night",
+        "[::1]:7",
+        "h:a:b",
+        "h:100%/x",
+    ] {
+        let link = PwLink::to(
+            location,
+            Place::Path(vec!["A b".to_owned(), "c\\d/e.pdf".to_owned()]),
+        )
+        .unwrap();
+        assert_eq!(link.location(), location);
+        assert_eq!(
+            DatasourceLink::parse(&link.to_string()),
+            Ok(DatasourceLink::Pw(link))
+        );
+    }
+    for location in ["", "ds", ":ds", "h:", "[::1]", "a b:ds", "[x"] {
+        assert_eq!(PwLink::to(location, Place::Root), None, "{location}");
+    }
+}
+
+#[test]
+fn a_link_is_of_a_datasource_by_its_location_whatever_the_gateway() {
+    const NAME: &str = "pw.example.com:Acme at https://gate.example.com/ws";
+    let name = DatasourceName::parse(NAME).unwrap();
+    for (text, expected) in [
+        ("pw://PW.example.com:acme/Documents/", true),
+        (r"pw:\\pw.example.com:Acme\Documents\A\", true),
+        ("pw.example.com:Acme", true),
+        (
+            "https://gate.example.com/ws/v2.8/Repositories/Bentley.PW--pw.example.com~3AAcme/PW_WSG",
+            true,
+        ),
+        (
+            "https://other.example.com/ws/Repositories/PW--pw.example.com~3AAcme",
+            true,
+        ),
+        ("https://gate.example.com/ws", true),
+        ("gate.example.com", true),
+        ("pw://pw.example.com:Other/Documents/", false),
+        ("pw://gate.example.com:Acme/Documents/", false),
+        (
+            "https://gate.example.com/ws/Repositories/Bentley.PW--pw.example.com~3AOther",
+            false,
+        ),
+        ("https://other.example.com/ws", false),
+    ] {
+        let link = DatasourceLink::parse(text).unwrap();
+        assert_eq!(link.leads_into(&name), expected, "{text}");
+    }
+    let link = DatasourceLink::Wsg(WsgAddress::parse("https://h/ws").unwrap().with_repository("odd"));
+    assert!(link.leads_into(&DatasourceName::parse("odd at https://h/ws").unwrap()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

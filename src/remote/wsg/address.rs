@@ -296,7 +296,7 @@ fn unescape(text: &str, mark: u8) -> String {
 }
 
 /// Encodes a location as part of a repository id.
-fn tilde_encode(text: &str) -> String {
+pub(super) fn tilde_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {

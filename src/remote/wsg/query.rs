@@ -235,6 +235,11 @@ pub(super) fn document(id: DocumentId) -> String {
     format!("PW_WSG/Document/{id}?$select=*")
 }
 
+/// One document with what its environment says of it.
+pub(super) fn attributes(id: DocumentId) -> String {
+    format!("PW_WSG/Document/{id}?$select=*,DocumentEnvironment-forward-Environment!poly.*")
+}
+
 /// A document's file.
 pub(super) fn file(id: DocumentId) -> String {
     format!("PW_WSG/Document/{id}/$file")

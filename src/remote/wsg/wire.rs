@@ -115,11 +115,14 @@ pub(super) struct UnusableRow {
 
 /// Reads an answer; `Err` holds the reason in words without the body's content.
 pub(super) fn parse<P: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<Vec<Instance<P>>, String> {
+    json::<Envelope<P>>(body).map(|envelope| envelope.instances)
+}
+
+/// Reads an answer of another shape; `Err` holds the reason in words without the body's content.
+pub(super) fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
     // Some gateways put a byte order mark before their JSON.
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    serde_json::from_slice::<Envelope<P>>(body)
-        .map(|envelope| envelope.instances)
-        .map_err(|error| format!("not the JSON of a gateway: {error}"))
+    serde_json::from_slice(body).map_err(|error| format!("not the JSON of a gateway: {error}"))
 }
 
 impl Instance<ObjectProperties> {
