@@ -35,7 +35,7 @@ mod table;
 mod uncached;
 
 pub use ahead::Ahead;
-pub use cache::care::{self, CacheCare};
+pub use cache::care::{self, CacheCare, Held};
 pub use cache::{CacheOptions, ContentCache, Digests, Pin};
 pub use reader::{FetchPolicy, LongestWait, ReadRequest, Reader, ReaderOptions, ReaderStats};
 

@@ -20,8 +20,10 @@ use super::{CacheOptions, upkeep};
 use crate::database::DatabaseError;
 use crate::model::Guid;
 
+mod held;
 mod verify;
 
+pub use held::Held;
 pub use verify::{Damaged, Verified};
 
 /// A file without its other half is perhaps just being made, for so long.
