@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub mod answer;
 mod below;
 mod beside;
 pub mod browse;
@@ -21,11 +22,16 @@ pub mod events;
 pub mod explain;
 pub mod failure;
 mod following;
+pub mod info;
 mod interrupt;
+mod launch;
+pub mod link;
 pub mod login;
 pub mod manifest;
 pub mod mount;
 pub mod network;
+mod object;
+pub mod open;
 pub mod output;
 mod page;
 pub mod picker;
@@ -150,6 +156,20 @@ pub enum Command {
     ///
     /// Reads what is kept beside a mount, and asks no server. The path need not exist.
     Explain(explain::ExplainArgs),
+    /// Show everything that is known of a file or directory of a mount
+    ///
+    /// The mount and what is kept beside it tell most; the server is asked for the attributes of a document's environment.
+    Info(info::InfoArgs),
+    /// Print the links that lead to a file or directory of a mount
+    ///
+    /// Asks no server. A link by GUID leads there after a rename or a move, too; one by names is there where the listings
+    /// that are kept lead up to the root of the datasource.
+    Link(link::LinkArgs),
+    /// Say where in a mount the object of a link is shown
+    ///
+    /// Takes whatever names a datasource: a pw: link, by GUID or by names, or a URL of the gateway. Asks no server: it is
+    /// found in the listings that mounts have kept.
+    Open(open::OpenArgs),
     /// Follow what changes below a mount
     ///
     /// Prints each change once, in the order in which the mount saw them: when, where, what. Ends with the mount. What
@@ -252,6 +272,9 @@ impl Command {
     fn wants_json(&self) -> bool {
         match self {
             Self::Tree(args) => args.format == browse::TreeFormat::Json,
+            Self::Info(args) => args.answer.is_json(),
+            Self::Link(args) => args.answer.is_json(),
+            Self::Open(args) => args.answer.is_json(),
             Self::Demo(_)
             | Self::Simulate(_)
             | Self::Setup(_)
@@ -341,6 +364,9 @@ async fn dispatch(cli: &Cli, printer: &Arc<Printer>) -> Result<(), CliError> {
         Command::Mounts => mount::mounts(printer).await,
         Command::Status(args) => status::status(args, &cli.global, printer).await,
         Command::Explain(args) => explain::explain(args, &cli.global, printer).await,
+        Command::Info(args) => Box::pin(info::info(args, &cli.global, printer)).await,
+        Command::Link(args) => link::link(args, printer).await,
+        Command::Open(args) => open::open(args, printer).await,
         Command::Events(args) => events::events(args, printer).await,
         Command::Warm(args) => warm::warm(args, session()?, printer).await,
         Command::Manifest(args) => Box::pin(manifest::manifest(args, session()?, printer)).await,

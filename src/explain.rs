@@ -15,6 +15,7 @@ use crate::model::Timestamp;
 pub mod gather;
 mod naming;
 mod near;
+pub mod raw;
 pub mod way;
 pub mod words;
 

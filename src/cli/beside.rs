@@ -5,6 +5,8 @@ use std::path::Path;
 use super::failure::{CliError, Code, ErrorKind};
 use crate::catalog::{Catalog, CatalogError};
 use crate::daemon::beside::{self, Beside, Located, NotTold};
+use crate::explain::gather::Kept;
+use crate::explain::{Freshness, MountFacts};
 use crate::fuse::mountpoint::Mounted;
 
 /// A mount, with what is beside it opened for reading.
@@ -12,6 +14,31 @@ pub(super) struct Open {
     pub(super) mounted: Mounted,
     pub(super) beside: Beside,
     pub(super) catalog: Catalog,
+}
+
+impl Open {
+    /// What there is to explain of it.
+    pub(super) fn kept(&self) -> Kept<'_> {
+        let beside = &self.beside;
+        let about = self.catalog.about().ok();
+        Kept {
+            catalog: &self.catalog,
+            root: beside.root,
+            mount: MountFacts {
+                mountpoint: Some(self.mounted.path.display().to_string()),
+                profile: beside.profile.clone(),
+                login: beside.login.clone(),
+                account: about.as_ref().map(|about| about.account.clone()),
+                datasource: about.map(|about| about.datasource),
+                catalog: Some(beside.catalog_dir.display().to_string()),
+                freshness: beside.rules.map(|rules| Freshness {
+                    metadata_ttl: rules.metadata_ttl,
+                    max_stale: rules.max_stale,
+                    permission_ttl: rules.permission_ttl,
+                }),
+            },
+        }
+    }
 }
 
 /// The mount that `path` is below. Blocks.

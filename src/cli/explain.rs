@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::GlobalArgs;
-use super::beside::{self, Open};
+use super::beside;
 use super::failure::{CliError, ErrorKind};
 use super::output::{Format, Paint, Printer, escape};
 use super::session::Session;
@@ -15,7 +15,7 @@ use crate::daemon::blocking;
 use crate::daemon::connect::Account;
 use crate::explain::gather::Kept;
 use crate::explain::words::{self, Verdict};
-use crate::explain::{Facts, Freshness, MountFacts};
+use crate::explain::{Facts, MountFacts};
 use crate::fuse::mountpoint;
 use crate::model::{FolderId, Guid};
 
@@ -71,7 +71,7 @@ fn look(args: &ExplainArgs, places: Option<&Places>) -> Result<Facts, CliError> 
         Err(_) => {
             let located = beside::locate(&args.subject)?;
             let open = beside::open(located.mounted)?;
-            kept(&open)
+            open.kept()
                 .path(&text, &located.names)
                 .map_err(|error| beside::unreadable(&error))?
         }
@@ -94,7 +94,7 @@ fn look_for(
     };
     for mounted in mounts {
         match beside::open(mounted) {
-            Ok(open) => all.push(kept(&open).object(text, guid)),
+            Ok(open) => all.push(open.kept().object(text, guid)),
             Err(error) => failed = Some(error),
         }
     }
@@ -131,28 +131,6 @@ fn look_for(
                 .hint("mount something first; `pwfs mounts` lists what is mounted")
         })
     })
-}
-
-fn kept(open: &Open) -> Kept<'_> {
-    let beside = &open.beside;
-    let about = open.catalog.about().ok();
-    Kept {
-        catalog: &open.catalog,
-        root: beside.root,
-        mount: MountFacts {
-            mountpoint: Some(open.mounted.path.display().to_string()),
-            profile: beside.profile.clone(),
-            login: beside.login.clone(),
-            account: about.as_ref().map(|about| about.account.clone()),
-            datasource: about.map(|about| about.datasource),
-            catalog: Some(beside.catalog_dir.display().to_string()),
-            freshness: beside.rules.map(|rules| Freshness {
-                metadata_ttl: rules.metadata_ttl,
-                max_stale: rules.max_stale,
-                permission_ttl: rules.permission_ttl,
-            }),
-        },
-    }
 }
 
 /// The account of a mount's profile, if this configuration has it.

@@ -410,7 +410,8 @@ fn name_of(entry: &EntryFacts) -> &str {
     entry.shown.as_deref().unwrap_or(&entry.name)
 }
 
-fn span_ago(seconds: u64) -> String {
+/// So many seconds ago, in the largest unit that says enough.
+pub fn span_ago(seconds: u64) -> String {
     format!("{} ago", span(seconds))
 }
 

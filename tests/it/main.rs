@@ -37,6 +37,7 @@ mod manual;
 mod mount;
 mod neighbours;
 mod network;
+mod objects;
 mod packaging;
 mod picker;
 mod pipeline;

@@ -30,7 +30,7 @@ use url::Url;
 
 use crate::harness::small;
 use crate::mount::fuse_is_here;
-use crate::program::{Finished, Stage, fetch, nowhere, parameter, visit};
+use crate::program::{Finished, Running, Stage, fetch, nowhere, parameter, visit};
 
 /// What stands for text that differs from case to case.
 const GAP: char = '…';
@@ -718,6 +718,72 @@ fn the_rows_of_this_machine_are_what_the_program_says() {
     if fuse_is_here() {
         done.check(&prefixes);
     }
+}
+
+#[test]
+fn the_rows_of_links_are_what_the_program_says() {
+    if !fuse_is_here() {
+        return;
+    }
+    let bed = Bed::new();
+    let home = bed.stage.home.path();
+    let world = bed.stage.server.world();
+    let top = world.add_folder(None, "Linked").unwrap();
+    let gone = world.add_document(top, "gone.txt", "x").unwrap();
+    let kept = world.add_document(top, "kept.txt", "x").unwrap();
+    world.add_placeholder(top, "Idea").unwrap();
+    let mut running = Vec::new();
+    for (dir, args) in [("all", &[][..]), ("part", &["--folder", "Company Standards"][..])] {
+        fs::create_dir(home.join(dir)).unwrap();
+        let mut mount = bed.stage.start(&[&["mount"], args, &[dir]].concat());
+        mount.wait_for_line(|line| line.contains("is mounted at"));
+        running.push(mount);
+    }
+    let fresh = || {
+        bed.stage
+            .run(&["sync-point", "all/Linked", "--max-age", "0s"])
+            .succeeds()
+    };
+    fresh();
+    world.delete_document(gone).unwrap();
+    fresh();
+    let told = bed.stage.run(&["--json", "link", "all"]).succeeds();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let root = told["links"][0]["url"].as_str().unwrap().to_owned();
+    let open = |rest: &str, mount: &str| bed.run(&["open", &format!("{root}{rest}"), "--mount", mount]);
+    let mut done = Done::default();
+    for row in rows() {
+        let is = |words: &str| row.words.contains(words);
+        let seen = match row.code {
+            Code::ObjectAbsent if is("has no such name") => open("Linked/nothing", "all"),
+            Code::ObjectAbsent => {
+                compare(&row, &bed.run(&["info", "all/Linked/nothing"]));
+                bed.run(&["link", "all/Linked/nothing"])
+            }
+            Code::ObjectNotListed if is("the link's names") => {
+                open("Leven%20Estuary%20Crossing/nothing", "all")
+            }
+            Code::ObjectNotListed => {
+                compare(&row, &bed.run(&["link", "all/Leven Estuary Crossing/nothing"]));
+                open("D{01010101-0101-0101-0101-010101010101}", "all")
+            }
+            Code::ObjectGone => open(&format!("D{{{gone}}}"), "all"),
+            Code::ObjectOutside => open(&format!("D{{{kept}}}"), "part"),
+            Code::ObjectHidden => open("Linked/Idea", "all"),
+            Code::LinkOtherDatasource => bed.run(&["open", "pw://h:ds/Documents/", "--mount", "all"]),
+            Code::LinkNoOpener => {
+                let url = format!("{root}D{{{kept}}}");
+                let args = ["--json", "open", "--launch", &url, "--mount", "all"];
+                let mut command = bed.stage.command(&args);
+                command.env("PATH", home.join("nowhere"));
+                Seen::of_program(&Running::spawn(command).finish())
+            }
+            _ => continue,
+        };
+        compare(&row, &seen);
+        done.add(&row);
+    }
+    done.check(&["object.", "link."]);
 }
 
 /// Rows no program can be brought to within a test, each with what the code makes of it.

@@ -256,6 +256,20 @@ codes! {
     MountNone = "mount.none",
     /// The mount does not tell where its catalog is.
     MountNoCatalog = "mount.no-catalog",
+    /// A listing that was proved complete does not have it.
+    ObjectAbsent = "object.absent",
+    /// Nothing that is kept tells of it: its folder was not listed yet.
+    ObjectNotListed = "object.not-listed",
+    /// It was listed once, and is not any more.
+    ObjectGone = "object.gone",
+    /// It is known, and the mount does not show its folder.
+    ObjectOutside = "object.outside",
+    /// It has no file, and is not shown.
+    ObjectHidden = "object.hidden",
+    /// Nothing that is mounted shows the datasource of a link.
+    LinkOtherDatasource = "link.other-datasource",
+    /// There is no program that opens things.
+    LinkNoOpener = "link.no-opener",
     /// The catalog or the journal cannot be read.
     CatalogUnreadable = "catalog.unreadable",
     /// The journal does not reach back to the cursor.

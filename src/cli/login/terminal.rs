@@ -14,6 +14,7 @@ use super::{
 };
 use crate::auth::login::LoginNotice;
 use crate::cli::failure::{CliError, ErrorKind};
+use crate::cli::launch::launch;
 use crate::cli::output::{Format, Printer, escape};
 use crate::cli::session::Session;
 use crate::http::HttpClient;
@@ -211,21 +212,7 @@ impl Surroundings {
 
 /// Opens `url` in the person's browser, without waiting for it; false where there is no opener.
 pub fn open_browser(url: &Url) -> bool {
-    use std::process::{Command, Stdio};
-    let opener = Command::new("xdg-open")
-        .arg(url.as_str())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match opener {
-        Ok(mut child) => {
-            // Some openers live as long as the browser does. The thread only collects the child's end.
-            std::thread::spawn(move || child.wait());
-            true
-        }
-        Err(_) => false,
-    }
+    launch(url.as_str().as_ref()).is_ok()
 }
 
 /// Asks at the terminal. Where there is none, only the pasted address is read.
