@@ -353,6 +353,11 @@ fn everything_that_is_known_is_shown_with_the_attributes_of_the_environment() {
     assert_eq!(folder["listing"]["listing"]["shown"], 1);
     assert_eq!(folder["listing"]["listing"]["hidden"], 1);
     assert_eq!(desk.json(&["info", "mnt"])["kind"], "top");
+    let top = desk.stage.run(&["info", "mnt"]).succeeds();
+    assert!(
+        top.starts_with("Top of the mount\n  shows  the whole datasource\n"),
+        "{top}"
+    );
 
     // A server that knows no such question has no attributes, and that is no failure.
     let object = |id: &str| Fault::error(RequestKind::Object, id);

@@ -108,6 +108,15 @@ impl Card {
     }
 
     fn identity(&self) -> Rows {
+        if self.kind == "top" && self.mount.catalog.is_some() {
+            // Where folders were chosen, no link leads there.
+            let shows = if self.links.is_empty() {
+                "chosen folders"
+            } else {
+                "the whole datasource"
+            };
+            return filled([("shows", Some(shows.to_owned()))]);
+        }
         let entry = self.entry.as_ref();
         let name = entry
             .map(|entry| entry.name.clone())
