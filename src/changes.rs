@@ -229,16 +229,20 @@ impl Sight<'_> {
     ///
     /// Whether something is in scope is decided as it was at that row: who reads it has read no further.
     fn rows(&mut self, event: &Event) -> Result<Vec<ChangeRow>, CatalogError> {
+        // Before it goes: a folder may go into one that is below it, and until that goes elsewhere both are nowhere.
+        let was_inside = match &event.change {
+            Change::Move { old_parent, .. } => {
+                Some(self.is_inside(*old_parent, event.sequence.saturating_sub(1))?)
+            }
+            _ => None,
+        };
         if let ObjectId::Folder(folder) = event.id
             && self.later.has_way_at(folder, event.sequence)
         {
             self.inside.clear();
         }
         let is_inside = self.is_inside(event.parent, event.sequence)?;
-        let was_inside = match &event.change {
-            Change::Move { old_parent, .. } => self.is_inside(*old_parent, event.sequence)?,
-            _ => is_inside,
-        };
+        let was_inside = was_inside.unwrap_or(is_inside);
         if !(is_inside || was_inside) {
             return Ok(self.of_a_top(event).into_iter().collect());
         }

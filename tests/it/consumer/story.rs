@@ -43,6 +43,8 @@ pub struct Story {
     /// The number of every GUID that a document ever had.
     numbers: BTreeMap<Guid, u32>,
     editions: BTreeMap<u32, u32>,
+    /// A version has a GUID of its own.
+    has_new_guids: bool,
     deleted: Vec<Guid>,
     closed: Vec<Guid>,
     /// Something that was refused may be read again. A running mount remembers the refusal for minutes.
@@ -80,6 +82,7 @@ impl Story {
             changes: 0,
             numbers: BTreeMap::new(),
             editions: BTreeMap::new(),
+            has_new_guids: false,
             deleted: Vec::new(),
             closed: Vec::new(),
             was_opened: false,
@@ -219,8 +222,15 @@ impl Story {
                     .filter(beside)
                     .map(|other| other.guid)
                     .collect();
-                let other = self.random.choice(&others);
-                other.is_some_and(|other| world.swap_names(document.guid, *other).is_ok())
+                let Some(other) = self.random.choice(&others).copied() else {
+                    return false;
+                };
+                if self.has_new_guids {
+                    // Of a version before that gave way meanwhile, whoever has its name now is taken for the next one.
+                    self.excuse(document.guid);
+                    self.excuse(other);
+                }
+                world.swap_names(document.guid, other).is_ok()
             }
             (10..=12, Some(document), _) => {
                 self.excuse(document.guid);
@@ -231,6 +241,7 @@ impl Story {
                 let bytes = self.next_edition(document.guid);
                 let number = self.numbers[&document.guid];
                 let new = world.new_version(document.guid, bytes).unwrap();
+                self.has_new_guids |= new != document.guid;
                 self.numbers.insert(new, number);
                 true
             }
