@@ -10,8 +10,9 @@
 //! What leaves for a folder that was told of is only marked, and told as one move when that folder shows it; what
 //! arrives first is told as a move at once, and its old place is *ceded*: 1. A place is ceded as of a time, and only
 //! a listing asked for later can tell that the object is there as well: 2 and 3. Who arrives and who gave way, as the server
-//! says, are paired by file name, and by the labels of versions where those can be compared: 4. What was told of what is below a gone folder is forgotten with it, as whoever reads the journal does, and
-//! told again where it is listed again: 5.
+//! says, are paired by file name, and by the labels of versions where those can be compared (`label.rs`): 4. What was told
+//! of what is below a gone folder is forgotten with it (`gone.rs`), as whoever reads the journal does, and told again where
+//! it is listed again: 5.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! Labels of versions: `A`, `B`, … `Z`, `AA`; `1`, `2`; `P01`, `P02`, `C01` (projectwise-api 5).
+//! Labels of versions: `A`, `B`, … `Z`, `AA`; `1`, `2`; `P01`, `P02`, `C01` (projectwise-api 4).
 
 /// True if a version called `new` may be one that came after `old` of the same document.
 ///
