@@ -25,6 +25,7 @@ pub use crate::store::Proof;
 use crate::store::Residue;
 use crate::store::listing::{Listing, Row};
 
+pub mod attributes;
 mod codec;
 mod difference;
 mod events;

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use jiff::Timestamp;
 
 /// The identity of a folder or document: stable across renames and moves.
@@ -189,6 +191,24 @@ pub struct Document {
     pub mime_type: Option<String>,
     /// The server's tag of this instance: moves with any property, so it never stands for the bytes.
     pub etag: Option<String>,
+}
+
+/// One sheet of the attributes that a document's environment gives it. A document has one as a rule, and may have several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeSheet {
+    /// The name of the environment; empty where the server does not tell it.
+    pub environment: String,
+    /// In the order of the server. What has no value is left out.
+    pub attributes: Vec<Attribute>,
+}
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// Its name, as people know it.
+    pub name: String,
+    /// Its value as text, as the server wrote it; numbers and truths in JSON's spelling. May be empty.
+    pub value: String,
 }
 
 /// A row of a folder's listing.

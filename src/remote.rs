@@ -20,7 +20,7 @@ pub mod platform;
 mod shortcut;
 pub mod wsg;
 
-pub use attributes::{Attribute, AttributeSheet, Attributes};
+pub use attributes::{Attributes, AttributesOfMany};
 pub use detail::{Detail, Origin};
 pub use shortcut::Shortcut;
 
@@ -132,6 +132,15 @@ pub trait Remote: Send + Sync {
     async fn attributes(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
         let _ = document;
         Ok(Attributes::NotSupported)
+    }
+
+    /// What the environments of `documents` say of them, by few questions.
+    ///
+    /// # Errors
+    /// Those of a server that could not be asked.
+    async fn attributes_of(&self, documents: &[DocumentId]) -> Result<AttributesOfMany, RemoteError> {
+        let _ = documents;
+        Ok(AttributesOfMany::NotSupported)
     }
 
     /// Those of `ids` the server still shows, in any order.

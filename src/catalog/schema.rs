@@ -23,6 +23,18 @@ pub(super) static CATALOG: Schema = Schema {
     durable: false,
 };
 
+/// The attributes of documents' environments. Not durable: what a power failure takes back is asked for again.
+pub(super) static ATTRIBUTES: Schema = Schema {
+    opening: "opening the attributes",
+    // "pwfA"
+    application_id: 0x7077_6641,
+    migrations: &[ATTRIBUTES_1],
+    tables: &["attributes"],
+    writer_cache: 512,
+    reader_cache: 256,
+    durable: false,
+};
+
 /// The journal. Durable: a reader has perhaps seen, and acted on, a row. Were it taken back, another row would get its
 /// number, and that reader would never see it.
 pub(super) static JOURNAL: Schema = Schema {
@@ -98,6 +110,17 @@ CREATE TABLE troubles (
     at INTEGER NOT NULL,
     refused INTEGER NOT NULL,
     words TEXT NOT NULL
+) WITHOUT ROWID;
+";
+
+const ATTRIBUTES_1: &str = "
+CREATE TABLE attributes (
+    document BLOB PRIMARY KEY,
+    edition INTEGER NOT NULL,
+    asked INTEGER NOT NULL,
+    asked_boot BLOB NOT NULL,
+    asked_moment INTEGER NOT NULL,
+    sheets TEXT NOT NULL
 ) WITHOUT ROWID;
 ";
 

@@ -123,7 +123,7 @@ pub(super) fn tag_of(kind: DocumentKind, tag: Option<ContentTag>) -> Option<Stri
         .map(|tag| tag.to_string())
 }
 
-fn stamp_text(time: Option<crate::model::Timestamp>) -> Option<String> {
+pub(super) fn stamp_text(time: Option<crate::model::Timestamp>) -> Option<String> {
     time.map(|time| time.as_nanosecond().to_string())
 }
 
@@ -151,7 +151,7 @@ fn looks_of_document(document: &Document) -> i64 {
 }
 
 /// 64 bits of a hash: two that differ are alike once in more edits than there will be.
-fn fingerprint(parts: &[Option<&str>]) -> i64 {
+pub(super) fn fingerprint(parts: &[Option<&str>]) -> i64 {
     let mut hash = Sha256::new();
     for part in parts {
         match part {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -20,13 +21,15 @@ use crate::catalog::snapshot::Snapshot;
 use crate::content::Digests;
 use crate::daemon::blocking;
 use crate::manifest::{
-    Counts, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Plan, Row, Shard, Taker, Terms,
+    Counts, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Plan, Shard, Taker, Terms,
 };
 use crate::model::Guid;
 
+mod pen;
 mod resume;
 mod sheet;
 
+use pen::{Ended, Pen};
 use resume::Earlier;
 use sheet::Sheet;
 
@@ -174,18 +177,21 @@ impl Job {
         if earlier.is_none() {
             sheet.first(&self.first(cursor, about))?;
         }
-        let mut writer = Writer {
-            job: self,
-            sheet,
-            digests: Digests::in_cache(&self.cache_dir, &about.datasource, &about.account),
-            written: earlier.map(|earlier| &earlier.rows),
-            rows: earlier.map_or(0, |earlier| earlier.rows.len() as u64),
-            bar: self.printer.bar("folders"),
-            known: plan.len() as u64,
-            done: 0,
-        };
-        let counts = plan.tell(snapshot, &mut writer)?;
-        let rows = writer.rows;
+        let digests = Digests::in_cache(&self.cache_dir, &about.datasource, &about.account);
+        let (counts, rows) = thread::scope(|scope| {
+            let mut reader = Reader {
+                job: self,
+                pen: Pen::new(scope, sheet, &digests)?,
+                written: earlier.map(|earlier| &earlier.rows),
+                rows: earlier.map_or(0, |earlier| earlier.rows.len() as u64),
+                bar: self.printer.bar("folders"),
+                known: plan.len() as u64,
+                done: 0,
+            };
+            let told = plan.tell(snapshot, &mut reader);
+            let counts = reader.pen.finish(told)?;
+            Ok::<_, CliError>((counts, reader.rows))
+        })?;
         sheet.end(&end_row(plan, counts, rows, cursor))
     }
 }
@@ -274,11 +280,10 @@ fn unwritable(path: &Path, error: &io::Error) -> CliError {
     CliError::of(ErrorKind::CannotCreate, error).while_doing(format!("{path} cannot be written"))
 }
 
-/// Takes rows for a sheet.
-struct Writer<'a> {
+/// Takes the rows that are wanted.
+struct Reader<'a, 'scope> {
     job: &'a Job,
-    sheet: &'a mut Sheet,
-    digests: Digests,
+    pen: Pen<'scope>,
     /// What an earlier run wrote: folder and object.
     written: Option<&'a HashSet<(Option<Guid>, Guid)>>,
     rows: u64,
@@ -287,7 +292,7 @@ struct Writer<'a> {
     done: u64,
 }
 
-impl Writer<'_> {
+impl Reader<'_, '_> {
     fn wants(&self, folder: Option<Guid>, object: Guid) -> bool {
         self.job.args.shard.is_none_or(|shard| shard.has(object))
             && self
@@ -296,8 +301,8 @@ impl Writer<'_> {
     }
 }
 
-impl Taker<CliError> for Writer<'_> {
-    fn folder(&mut self, folder: FolderRow) -> Result<(), CliError> {
+impl Taker<Ended> for Reader<'_, '_> {
+    fn folder(&mut self, folder: FolderRow) -> Result<(), Ended> {
         self.done += 1;
         self.bar
             .set(self.done, self.known, format!(", {} rows", self.rows));
@@ -307,18 +312,15 @@ impl Taker<CliError> for Writer<'_> {
             return Ok(());
         }
         self.rows += 1;
-        self.sheet.row(&Row::Folder(&folder))
+        self.pen.folder(folder)
     }
 
-    fn document(&mut self, mut document: DocumentRow) -> Result<(), CliError> {
+    fn document(&mut self, document: DocumentRow) -> Result<(), Ended> {
         if !self.wants(Some(document.folder_guid), document.guid) {
             return Ok(());
         }
-        if let Some(tag) = &document.tag {
-            document.sha256 = self.digests.of(document.guid, tag);
-        }
         self.rows += 1;
-        self.sheet.row(&Row::Document(&document))
+        self.pen.document(document)
     }
 }
 

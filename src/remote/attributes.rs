@@ -1,5 +1,7 @@
 //! What a datasource keeps of a document beside what every ProjectWise knows: the attributes of its environment.
 
+use crate::model::{AttributeSheet, DocumentId};
+
 /// The answer to [`Remote::attributes`](super::Remote::attributes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attributes {
@@ -9,20 +11,11 @@ pub enum Attributes {
     NotSupported,
 }
 
-/// One sheet of attributes. A document has one as a rule, and may have several.
+/// The answer to [`Remote::attributes_of`](super::Remote::attributes_of).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttributeSheet {
-    /// The name of the environment; empty where the server does not tell it.
-    pub environment: String,
-    /// In the order of the server. What has no value is left out.
-    pub attributes: Vec<Attribute>,
-}
-
-/// One attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attribute {
-    /// Its name, as people know it.
-    pub name: String,
-    /// Its value as text, as the server wrote it; numbers and truths in JSON's spelling. May be empty.
-    pub value: String,
+pub enum AttributesOfMany {
+    /// The sheets of each document, in any order. One that is missing was not answered, whatever the reason.
+    Sheets(Vec<(DocumentId, Vec<AttributeSheet>)>),
+    /// As [`Attributes::NotSupported`].
+    NotSupported,
 }

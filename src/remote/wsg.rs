@@ -12,8 +12,8 @@ use crate::auth::TokenSource;
 use crate::http::HttpClient;
 use crate::model::{ByteRange, Datasource, Document, DocumentId, Entry, Folder, FolderId, Guid, ObjectId};
 use crate::remote::{
-    Answer, Attributes, Capabilities, Content, Progress, Remote, RemoteError, Shortcut, Subtree, Validator,
-    Whereabouts,
+    Answer, Attributes, AttributesOfMany, Capabilities, Content, Progress, Remote, RemoteError, Shortcut,
+    Subtree, Validator, Whereabouts,
 };
 
 mod account;
@@ -430,7 +430,11 @@ impl Remote for WsgRemote {
     }
 
     async fn attributes(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
-        self.attributes_of(document).await
+        self.ask_attributes(document).await
+    }
+
+    async fn attributes_of(&self, documents: &[DocumentId]) -> Result<AttributesOfMany, RemoteError> {
+        self.ask_attributes_of_many(documents).await
     }
 
     async fn find(&self, ids: &[ObjectId]) -> Result<Vec<Entry>, RemoteError> {

@@ -9,9 +9,9 @@ use crate::cli::failure::{CliError, ErrorKind};
 use crate::cli::session::Session;
 use crate::daemon::connect::Account;
 use crate::explain::MountFacts;
-use crate::model::DocumentId;
+use crate::model::{AttributeSheet, DocumentId};
 use crate::remote::wsg::{DatasourceName, WsgRemote};
-use crate::remote::{AttributeSheet, Attributes, Remote as _};
+use crate::remote::{Attributes, Remote as _};
 
 /// What became of the question.
 #[derive(Debug, Clone, Serialize)]
@@ -62,7 +62,7 @@ pub(super) struct Value {
 
 impl From<AttributeSheet> for Sheet {
     fn from(sheet: AttributeSheet) -> Self {
-        let value = |attribute: crate::remote::Attribute| Value {
+        let value = |attribute: crate::model::Attribute| Value {
             name: attribute.name,
             value: attribute.value,
         };

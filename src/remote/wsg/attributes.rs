@@ -4,19 +4,21 @@
 //! and 1.5): neither the class nor its properties can be known before. How certain the query is, the fact sheet says; a
 //! server that does not understand it has no attributes for us, and that is an answer.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::model::{DocumentId, Guid};
-use crate::remote::{Attribute, AttributeSheet, Attributes, RemoteError};
+use crate::model::{Attribute, AttributeSheet, DocumentId, Guid};
+use crate::remote::{Attributes, AttributesOfMany, RemoteError};
 
+use super::WsgRemote;
 use super::error::Failure;
 use super::gateway::failure_of;
 use super::problem::ErrorId;
+use super::query::{self, IDS_PER_QUERY, Query};
 use super::wire::{self, Scalar};
-use super::{WsgRemote, query};
 
 /// Sheets of one document that are read; nobody keeps as many by hand.
 const MOST_SHEETS: usize = 100;
@@ -62,8 +64,18 @@ struct Related {
 struct Properties(Vec<(String, Scalar)>);
 
 impl WsgRemote {
-    pub(super) async fn attributes_of(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
-        match self.ask_attributes(document).await {
+    pub(super) async fn ask_attributes(&self, document: DocumentId) -> Result<Attributes, RemoteError> {
+        let what = format!("the attributes of document {document}");
+        let answer = match self
+            .rows_with_attributes(&query::attributes(document), &what)
+            .await
+        {
+            Ok(rows) => {
+                sheets_of(rows, document).map_err(|reason| Failure::protocol(format!("{what}: {reason}")))
+            }
+            Err(failure) => Err(failure),
+        };
+        match answer {
             Ok(sheets) => Ok(Attributes::Sheets(sheets)),
             Err(failure) if is_not_understood(&failure) => {
                 tracing::debug!(%document, error = %failure.error, "the server does not tell attributes");
@@ -73,15 +85,49 @@ impl WsgRemote {
         }
     }
 
-    async fn ask_attributes(&self, document: DocumentId) -> Result<Vec<AttributeSheet>, Failure> {
-        let what = format!("the attributes of document {document}");
-        let url = self.url(&query::attributes(document)).await?;
-        let response = self.gateway.get(&url, &[], &what).await?;
-        match read(&response.body, document.0) {
-            Ok(sheets) => Ok(sheets),
+    pub(super) async fn ask_attributes_of_many(
+        &self,
+        documents: &[DocumentId],
+    ) -> Result<AttributesOfMany, RemoteError> {
+        let mut wanted: BTreeSet<DocumentId> = documents.iter().copied().collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        while !wanted.is_empty() {
+            let batch: Vec<Guid> = wanted.iter().take(IDS_PER_QUERY).map(|id| id.0).collect();
+            let query = Query::attributes_by_id(&batch);
+            let path = query.path(false, Some(IDS_PER_QUERY), None);
+            let rows = match self.rows_with_attributes(&path, query.what()).await {
+                Ok(rows) => rows,
+                Err(failure) if is_not_understood(&failure) => {
+                    tracing::debug!(error = %failure.error, "the server does not tell attributes");
+                    return Ok(AttributesOfMany::NotSupported);
+                }
+                Err(failure) => return Err(failure.into()),
+            };
+            let before = found.len();
+            for row in rows {
+                let Some(id) = row.document() else { continue };
+                if wanted.remove(&id) {
+                    found.push((id, row.into_sheets()));
+                }
+            }
+            // A page may be shorter than the batch: the rest is asked for again, until nothing more comes of it.
+            if found.len() == before {
+                for id in batch {
+                    wanted.remove(&DocumentId(id));
+                }
+            }
+        }
+        Ok(AttributesOfMany::Sheets(found))
+    }
+
+    async fn rows_with_attributes(&self, path: &str, what: &str) -> Result<Vec<Row>, Failure> {
+        let url = self.url(path).await?;
+        let response = self.gateway.get(&url, &[], what).await?;
+        match rows(&response.body) {
+            Ok(rows) => Ok(rows),
             // An error under a good status is the error it says it is.
             Err(reason) => {
-                let said = failure_of(&response, &what);
+                let said = failure_of(&response, what);
                 Err(match said.kind {
                     Some(_) => said,
                     None => Failure::protocol(format!("{what}: {reason}")),
@@ -106,22 +152,33 @@ const fn is_not_understood(failure: &Failure) -> bool {
     }
 }
 
-/// The sheets in an answer; `Err` holds the reason in words without the body's content.
-fn read(body: &[u8], document: Guid) -> Result<Vec<AttributeSheet>, String> {
-    let answer: Answer = wire::json(body)?;
-    let is_wanted = |row: &Row| row.id.text().and_then(|id| id.parse().ok()) == Some(document);
-    let Some(row) = answer.instances.into_iter().find(is_wanted) else {
-        return Err("the answer does not hold the document".to_owned());
-    };
-    let sheets = row
-        .relationships
-        .unwrap_or_default()
-        .into_iter()
-        .filter(Relationship::leads_to_attributes)
-        .filter_map(|relationship| relationship.related)
-        .take(MOST_SHEETS)
-        .map(Related::into_sheet);
-    Ok(sheets.collect())
+/// The rows of an answer; `Err` holds the reason in words without the body's content.
+fn rows(body: &[u8]) -> Result<Vec<Row>, String> {
+    wire::json::<Answer>(body).map(|answer| answer.instances)
+}
+
+/// The sheets of a document among these rows; `Err` holds the reason in words.
+fn sheets_of(rows: Vec<Row>, document: DocumentId) -> Result<Vec<AttributeSheet>, String> {
+    let row = rows.into_iter().find(|row| row.document() == Some(document));
+    row.map(Row::into_sheets)
+        .ok_or_else(|| "the answer does not hold the document".to_owned())
+}
+
+impl Row {
+    fn document(&self) -> Option<DocumentId> {
+        self.id.text()?.parse().ok().map(DocumentId)
+    }
+
+    fn into_sheets(self) -> Vec<AttributeSheet> {
+        self.relationships
+            .unwrap_or_default()
+            .into_iter()
+            .filter(Relationship::leads_to_attributes)
+            .filter_map(|relationship| relationship.related)
+            .take(MOST_SHEETS)
+            .map(Related::into_sheet)
+            .collect()
+    }
 }
 
 impl Relationship {
@@ -218,6 +275,10 @@ mod tests {
     use super::*;
 
     const DOCUMENT: Guid = Guid::from_bytes([0x11; 16]);
+
+    fn read(body: &[u8], document: Guid) -> Result<Vec<AttributeSheet>, String> {
+        sheets_of(rows(body)?, DocumentId(document))
+    }
 
     fn answer(relationships: &str) -> String {
         format!(r#"{{"instances":[{{"instanceId":"{DOCUMENT}"{relationships}}}]}}"#)

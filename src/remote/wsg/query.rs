@@ -116,6 +116,18 @@ impl Query {
         Self::by_id(Class::Document, "PW_WSG/Document!poly", ids)
     }
 
+    /// The same, with what their environments say of them.
+    pub(super) fn attributes_by_id(ids: &[Guid]) -> Self {
+        let mut query = Self::documents_by_id(ids);
+        for (option, value) in &mut query.options {
+            if *option == "$select" {
+                WITH_ATTRIBUTES.clone_into(value);
+            }
+        }
+        "the attributes of documents".clone_into(&mut query.what);
+        query
+    }
+
     fn by_id(class: Class, path: &str, ids: &[Guid]) -> Self {
         let list: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
         Self {
@@ -235,9 +247,12 @@ pub(super) fn document(id: DocumentId) -> String {
     format!("PW_WSG/Document/{id}?$select=*")
 }
 
+/// Everything of a document, and everything that its environment says of it.
+const WITH_ATTRIBUTES: &str = "*,DocumentEnvironment-forward-Environment!poly.*";
+
 /// One document with what its environment says of it.
 pub(super) fn attributes(id: DocumentId) -> String {
-    format!("PW_WSG/Document/{id}?$select=*,DocumentEnvironment-forward-Environment!poly.*")
+    format!("PW_WSG/Document/{id}?$select={WITH_ATTRIBUTES}")
 }
 
 /// A document's file.
