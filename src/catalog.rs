@@ -43,6 +43,7 @@ pub mod snapshot;
 mod store;
 mod told;
 
+use attributes::AttributeStore;
 use journal::Journal;
 use place::Files;
 use snapshot::Snapshot;
@@ -410,6 +411,11 @@ impl Catalog {
     /// Closes both databases: who asks later gets [`CatalogError::Closed`], and no file is made anew.
     pub fn close(&self) {
         self.0.close();
+    }
+
+    /// The attributes of documents, for reading: [`AttributeStore::open`] writes them.
+    pub fn attributes(&self) -> &AttributeStore {
+        self.0.attributes()
     }
 
     /// The journal.

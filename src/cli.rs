@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub mod answer;
+mod attributes;
 mod below;
 mod beside;
 pub mod browse;
@@ -15,6 +16,7 @@ pub mod cache;
 pub mod changes;
 mod completeness;
 pub mod core_dump;
+mod counterpart;
 mod crawling;
 pub mod demo;
 pub mod doctor;

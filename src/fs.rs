@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::catalog::attributes::KeptAttributes;
 use crate::content::{ContentError, ContentKey, Reader};
 use crate::model::{ContentTag, DirId, Document, DocumentId, Entry, ObjectId, Timestamp};
 use crate::remote::RemoteError;
@@ -21,6 +22,7 @@ pub mod activity;
 mod ahead;
 mod caller;
 pub mod catalog;
+mod environment;
 pub mod error;
 pub mod login;
 mod neighbours;
@@ -302,6 +304,11 @@ impl Filesystem {
 
     /// The value of an extended attribute, from what is held.
     pub async fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
+        if let Some(wanted) = environment::Wanted::parse(name) {
+            let kept = self.attributes(&self.inode(ino)?).await;
+            let value = kept.and_then(|kept| environment::value(&kept, &wanted));
+            return value.ok_or(FsError::NoAttribute);
+        }
         let attribute = xattr::Attribute::parse(name).ok_or(FsError::NoAttribute)?;
         let inode = self.inode(ino)?;
         if attribute == xattr::Attribute::Activity && ino == ROOT {
@@ -316,7 +323,20 @@ impl Filesystem {
     pub async fn listxattr(&self, ino: InodeNo) -> Result<Vec<u8>, FsError> {
         let inode = self.inode(ino)?;
         let entry = self.0.tree.entry(&inode).await;
-        Ok(xattr::names(&self.sources(entry.as_deref()), &inode))
+        let mut names = xattr::names(&self.sources(entry.as_deref()), &inode);
+        if let Some(kept) = self.attributes(&inode).await {
+            names.extend(environment::names(&kept));
+        }
+        Ok(names)
+    }
+
+    /// The attributes of the environment of a document, where they are known.
+    async fn attributes(&self, inode: &Inode) -> Option<KeptAttributes> {
+        inode.version()?;
+        match self.0.tree.entry(inode).await?.as_ref() {
+            Entry::Document(document) => self.0.tree.attributes(document).await,
+            Entry::Folder(_) => None,
+        }
     }
 
     /// Forgets what failed a moment ago, so that the next call asks again: what was missing then has come.

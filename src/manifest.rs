@@ -20,7 +20,7 @@ use crate::model::{Folder, FolderId, Guid, Timestamp};
 mod row;
 mod shard;
 
-pub use row::{COLUMNS, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Row};
+pub use row::{ATTRIBUTES, COLUMNS, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Row};
 pub use shard::{InvalidShard, Shard};
 
 /// Where a manifest begins.
@@ -260,6 +260,7 @@ fn document_row(
         tag: told.tag,
         document: told.document,
         sha256: None,
+        attributes: None,
         readable: denied.is_none(),
         denied,
     }

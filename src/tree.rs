@@ -38,6 +38,7 @@ mod freshen;
 pub mod inodes;
 pub mod invalidation;
 mod keep;
+mod known;
 pub mod lapse;
 mod led;
 mod proof;
@@ -470,33 +471,6 @@ impl Tree {
             ino,
             parent: ROOT_DIRECTORY,
             target: Target::Directory(directory, None),
-        })
-    }
-
-    /// The folder or document behind an inode as it was listed, in the version the inode stands for; `None` where no
-    /// listing that is held has it.
-    ///
-    /// Never asks the server; a listing that made room in memory is looked for in the catalog.
-    pub fn entry(&self, inode: &Inode) -> impl Future<Output = Option<Arc<Entry>>> + Send + use<> {
-        let (tree, inode) = (self.clone(), *inode);
-        async move {
-            if let Some(entry) = tree.held_entry(&inode) {
-                return Some(entry);
-            }
-            tree.0.recall(inode.parent.id).await;
-            tree.held_entry(&inode)
-        }
-    }
-
-    fn held_entry(&self, inode: &Inode) -> Option<Arc<Entry>> {
-        let object = inode.object()?;
-        let stored = self.0.store.get(inode.parent.id)?;
-        stored.generations().find_map(|listing| {
-            let row = listing.find(object)?;
-            let of_it = inode
-                .version()
-                .is_none_or(|version| self.tag(row) == Some(version.tag));
-            of_it.then(|| row.entry.clone())
         })
     }
 

@@ -27,7 +27,7 @@ const FILE: &str = "attributes.sqlite";
 const KEPT_FOR: Duration = Duration::from_secs(92 * 24 * 3600);
 
 /// How a document was listed when it was asked for its attributes: another one is another document to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Edition(i64);
 
 impl Edition {
@@ -143,6 +143,21 @@ impl AttributeStore {
             transaction.execute("DELETE FROM attributes WHERE asked < ?", params![Time(oldest)])?;
             Ok(())
         })
+    }
+
+    /// Closes the database. Who asks later opens it anew.
+    pub(super) fn close(&self) {
+        if let Some(database) = self.database.lock().take() {
+            database.close();
+        }
+    }
+
+    /// Gives back the memory in which the database keeps parts of its file.
+    pub(super) fn release_memory(&self) {
+        let database = self.database.lock().clone();
+        if let Some(database) = database {
+            database.release_memory();
+        }
     }
 
     /// The database, where there is one.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
+use super::attributes::AttributeStore;
 use super::codec::{Count, is_later};
 use super::difference::{ShownIn, Telling};
 use super::headers::{self, Header};
@@ -35,6 +36,7 @@ const FORGOTTEN_AT_ONCE: usize = 200;
 pub(super) struct Store {
     dir: PathBuf,
     catalog: Database,
+    attributes: AttributeStore,
     journal: Journal,
     bytes: AtomicU64,
     entries: AtomicU64,
@@ -119,6 +121,7 @@ impl Store {
         let store = Self {
             dir: files.dir.clone(),
             catalog,
+            attributes: AttributeStore::beside(&files.dir),
             journal,
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
@@ -134,6 +137,7 @@ impl Store {
         let store = Self {
             dir: dir.to_owned(),
             catalog: Database::open_reading(&place::catalog_in(dir), &schema::CATALOG)?,
+            attributes: AttributeStore::beside(dir),
             journal: Journal::read_only(journal)?,
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
@@ -205,12 +209,18 @@ impl Store {
 
     pub(super) fn release_memory(&self) {
         self.catalog.release_memory();
+        self.attributes.release_memory();
         self.journal.release_memory();
     }
 
     pub(super) fn close(&self) {
         self.catalog.close();
+        self.attributes.close();
         self.journal.close();
+    }
+
+    pub(super) const fn attributes(&self) -> &AttributeStore {
+        &self.attributes
     }
 
     pub(super) const fn journal(&self) -> &Journal {

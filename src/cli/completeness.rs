@@ -2,11 +2,13 @@
 //! be is named.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::below::Below;
+use super::counterpart::{self, Counterpart};
 use super::crawling::{self, Crawler, Own, Start};
 use super::failure::{CliError, ErrorKind, exit};
 use super::interrupt;
@@ -16,6 +18,7 @@ use crate::catalog::{Catalog, CatalogError, DirKey};
 use crate::daemon::blocking;
 use crate::manifest::{Failed, Lack, Plan, Terms, Top};
 use crate::refresh::crawl::{CrawlProgress, FailureKind};
+use crate::remote::Remote;
 
 /// As many missing folders are named.
 const NAMED: usize = 20;
@@ -43,7 +46,7 @@ impl Extent {
         path: Option<&str>,
         datasource: Option<&str>,
         cache_dir: Option<&Path>,
-        session: Session,
+        session: &Session,
     ) -> Result<(Self, PathBuf), CliError> {
         let place = match path {
             Some(path) => Below::find(path).await?,
@@ -71,6 +74,30 @@ impl Extent {
             },
         };
         Ok((extent, cache_dir))
+    }
+
+    /// Where a crawl from `starts` went.
+    pub(super) async fn of_crawl(crawler: Crawler, starts: Vec<Start>) -> Result<Self, CliError> {
+        match crawler {
+            Crawler::Mount { below, .. } => Ok(Self::of_mount(below).await?.0),
+            Crawler::Own(own) => Ok(Self::of_own(*own, starts)),
+        }
+    }
+
+    /// The server of it, for what no mount tells; a mount's with the login of its profile.
+    pub(super) async fn server(&self, session: Session) -> Result<Arc<dyn Remote>, CliError> {
+        let below = match &self.crawler {
+            Crawler::Own(own) => return Ok(own.remote.clone()),
+            Crawler::Mount { below, .. } => below,
+        };
+        let open = below.open().await?;
+        match counterpart::of_mount(session, &open.kept().mount).await? {
+            Counterpart::Server(remote) => Ok(remote),
+            Counterpart::Unknown(reason) => {
+                let text = "the server of the mount cannot be asked from here";
+                Err(CliError::new(ErrorKind::Failure, text).cause(reason))
+            }
+        }
     }
 
     fn of_own(own: Own, starts: Vec<Start>) -> Self {

@@ -55,6 +55,7 @@ pub(super) enum Crawler {
 pub(super) struct Own {
     tree: Tree,
     pub(super) catalog: Catalog,
+    pub(super) remote: Arc<dyn Remote>,
 }
 
 impl Crawler {
@@ -97,9 +98,9 @@ impl Own {
         path: Option<&str>,
         datasource: Option<&str>,
         cache_dir: Option<&Path>,
-        session: Session,
+        session: &Session,
     ) -> Result<(Self, Vec<Start>), CliError> {
-        let (account, dirs) = session.account()?;
+        let (account, dirs) = (session.account_now()?, &session.dirs);
         let Opened {
             remote, start: below, ..
         } = account.open(datasource).await?;
@@ -152,7 +153,12 @@ impl Own {
             }
             (None, None) => vec![all()],
         };
-        Ok((Self { tree, catalog }, starts))
+        let own = Self {
+            tree,
+            catalog,
+            remote,
+        };
+        Ok((own, starts))
     }
 
     async fn crawl(

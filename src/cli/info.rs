@@ -18,7 +18,7 @@ use super::output::{Format, Printer};
 use crate::content::{CacheCare, CacheOptions, Held};
 use crate::daemon::blocking;
 use crate::explain::{Facts, MountFacts};
-use crate::model::{DocumentId, ObjectId};
+use crate::model::{Document, DocumentId, Entry, ObjectId};
 
 mod card;
 mod environment;
@@ -54,13 +54,20 @@ struct Known {
     pinned: bool,
 }
 
+/// A document as it is in the catalog.
+struct Listed {
+    document: Document,
+    /// The directory of the catalog.
+    catalog: PathBuf,
+}
+
 /// Shows what is known of one path. Fails, after showing the rest, where the server cannot be asked.
 pub async fn info(args: &InfoArgs, global: &GlobalArgs, printer: &Printer) -> Result<(), CliError> {
     let path = args.path.clone();
-    let known = blocking(move || look(&path)).await?;
+    let (known, listed) = blocking(move || look(&path)).await?;
     let outcome = match known.document {
-        Some(_) if args.offline => Ok(Environment::not_asked("--offline was given")),
-        Some(document) => environment::ask(global, &known.mount, document).await,
+        Some(_) if args.offline => Ok(environment::kept(listed).await),
+        Some(document) => environment::ask(global, &known.mount, document, listed).await,
         None => Ok(Environment::not_asked("folders have none")),
     };
     let (environment, failure) = match outcome {
@@ -83,7 +90,7 @@ pub async fn info(args: &InfoArgs, global: &GlobalArgs, printer: &Printer) -> Re
     }
 }
 
-fn look(path: &Path) -> Result<Known, CliError> {
+fn look(path: &Path) -> Result<(Known, Option<Listed>), CliError> {
     let located = beside::locate(path)?;
     let mut exact = located.mounted.path.clone();
     exact.extend(&located.names);
@@ -103,7 +110,7 @@ fn look(path: &Path) -> Result<Known, CliError> {
         Ok(open) => open,
         // It keeps its listings in memory only, and has told what it can.
         Err(error) if error.name() == Code::MountNoCatalog => {
-            return Ok(Known {
+            let known = Known {
                 document: document_of(&told),
                 path: exact,
                 told,
@@ -115,7 +122,8 @@ fn look(path: &Path) -> Result<Known, CliError> {
                 links: Vec::new(),
                 held: None,
                 pinned: false,
-            });
+            };
+            return Ok((known, None));
         }
         Err(error) => return Err(error),
     };
@@ -134,7 +142,7 @@ fn look(path: &Path) -> Result<Known, CliError> {
         Some(document) => cached(&open, document, &told),
         None => (None, false),
     };
-    Ok(Known {
+    let known = Known {
         path: exact,
         mount: kept.mount.clone(),
         told,
@@ -143,6 +151,27 @@ fn look(path: &Path) -> Result<Known, CliError> {
         document,
         held,
         pinned,
+    };
+    Ok((known, document.and_then(|document| listed(&open, document))))
+}
+
+fn listed(open: &Open, document: DocumentId) -> Option<Listed> {
+    // What cannot be read here was read above, or is told as not known.
+    let sightings = open.catalog.find(document.0).unwrap_or_default();
+    let mut documents = sightings.into_iter().filter_map(|sighting| {
+        let is_shown = sighting.row.is_some();
+        match &*sighting.entry {
+            Entry::Document(document) => Some((is_shown, document.clone())),
+            Entry::Folder(_) => None,
+        }
+    });
+    let first = documents.next()?;
+    let (_, document) = documents
+        .find(|(is_shown, _)| *is_shown && !first.0)
+        .unwrap_or(first);
+    Some(Listed {
+        document,
+        catalog: open.catalog.dir().to_owned(),
     })
 }
 

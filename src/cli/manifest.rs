@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::attributes;
 use super::completeness::{Extent, Obstacle, incomplete};
 use super::failure::{CliError, ErrorKind};
 use super::mount::duration;
 use super::output::{Bar, Printer, escape};
 use super::session::{Session, SourceArgs};
 use crate::catalog::CatalogId;
+use crate::catalog::attributes::AttributeStore;
 use crate::catalog::journal::{Cursor, Since};
 use crate::catalog::snapshot::Snapshot;
 use crate::content::Digests;
@@ -29,7 +31,7 @@ mod pen;
 mod resume;
 mod sheet;
 
-use pen::{Ended, Pen};
+use pen::{Ended, Known, Pen};
 use resume::Earlier;
 use sheet::Sheet;
 
@@ -51,6 +53,9 @@ pub struct ManifestArgs {
     /// Go on with what an earlier run with the same --output left unfinished
     #[arg(long, requires = "output")]
     resume: bool,
+    /// The attributes of each document's environment, too; what is not known is asked for
+    #[arg(long)]
+    attributes: bool,
     /// Only the I-th of N parts
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -89,9 +94,16 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
         args.path.as_deref(),
         args.source.datasource.as_deref(),
         args.cache_dir.as_deref(),
-        session,
+        &session,
     )
     .await?;
+    let mut obstacle = None;
+    if args.attributes {
+        // Of what is not listed nothing can be asked.
+        obstacle = Some(extent.complete(terms, printer).await?);
+        let server = extent.server(session).await?;
+        attributes::gather(&extent, terms, args.shard, server, printer).await?;
+    }
     let job = Arc::new(Job {
         args: args.clone(),
         terms,
@@ -101,10 +113,13 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
     });
     // Most often everything is there, and one walk is enough.
     let first = job.clone();
-    if blocking(move || first.write(None)).await? {
+    if obstacle.is_none() && blocking(move || first.write(None)).await? {
         return Ok(());
     }
-    let obstacle = job.extent.complete(terms, printer).await?;
+    let obstacle = match obstacle {
+        Some(obstacle) => obstacle,
+        None => job.extent.complete(terms, printer).await?,
+    };
     blocking(move || job.write(Some(&obstacle))).await.map(drop)
 }
 
@@ -160,6 +175,7 @@ impl Job {
             scope: self.extent.scope(),
             with_folders: self.args.folders,
             shard: self.args.shard.map(|shard| shard.to_string()),
+            with_attributes: self.args.attributes,
         }
     }
 
@@ -177,11 +193,14 @@ impl Job {
         if earlier.is_none() {
             sheet.first(&self.first(cursor, about))?;
         }
-        let digests = Digests::in_cache(&self.cache_dir, &about.datasource, &about.account);
-        let (counts, rows) = thread::scope(|scope| {
+        let known = Known {
+            digests: Digests::in_cache(&self.cache_dir, &about.datasource, &about.account),
+            attributes: (self.args.attributes).then(|| AttributeStore::beside(self.extent.catalog.dir())),
+        };
+        let (counts, rows, without_attributes) = thread::scope(|scope| {
             let mut reader = Reader {
                 job: self,
-                pen: Pen::new(scope, sheet, &digests)?,
+                pen: Pen::new(scope, sheet, &known)?,
                 written: earlier.map(|earlier| &earlier.rows),
                 rows: earlier.map_or(0, |earlier| earlier.rows.len() as u64),
                 bar: self.printer.bar("folders"),
@@ -189,10 +208,13 @@ impl Job {
                 done: 0,
             };
             let told = plan.tell(snapshot, &mut reader);
-            let counts = reader.pen.finish(told)?;
-            Ok::<_, CliError>((counts, reader.rows))
+            let (counts, without_attributes) = reader.pen.finish(told)?;
+            Ok::<_, CliError>((counts, reader.rows, without_attributes))
         })?;
-        sheet.end(&end_row(plan, counts, rows, cursor))
+        let mut end = end_row(plan, counts, rows, cursor);
+        let before = earlier.map_or(0, |earlier| earlier.without_attributes);
+        end.without_attributes = (self.args.attributes).then_some(before + without_attributes);
+        sheet.end(&end)
     }
 }
 
@@ -210,7 +232,7 @@ impl Target {
         let format = job.args.format;
         let Some(output) = &job.args.output else {
             return Ok(Self {
-                sheet: Sheet::new(format, Box::new(Out(job.printer.clone())))?,
+                sheet: Sheet::new(format, job.args.attributes, Box::new(Out(job.printer.clone())))?,
                 earlier: None,
                 file: None,
             });
@@ -232,7 +254,7 @@ impl Target {
         Ok(Self {
             sheet: match &earlier {
                 Some(_) => Sheet::lines(out),
-                None => Sheet::new(format, out)?,
+                None => Sheet::new(format, job.args.attributes, out)?,
             },
             earlier,
             file: Some((file, part, output.clone())),
@@ -263,6 +285,7 @@ fn end_row(plan: &Plan, counts: Counts, rows: u64, cursor: Cursor) -> EndRow {
         documents: counts.documents,
         rows,
         unreadable: counts.unreadable,
+        without_attributes: None,
         oldest: plan.oldest(),
         cursor: cursor.to_string(),
         failed: failed.collect(),

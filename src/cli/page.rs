@@ -93,7 +93,7 @@ pub(super) async fn page(args: &TreeArgs, session: Session, printer: &Arc<Printe
     }
     let client_id = session.profile.client_id.clone();
     let source = args.source.datasource.as_deref();
-    let (extent, _) = Extent::find(args.path.as_deref(), source, None, session).await?;
+    let (extent, _) = Extent::find(args.path.as_deref(), source, None, &session).await?;
     let terms = Terms::within(None, true);
     let obstacle = extent.complete(terms, printer).await?;
     let printer = printer.clone();

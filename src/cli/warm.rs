@@ -8,12 +8,15 @@ use clap::Args;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::attributes::{self, Gathered};
 use super::below::Below;
+use super::completeness::Extent;
 use super::crawling::{self, Crawler, Own};
 use super::failure::{CliError, ErrorKind};
 use super::interrupt;
 use super::output::{Format, Printer};
 use super::session::{Session, SourceArgs};
+use crate::manifest::Terms;
 use crate::refresh::crawl::{CrawlProgress, CrawlSummary, FailedFolder};
 
 mod content;
@@ -29,6 +32,9 @@ pub struct WarmArgs {
     /// Fetch the documents, too; PATH must be in a mount
     #[arg(long, requires = "path")]
     content: bool,
+    /// Ask for the attributes of the documents' environments, too, as far as they are not known
+    #[arg(long)]
+    attributes: bool,
     /// Where listings are kept, where no mount is asked
     #[arg(long, value_name = "DIR", env = "PWFS_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
@@ -53,7 +59,20 @@ struct Report<'a> {
     /// Present with `--content`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<ContentReport<'a>>,
+    /// Present with `--attributes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<AttributesReport>,
     seconds: f64,
+}
+
+/// What `--json` shows of `--attributes`.
+#[derive(Serialize)]
+struct AttributesReport {
+    documents: u64,
+    /// The others were known.
+    asked: u64,
+    /// Of those asked for: refused, or not there any more.
+    unanswered: u64,
 }
 
 /// What `--json` shows of `--content`.
@@ -95,15 +114,16 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
             None => {
                 let source = args.source.datasource.as_deref();
                 let (own, starts) =
-                    Own::open(args.path.as_deref(), source, args.cache_dir.as_deref(), session).await?;
+                    Own::open(args.path.as_deref(), source, args.cache_dir.as_deref(), &session).await?;
                 (Crawler::Own(Box::new(own)), starts)
             }
         };
-        crawler.crawl(&starts, None, &tell).await
+        let summary = crawler.crawl(&starts, None, &tell).await?;
+        Ok::<_, CliError>((summary, crawler, starts))
     };
     interrupt::take_interrupt();
-    let summary = tokio::select! {
-        summary = work => summary?,
+    let (summary, crawler, starts) = tokio::select! {
+        done = work => done?,
         never = crawling::show(printer, told) => match never {},
         _ = tokio::signal::ctrl_c() => return Err(crawling::stopped("listed")),
     };
@@ -114,13 +134,21 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
         },
         None => None,
     };
-    tell_outcome(&summary, contents.as_ref(), begun, printer)
+    let attributes = if args.attributes {
+        let extent = Extent::of_crawl(crawler, starts).await?;
+        let server = extent.server(session).await?;
+        Some(attributes::gather(&extent, Terms::default(), None, server, printer).await?)
+    } else {
+        None
+    };
+    tell_outcome(&summary, contents.as_ref(), attributes.as_ref(), begun, printer)
 }
 
 /// Says what it came to; fails unless everything was listed and proved.
 fn tell_outcome(
     summary: &CrawlSummary,
     contents: Option<&Contents>,
+    attributes: Option<&Gathered>,
     begun: Instant,
     printer: &Printer,
 ) -> Result<(), CliError> {
@@ -142,6 +170,11 @@ fn tell_outcome(
                 failed: contents.failed,
                 failures: &contents.failures,
             }),
+            attributes: attributes.map(|attributes| AttributesReport {
+                documents: attributes.documents,
+                asked: attributes.asked,
+                unanswered: attributes.unanswered,
+            }),
             seconds: begun.elapsed().as_secs_f64(),
         })?,
         Format::Text => printer.line(&format!(
@@ -161,6 +194,17 @@ fn tell_outcome(
             "{} documents with {} are here",
             contents.documents,
             super::status::size(contents.bytes)
+        ))?;
+    }
+    if let (Format::Text, Some(attributes)) = (printer.format(), attributes) {
+        let unanswered = match attributes.unanswered {
+            0 => String::new(),
+            number => format!("; {number} of them the server did not answer"),
+        };
+        printer.line(&format!(
+            "the attributes of {} documents were asked for, those of {} were known{unanswered}",
+            attributes.asked,
+            attributes.documents - attributes.asked,
         ))?;
     }
     if complete {

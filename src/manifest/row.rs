@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::model::{Document, DocumentKind, Guid, Timestamp};
+use crate::model::{AttributeSheet, Document, DocumentKind, Guid, Timestamp};
 
 /// The number of the format: another one where a member's meaning changes.
 pub const FORMAT: u32 = 1;
@@ -32,6 +32,9 @@ pub struct FirstRow {
     /// Which part it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+    /// Whether documents have the attributes of their environments.
+    #[serde(default)]
+    pub with_attributes: bool,
 }
 
 /// A folder.
@@ -76,6 +79,8 @@ pub struct DocumentRow {
     pub document: Option<Document>,
     /// Of the content, where it is known.
     pub sha256: Option<[u8; 32]>,
+    /// Of its environment, where they were wanted and are known.
+    pub attributes: Option<Vec<AttributeSheet>>,
     /// False while the server refuses it.
     pub readable: bool,
     /// In which words.
@@ -108,6 +113,9 @@ pub struct EndRow {
     pub rows: u64,
     /// Of folders and documents: refused by the server.
     pub unreadable: u64,
+    /// Where attributes were wanted: documents written without, because the server refused or no longer had them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_attributes: Option<u64>,
     /// When the folder was asked for that was asked longest ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Timestamp>,
@@ -166,6 +174,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a [AttributeSheet]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     work_area: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fetched_at: Option<Timestamp>,
@@ -174,8 +184,11 @@ struct Line<'a> {
     denied: Option<&'a str>,
 }
 
+/// The column that is there only where it was asked for.
+pub const ATTRIBUTES: &str = "attributes";
+
 /// The columns of a table of rows: the members of a row, in their order.
-pub const COLUMNS: [&str; 22] = [
+pub const COLUMNS: [&str; 23] = [
     "row",
     "guid",
     "folder_guid",
@@ -194,6 +207,7 @@ pub const COLUMNS: [&str; 22] = [
     "created",
     "tag",
     "sha256",
+    ATTRIBUTES,
     "work_area",
     "fetched_at",
     "readable",
@@ -234,6 +248,7 @@ impl FolderRow {
             created: self.created,
             tag: None,
             sha256: None,
+            attributes: None,
             work_area: Some(self.work_area),
             fetched_at: self.fetched_at,
             readable: self.readable,
@@ -268,6 +283,7 @@ impl DocumentRow {
             created: document.and_then(|document| document.created),
             tag: self.tag.as_deref(),
             sha256: self.sha256.as_ref().map(hex),
+            attributes: self.attributes.as_deref(),
             work_area: None,
             fetched_at: None,
             readable: self.readable,
@@ -322,6 +338,11 @@ impl Row<'_> {
             said(line.created),
             text(line.tag),
             said(line.sha256),
+            // Plain data: it can be written.
+            said(
+                line.attributes
+                    .map(|sheets| serde_json::to_string(sheets).unwrap_or_default()),
+            ),
             said(line.work_area),
             said(line.fetched_at),
             said(Some(line.readable)),
@@ -343,6 +364,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::model::Attribute;
 
     fn guid(number: u8) -> Guid {
         Guid::from_bytes([number; 16])
@@ -390,6 +412,13 @@ mod tests {
                 etag: None,
             }),
             sha256: Some([0xab; 32]),
+            attributes: Some(vec![AttributeSheet {
+                environment: "Drawings".to_owned(),
+                attributes: vec![Attribute {
+                    name: "SCALE".to_owned(),
+                    value: "1:50".to_owned(),
+                }],
+            }]),
             readable: true,
             denied: None,
         };
@@ -429,6 +458,7 @@ mod tests {
             path: None,
             document: None,
             sha256: None,
+            attributes: None,
             ..document
         };
         let json = serde_json::to_string(&bare).unwrap();

@@ -14,6 +14,7 @@
 )]
 
 mod alloovium;
+mod attributes;
 mod browse;
 mod budget;
 mod cache;

@@ -760,6 +760,13 @@ fn the_rows_of_links_are_what_the_program_says() {
                 compare(&row, &bed.run(&["info", "all/Linked/nothing"]));
                 bed.run(&["link", "all/Linked/nothing"])
             }
+            Code::AttributesNotTold => {
+                let object = |id: &str| Fault::error(RequestKind::FindIds, id);
+                let fault = bed.stage.server.inject(object("PropertyNotFound"));
+                let seen = bed.run(&["warm", "--attributes", "all/Linked"]);
+                assert!(bed.stage.server.clear_fault(fault));
+                seen
+            }
             Code::ObjectNotListed if is("the link's names") => {
                 open("Leven%20Estuary%20Crossing/nothing", "all")
             }
@@ -783,7 +790,7 @@ fn the_rows_of_links_are_what_the_program_says() {
         compare(&row, &seen);
         done.add(&row);
     }
-    done.check(&["object.", "link."]);
+    done.check(&["attributes.", "object.", "link."]);
 }
 
 /// Rows no program can be brought to within a test, each with what the code makes of it.

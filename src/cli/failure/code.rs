@@ -256,6 +256,8 @@ codes! {
     MountNone = "mount.none",
     /// The mount does not tell where its catalog is.
     MountNoCatalog = "mount.no-catalog",
+    /// The server does not tell the attributes of documents.
+    AttributesNotTold = "attributes.not-told",
     /// A listing that was proved complete does not have it.
     ObjectAbsent = "object.absent",
     /// Nothing that is kept tells of it: its folder was not listed yet.

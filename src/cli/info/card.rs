@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Known;
-use super::environment::{Environment, Sheet};
+use super::environment::Environment;
 use super::told::Told;
 use crate::cli::failure::CliError;
 use crate::cli::link::Link;
@@ -13,7 +13,7 @@ use crate::cli::status::size as in_units;
 use crate::content::Held;
 use crate::explain::words::{Section, clock, layout, span_ago};
 use crate::explain::{EntryFacts, Facts, Found, ListingFacts, MountFacts, Place};
-use crate::model::Timestamp;
+use crate::model::{AttributeSheet, Timestamp};
 
 /// What `--json` shows.
 #[derive(Debug, Serialize)]
@@ -285,9 +285,9 @@ impl Card {
             Environment::NotAsked { .. } if self.told.is_dir => Ok(()),
             Environment::NotAsked { reason } => Self::show_none(printer, &format!("not asked for: {reason}")),
             Environment::NotSupported => Self::show_none(printer, "this server does not tell attributes"),
-            Environment::Told { sheets } => {
+            Environment::Told { sheets, .. } => {
                 let has_values =
-                    |sheet: &&Sheet| sheet.attributes.iter().any(|value| !value.value.is_empty());
+                    |sheet: &&AttributeSheet| sheet.attributes.iter().any(|value| !value.value.is_empty());
                 for sheet in sheets.iter().filter(has_values) {
                     printer.line("")?;
                     if sheet.environment.is_empty() {

@@ -1,16 +1,17 @@
 //! The attributes that a document's environment gives it, asked of the server of its mount.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
+use super::Listed;
+use crate::catalog::attributes::{AttributeStore, Edition};
 use crate::cli::GlobalArgs;
-use crate::cli::failure::{CliError, ErrorKind};
+use crate::cli::counterpart::{self, Counterpart};
+use crate::cli::failure::CliError;
 use crate::cli::session::Session;
-use crate::daemon::connect::Account;
+use crate::clock::{Clock, Stamp};
+use crate::daemon::blocking;
 use crate::explain::MountFacts;
-use crate::model::{AttributeSheet, DocumentId};
-use crate::remote::wsg::{DatasourceName, WsgRemote};
+use crate::model::{AttributeSheet, DocumentId, Timestamp};
 use crate::remote::{Attributes, Remote as _};
 
 /// What became of the question.
@@ -31,8 +32,10 @@ pub(super) enum Environment {
     },
     /// The sheets; none where nothing was entered.
     Told {
+        /// When the server was asked.
+        fetched_at: Timestamp,
         /// In the order of the server.
-        sheets: Vec<Sheet>,
+        sheets: Vec<AttributeSheet>,
     },
 }
 
@@ -44,80 +47,61 @@ impl Environment {
     }
 }
 
-/// One sheet of attributes.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Sheet {
-    /// The environment.
-    pub(super) environment: String,
-    /// In the order of the server.
-    pub(super) attributes: Vec<Value>,
-}
-
-/// One attribute.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Value {
-    pub(super) name: String,
-    pub(super) value: String,
-}
-
-impl From<AttributeSheet> for Sheet {
-    fn from(sheet: AttributeSheet) -> Self {
-        let value = |attribute: crate::model::Attribute| Value {
-            name: attribute.name,
-            value: attribute.value,
-        };
-        Self {
-            environment: sheet.environment,
-            attributes: sheet.attributes.into_iter().map(value).collect(),
-        }
+/// What an earlier question was answered with.
+pub(super) async fn kept(listed: Option<Listed>) -> Environment {
+    let kept = blocking(move || {
+        let listed = listed?;
+        // What cannot be read was not kept.
+        AttributeStore::beside(&listed.catalog)
+            .of(&listed.document)
+            .ok()?
+    });
+    match kept.await {
+        Some(kept) => Environment::Told {
+            fetched_at: kept.asked.wall,
+            sheets: kept.sheets,
+        },
+        None => Environment::not_asked("--offline was given, and they are not known"),
     }
 }
 
-/// Asks the server of a mount, with the login of its profile.
+/// Asks the server of a mount, with the login of its profile; and keeps what it answers.
 pub(super) async fn ask(
     global: &GlobalArgs,
     mount: &MountFacts,
     document: DocumentId,
+    listed: Option<Listed>,
 ) -> Result<Environment, CliError> {
-    let Some(profile) = &mount.profile else {
+    if mount.profile.is_none() {
         return Ok(Environment::not_asked(
             "the mount does not tell whose login it has",
         ));
-    };
-    let mut session = Session::open(global)?;
-    session.turn_to(profile)?;
-    if !session.exists() {
-        // Such as the one of a demo, which is in no file.
-        let reason = format!("the configuration has no profile \"{profile}\", which the mount has");
-        return Ok(Environment::not_asked(reason));
     }
-    let account = session.account_now()?;
-    let remote = connect(&account, mount.datasource.as_deref()).await?;
-    Ok(match remote.attributes(document).await? {
-        Attributes::Sheets(sheets) => Environment::Told {
-            sheets: sheets.into_iter().map(Sheet::from).collect(),
-        },
-        Attributes::NotSupported => Environment::NotSupported,
+    let remote = match counterpart::of_mount(Session::open(global)?, mount).await? {
+        Counterpart::Server(remote) => remote,
+        Counterpart::Unknown(reason) => return Ok(Environment::not_asked(reason)),
+    };
+    let clock = Clock::default();
+    let asked = clock.stamp(clock.now(), Timestamp::now());
+    let sheets = match remote.attributes(document).await? {
+        Attributes::Sheets(sheets) => sheets,
+        Attributes::NotSupported => return Ok(Environment::NotSupported),
+    };
+    if let Some(listed) = listed {
+        let sheets = sheets.clone();
+        blocking(move || keep(&listed, &asked, sheets)).await;
+    }
+    Ok(Environment::Told {
+        fetched_at: asked.wall,
+        sheets,
     })
 }
 
-/// The datasource of the mount, which need not be that of its profile.
-async fn connect(account: &Account, datasource: Option<&str>) -> Result<Arc<WsgRemote>, CliError> {
-    let wanted = datasource.and_then(DatasourceName::parse);
-    let own = account.link(None).ok();
-    let url = match (&wanted, own) {
-        (Some(wanted), Some(own)) if own.leads_into(wanted) => None,
-        (Some(wanted), _) => Some(wanted.url()),
-        (None, _) => None,
-    };
-    let remote = account.connect(url.as_deref()).await?;
-    match datasource {
-        // Another one has other documents, and might have another one of this GUID.
-        Some(wanted) if remote.name() != wanted => {
-            let text = "the server that answers is not that of the mount";
-            let cause = format!("the mount shows {wanted}, and this is {}", remote.name());
-            Err(CliError::new(ErrorKind::Failure, text).cause(cause))
-        }
-        Some(_) | None => Ok(remote),
+fn keep(listed: &Listed, asked: &Stamp, sheets: Vec<AttributeSheet>) {
+    let answer = (listed.document.id, Edition::of(&listed.document), sheets);
+    let kept = AttributeStore::open(&listed.catalog).and_then(|store| store.keep(asked, &[answer]));
+    if let Err(error) = kept {
+        // They are shown all the same.
+        tracing::debug!(%error, "attributes are not kept");
     }
 }

@@ -6,9 +6,11 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::sheet::Sheet;
 use crate::catalog::CatalogError;
+use crate::catalog::attributes::AttributeStore;
 use crate::cli::failure::{CliError, ErrorKind};
 use crate::content::Digests;
 use crate::manifest::{DocumentRow, FolderRow, Row};
+use crate::model::AttributeSheet;
 
 /// So many rows are handed over at once: handing over costs as much as reading a row or two.
 const BATCH: usize = 256;
@@ -20,6 +22,14 @@ const WAITING: usize = 4;
 enum Read {
     Folder(FolderRow),
     Document(DocumentRow),
+}
+
+/// What is known of documents beside what is read of them.
+pub(super) struct Known {
+    /// The checksums of their contents.
+    pub(super) digests: Digests,
+    /// The attributes of their environments, where they are wanted.
+    pub(super) attributes: Option<AttributeStore>,
 }
 
 /// Why no more is read.
@@ -40,20 +50,20 @@ impl From<CatalogError> for Ended {
 pub(super) struct Pen<'scope> {
     batch: Vec<Read>,
     rows: SyncSender<Vec<Read>>,
-    thread: ScopedJoinHandle<'scope, Result<(), CliError>>,
+    thread: ScopedJoinHandle<'scope, Result<u64, CliError>>,
 }
 
 impl<'scope> Pen<'scope> {
-    /// Begins to write to `sheet`, with the checksums of `digests`.
+    /// Begins to write to `sheet`, with what is `known`.
     pub(super) fn new<'env>(
         scope: &'scope Scope<'scope, 'env>,
         sheet: &'env mut Sheet,
-        digests: &'env Digests,
+        known: &'env Known,
     ) -> Result<Self, CliError> {
         let (rows, read) = sync_channel(WAITING);
         let thread = thread::Builder::new()
             .name("manifest".to_owned())
-            .spawn_scoped(scope, move || write(&read, sheet, digests))
+            .spawn_scoped(scope, move || write(&read, sheet, known))
             .map_err(|error| CliError::of(ErrorKind::Failure, &error))?;
         Ok(Self {
             batch: Vec::with_capacity(BATCH),
@@ -85,8 +95,9 @@ impl<'scope> Pen<'scope> {
         self.rows.send(batch).map_err(|_| Ended::Unwritten)
     }
 
-    /// Waits until everything that was taken is written; `told` is what came of reading it.
-    pub(super) fn finish<T>(mut self, told: Result<T, Ended>) -> Result<T, CliError> {
+    /// Waits until everything that was taken is written; `told` is what came of reading it. With how many documents have
+    /// no attributes where these are wanted.
+    pub(super) fn finish<T>(mut self, told: Result<T, Ended>) -> Result<(T, u64), CliError> {
         // What was read before something failed is written: a later run goes on with it.
         let handed_over = self.hand_over();
         drop(self.rows);
@@ -95,28 +106,41 @@ impl<'scope> Pen<'scope> {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         // It ended reading, too.
-        written?;
+        let without_attributes = written?;
         match handed_over.and(told) {
-            Ok(told) => Ok(told),
+            Ok(told) => Ok((told, without_attributes)),
             Err(Ended::Failed(error)) => Err(error),
             Err(Ended::Unwritten) => Err(CliError::new(ErrorKind::Failure, "rows were not written")),
         }
     }
 }
 
-fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, digests: &Digests) -> Result<(), CliError> {
+/// Returns how many documents have no attributes.
+fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, known: &Known) -> Result<u64, CliError> {
+    let mut without_attributes = 0;
     while let Ok(batch) = read.recv() {
         for row in batch {
             match row {
                 Read::Folder(folder) => sheet.row(&Row::Folder(&folder))?,
                 Read::Document(mut document) => {
                     if let Some(tag) = &document.tag {
-                        document.sha256 = digests.of(document.guid, tag);
+                        document.sha256 = known.digests.of(document.guid, tag);
                     }
+                    document.attributes = known.attributes_of(&document)?;
+                    without_attributes += u64::from(document.attributes.is_none());
                     sheet.row(&Row::Document(&document))?;
                 }
             }
         }
     }
-    Ok(())
+    Ok(without_attributes)
+}
+
+impl Known {
+    fn attributes_of(&self, row: &DocumentRow) -> Result<Option<Vec<AttributeSheet>>, CatalogError> {
+        let (Some(store), Some(document)) = (&self.attributes, &row.document) else {
+            return Ok(None);
+        };
+        Ok(store.of(document)?.map(|kept| kept.sheets))
+    }
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::catalog::journal::Cursor;
 use crate::manifest::FirstRow;
@@ -18,6 +19,8 @@ pub(super) struct Earlier {
     pub(super) cursor: Cursor,
     /// Folder and object of each row.
     pub(super) rows: HashSet<(Option<Guid>, Guid)>,
+    /// Documents among them that have no attributes.
+    pub(super) without_attributes: u64,
     /// How many bytes of the file hold these rows.
     length: u64,
 }
@@ -29,6 +32,16 @@ struct Keys<'a> {
     guid: Option<&'a str>,
     #[serde(default)]
     folder_guid: Option<&'a str>,
+    #[serde(default)]
+    attributes: Option<IgnoredAny>,
+}
+
+/// A row that was written.
+struct Written {
+    /// Folder and object.
+    key: (Option<Guid>, Guid),
+    /// A document without attributes.
+    lacks_attributes: bool,
 }
 
 impl Earlier {
@@ -49,12 +62,15 @@ impl Earlier {
         }) else {
             return Ok(None);
         };
-        let mut rows = HashSet::new();
+        let (mut rows, mut without_attributes) = (HashSet::new(), 0);
         loop {
             line.clear();
             let read = lines.read_until(b'\n', &mut line)?;
-            match key(&line) {
-                Some(key) => _ = rows.insert(key),
+            match written(&line) {
+                Some(row) => {
+                    rows.insert(row.key);
+                    without_attributes += u64::from(row.lacks_attributes);
+                }
                 // The end, a line that was cut off, or the last row.
                 None => break,
             }
@@ -64,6 +80,7 @@ impl Earlier {
             first,
             cursor,
             rows,
+            without_attributes,
             length,
         }))
     }
@@ -77,8 +94,8 @@ impl Earlier {
     }
 }
 
-/// Folder and object of a whole line; `None` if it is none of a folder or document.
-fn key(line: &[u8]) -> Option<(Option<Guid>, Guid)> {
+/// What a whole line tells; `None` if it is none of a folder or document.
+fn written(line: &[u8]) -> Option<Written> {
     let line = line.strip_suffix(b"\n")?;
     let keys: Keys<'_> = serde_json::from_slice(line).ok()?;
     if keys.row != "document" && keys.row != "folder" {
@@ -88,7 +105,10 @@ fn key(line: &[u8]) -> Option<(Option<Guid>, Guid)> {
         Some(text) => Some(text.parse().ok()?),
         None => None,
     };
-    Some((folder, keys.guid?.parse().ok()?))
+    Some(Written {
+        key: (folder, keys.guid?.parse().ok()?),
+        lacks_attributes: keys.row == "document" && keys.attributes.is_none(),
+    })
 }
 
 #[cfg(test)]
@@ -112,7 +132,7 @@ mod tests {
         for rest in ["", "{\"row\":\"docu", "{\"row\":\"end\"}\n", "\0\0\0\0"] {
             let earlier = read(&format!("{whole}{rest}")).unwrap();
             assert_eq!(earlier.length, whole.len() as u64, "{rest:?}");
-            assert_eq!(earlier.rows.len(), 2);
+            assert_eq!((earlier.rows.len(), earlier.without_attributes), (2, 1));
             assert_eq!(earlier.cursor.to_string(), "00000000000000ff.7");
         }
         // A line without its end may be cut off in a string.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::SheetFormat;
 use crate::cli::failure::CliError;
-use crate::manifest::{COLUMNS, EndRow, FirstRow, Row};
+use crate::manifest::{ATTRIBUTES, COLUMNS, EndRow, FirstRow, Row};
 
 /// So many bytes are handed over at a time: rows are a few hundred each.
 const BUFFER: usize = 64 << 10;
@@ -14,18 +14,32 @@ const BUFFER: usize = 64 << 10;
 /// See the module.
 pub(super) enum Sheet {
     Lines(BufWriter<Box<dyn Write + Send>>),
-    Table(Box<csv::Writer<Box<dyn Write + Send>>>),
+    Table(Table),
+}
+
+/// A table.
+pub(super) struct Table {
+    out: Box<csv::Writer<Box<dyn Write + Send>>>,
+    with_attributes: bool,
 }
 
 impl Sheet {
     /// A new one.
-    pub(super) fn new(format: SheetFormat, out: Box<dyn Write + Send>) -> Result<Self, CliError> {
+    pub(super) fn new(
+        format: SheetFormat,
+        with_attributes: bool,
+        out: Box<dyn Write + Send>,
+    ) -> Result<Self, CliError> {
         match format {
             SheetFormat::Ndjson => Ok(Self::lines(out)),
             SheetFormat::Csv => {
-                let mut table = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
-                table.write_record(COLUMNS).map_err(unwritten)?;
-                Ok(Self::Table(Box::new(table)))
+                let out = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
+                let mut table = Table {
+                    out: Box::new(out),
+                    with_attributes,
+                };
+                table.record(&COLUMNS)?;
+                Ok(Self::Table(table))
             }
         }
     }
@@ -50,12 +64,7 @@ impl Sheet {
         match (&mut *self, row) {
             (Self::Lines(_), Row::Folder(folder)) => self.line(folder),
             (Self::Lines(_), Row::Document(document)) => self.line(document),
-            (Self::Table(table), row) => {
-                let cells = row.cells();
-                table
-                    .write_record(cells.iter().map(|cell| cell.as_bytes()))
-                    .map_err(unwritten)
-            }
+            (Self::Table(table), row) => table.record(&row.cells()),
         }
     }
 
@@ -71,9 +80,18 @@ impl Sheet {
     pub(super) fn finish(&mut self) -> Result<(), CliError> {
         match self {
             Self::Lines(out) => out.flush(),
-            Self::Table(table) => table.flush(),
+            Self::Table(table) => table.out.flush(),
         }
         .map_err(|error| CliError::from_output(&error))
+    }
+}
+
+impl Table {
+    fn record(&mut self, cells: &[impl AsRef<str>; COLUMNS.len()]) -> Result<(), CliError> {
+        let columns = COLUMNS.iter().zip(cells);
+        let wanted = columns.filter(|(column, _)| self.with_attributes || **column != ATTRIBUTES);
+        let cells = wanted.map(|(_, cell)| cell.as_ref().as_bytes());
+        self.out.write_record(cells).map_err(unwritten)
     }
 }
 
