@@ -37,6 +37,7 @@ use sheet::Sheet;
 
 /// Say what there is, one row for each document
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct ManifestArgs {
     /// A directory of a mount; or a folder of the datasource: names separated by '/', or a GUID [default: what the profile
     /// shows]

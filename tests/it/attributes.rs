@@ -50,7 +50,7 @@ async fn attributes_of_many_documents_take_few_questions_and_nobody_gets_another
 
     // What is not there, or may not be seen, is not answered; nothing else is missing for that.
     wanted.push(DocumentId(Guid::from_bytes([0x77; 16])));
-    bench.world().delete(documents[3]).unwrap();
+    bench.world().delete_document(documents[3]).unwrap();
     let told = sheets(remote.attributes_of(&wanted).await.unwrap());
     assert_eq!(told.len(), documents.len() - 1);
     assert!(!told.contains_key(&DocumentId(documents[3])));

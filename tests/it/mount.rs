@@ -37,6 +37,7 @@ mod invalidation;
 mod kernel;
 mod lifecycle;
 mod login;
+mod mapped;
 mod panics;
 mod process;
 mod programs;

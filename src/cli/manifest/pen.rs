@@ -19,6 +19,7 @@ const BATCH: usize = 256;
 const WAITING: usize = 4;
 
 /// A row on its way from one thread to the other.
+#[expect(clippy::large_enum_variant, reason = "nearly all rows are documents")]
 enum Read {
     Folder(FolderRow),
     Document(DocumentRow),
