@@ -27,7 +27,7 @@ use super::fetch::transfer::{Got, Transfer};
 use super::patience::Patience;
 use super::table::{Running, Table};
 use super::{ContentError, ContentKey, measure, uncached};
-use crate::remote::{Remote, RemoteError, Urgency, UrgencyHandle};
+use crate::remote::{Remote, RemoteError, Shortcut, Urgency, UrgencyHandle};
 use crate::sync::Mutex;
 
 /// Keys remembered as refuted; whoever still holds one is told so without a request.
@@ -38,6 +38,10 @@ const PATTERNS: u64 = 4096;
 
 /// How long they are, after the last read.
 const PATTERN_MEMORY: Duration = Duration::from_secs(60);
+
+/// How long a way to a file is taken before the server is asked for one again, however long the way itself is good: by then
+/// it may have been closed to this account.
+const WAY_MEMORY: Duration = Duration::from_secs(60);
 
 /// How long an entry that another process fills is left to that. It tells about once a second what it has.
 const ELSEWHERE: Duration = Duration::from_secs(2);
@@ -143,6 +147,9 @@ pub(super) struct Shared {
     refuted: moka::sync::Cache<ContentKey, ContentError>,
     /// How each content is read.
     patterns: moka::sync::Cache<ContentKey, Arc<Mutex<Plan>>>,
+    /// Where the server was seen to have each content: reads that come one after the other, each a transfer of its own, take
+    /// the same way.
+    ways: moka::sync::Cache<ContentKey, Arc<Shortcut>>,
     /// Entries that another process fills.
     pub(super) elsewhere: moka::sync::Cache<ContentKey, ()>,
     /// Contents of superseded versions that are kept longer already.
@@ -193,6 +200,10 @@ impl Reader {
                 patterns: moka::sync::Cache::builder()
                     .max_capacity(PATTERNS)
                     .time_to_idle(PATTERN_MEMORY)
+                    .build(),
+                ways: moka::sync::Cache::builder()
+                    .max_capacity(PATTERNS)
+                    .time_to_live(WAY_MEMORY)
                     .build(),
                 elsewhere: moka::sync::Cache::builder()
                     .max_capacity(PATTERNS)
@@ -428,7 +439,8 @@ impl Reader {
                 .patterns
                 .get_with_by_ref(key, || Arc::new(Mutex::new(Plan::new(total))));
             let etag = entry.as_ref().and_then(|entry| entry.etag().cloned());
-            let transfer = Arc::new(Transfer::new(key.clone(), total, plan, entry, etag));
+            let way = shared.ways.get_with_by_ref(key, Arc::default);
+            let transfer = Arc::new(Transfer::new(key.clone(), total, plan, entry, etag, way));
             table
                 .running
                 .insert(key.clone(), Running::Transfer(transfer.clone()));

@@ -16,7 +16,7 @@ use super::protocol::{Ask, Id, Line, Lines, send};
 use super::{Part, SILENCE, Standing};
 use crate::catalog::DirKey;
 use crate::model::FolderId;
-use crate::remote::Progress;
+use crate::remote::{Progress, Urgency, UrgencyHandle};
 use crate::tree::{Lead, TreeError, Written};
 
 /// How many questions one follower has open: more than a server is asked at once for one caller, and few beside the
@@ -84,19 +84,39 @@ impl Follower {
             tracing::debug!(%error, "the leader cannot be asked");
             Unanswered::Useless
         };
-        let stream = claim::connect(&self.dir).await.map_err(gone)?;
-        let (reader, mut writer) = stream.into_split();
-        let ask = Ask::List {
-            folder: folder.into(),
-            max_age_ms: max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        let put = |ahead| {
+            let ask = Ask::List {
+                folder: folder.into(),
+                max_age_ms: max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                ahead,
+            };
+            async move {
+                let (reader, mut writer) = claim::connect(&self.dir).await?.into_split();
+                send(&mut writer, &ask.request()).await?;
+                // Who closes it wants no answer any more.
+                Ok((reader, writer))
+            }
         };
-        send(&mut writer, &ask.request()).await.map_err(gone)?;
+        let urgency = UrgencyHandle::current();
+        let mut is_ahead = urgency.get() < Urgency::Interactive;
+        let (reader, _writer) = put(is_ahead).await.map_err(gone)?;
         let (mut lines, mut seen) = (Lines::new(reader), 0);
+        // The same question once more, from when somebody waits for it: the leader takes the two for one, unless it is to ask
+        // its server anew for each.
+        let mut _urged = None;
+        let may_urge = max_age != Some(Duration::ZERO);
         loop {
-            let line = timeout(SILENCE, lines.answer())
-                .await
-                .map_err(|_| Unanswered::Silent)?
-                .map_err(gone)?;
+            let answer = timeout(SILENCE, lines.answer());
+            tokio::pin!(answer);
+            let line = tokio::select! {
+                line = &mut answer => line,
+                () = urgency.reaches(Urgency::Interactive), if is_ahead && may_urge => {
+                    is_ahead = false;
+                    _urged = put(is_ahead).await.ok();
+                    answer.await
+                }
+            };
+            let line = line.map_err(|_| Unanswered::Silent)?.map_err(gone)?;
             match line {
                 Some(Line::Progress { rows }) => {
                     progress.page(usize::try_from(rows.saturating_sub(seen)).unwrap_or(usize::MAX));

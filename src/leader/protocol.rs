@@ -57,6 +57,9 @@ pub enum Ask {
         /// No older than this, in milliseconds; 0 wants the server asked, no value takes any age.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_age_ms: Option<u64>,
+        /// Nobody waits for it: whoever does goes first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ahead: bool,
     },
     /// Hear of every listing that is kept. Answered by `following`, then by `commit` and `renewed` without end.
     Follow {
@@ -300,10 +303,12 @@ mod tests {
             Ask::List {
                 folder: id(1),
                 max_age_ms: None,
+                ahead: false,
             },
             Ask::List {
                 folder: id(1),
                 max_age_ms: Some(0),
+                ahead: true,
             },
             Ask::Follow { since: 7 },
             Ask::Kept,

@@ -21,7 +21,7 @@ use super::protocol::{Ask, DIRS_A_LINE, Id, Line, Lines, send, send_text, text};
 use super::{HEARTBEAT, Hooks, Part, Standing};
 use crate::catalog::{Catalog, DirKey};
 use crate::model::Timestamp;
-use crate::remote::Progress;
+use crate::remote::{Progress, Urgency};
 use crate::tree::{Tree, TreeError, Written};
 
 /// How many connections are served at once. A follower has one to listen and a few dozen for questions; who finds no
@@ -182,12 +182,22 @@ impl Office {
             Ok(Err(error)) => return Err(error),
         };
         match ask {
-            Ok(Ask::List { folder, max_age_ms }) => {
+            Ok(Ask::List {
+                folder,
+                max_age_ms,
+                ahead,
+            }) => {
                 let max_age = max_age_ms.map(Duration::from_millis);
                 let progress = Progress::new();
                 let moves = progress.subscribe();
                 let listing = async {
-                    match self.tree.list_for(folder.folder(), max_age, &progress).await {
+                    let urgency = if ahead {
+                        Urgency::Prefetch
+                    } else {
+                        Urgency::Interactive
+                    };
+                    let listed = (self.tree).list_for(folder.folder(), max_age, urgency, &progress);
+                    match listed.await {
                         Ok(commit) => Line::Done { commit },
                         Err(error) => failed(&error),
                     }

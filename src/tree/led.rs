@@ -96,6 +96,7 @@ impl Tree {
         &self,
         folder: FolderId,
         max_age: Option<Duration>,
+        urgency: Urgency,
         progress: &Progress,
     ) -> Result<Option<u64>, TreeError> {
         let dir = DirId::Folder(folder);
@@ -103,7 +104,7 @@ impl Tree {
             self.forget_trouble(dir);
             let anew = self.0.flights.next_number();
             loop {
-                let flight = self.flight(dir, true, Urgency::Interactive);
+                let flight = self.flight(dir, true, urgency);
                 let stored = flight.land(progress).await?;
                 if flight.is_new(anew) {
                     return Ok(stored.arrival.commit);
@@ -123,7 +124,7 @@ impl Tree {
             return Err(failure);
         }
         Ok(self
-            .flight(dir, false, Urgency::Interactive)
+            .flight(dir, false, urgency)
             .land(progress)
             .await?
             .arrival

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use pwfs::demo::knobs::{FileEtag, Knobs, Ranges, Redirect};
-use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
+use pwfs::demo::{DemoOptions, Effect, Fault, InPlace, RequestKind};
 use pwfs::fs::Attr;
 use pwfs::fs::error::FsError;
 use pwfs::model::Guid;
@@ -102,6 +102,31 @@ impl Shelf {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn reads_here_and_there_of_a_file_in_a_file_store_cost_its_gateway_one_request() {
+    let shelf = Shelf::of_a_file_store(&[256 << 20]).await;
+    for number in 0..10_u64 {
+        // Far apart, and in no order; each is over before the next begins.
+        let offset = (number * 7 % 10) * (25 << 20) + 4096;
+        shelf.read(0, offset, 64 << 10).await.unwrap();
+        shelf.rest().await;
+    }
+    assert_eq!(shelf.asked(), 1);
+    assert!(shelf.bench.asked(RequestKind::Blob) >= 10);
+    // The way leads to these bytes: what took their place has one of its own.
+    let world = shelf.bench.world();
+    world
+        .replace_sized(shelf.guids[0], 64 << 20, InPlace::Listed)
+        .unwrap();
+    shelf.bench.expire();
+    let attr = shelf.bench.find(&["Shelf", "sized-0000.bin"]).await.unwrap();
+    let (from, to) = (33 << 20, (33 << 20) + 4096);
+    let bytes = shelf.bench.fs.read(attr.ino, from, 4096).await.unwrap();
+    let (from, to) = (usize::try_from(from).unwrap(), usize::try_from(to).unwrap());
+    assert!(bytes == world.content(shelf.guids[0]).unwrap()[from..to]);
+    assert_eq!(shelf.asked(), 2);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use pwfs::leader::failure::Failure;
 use pwfs::leader::protocol::{Ask, Line};
 use pwfs::leader::{Client, ClientError, Crawler, Hooks, Leadership, Standing, Usage};
 use pwfs::model::{DirId, FolderId, Guid};
-use pwfs::remote::{Remote, RemoteError};
+use pwfs::remote::{Remote, RemoteError, Urgency};
 use pwfs::tree::inodes::{Directory, MountEntry, ROOT_DIRECTORY};
 use pwfs::tree::{Tree, TreeConfig, TreeError};
 use serde_json::{Value, json};
@@ -377,6 +377,37 @@ async fn a_leader_that_hangs_holds_nobody_up_and_is_followed_by_the_next() {
     drop((stream, stopped_leader, mute_leader));
     leads(&stopped_follower).await;
     leads(&mute_follower).await;
+}
+
+#[tokio::test]
+async fn a_leader_is_told_what_nobody_waits_for_and_when_somebody_does() {
+    let bench = Bench::new().await;
+    let (_, guid, _) = bench.stock("Ahead", 3).await;
+    let leader = FakeLeader::of(catalog_dir(&bench.fs));
+    let follower = begin(&bench.fs, Hooks::default());
+    let (line, mut stream) = leader.next().await;
+    assert!(line.contains("follow"), "{line}");
+    let pid = std::process::id();
+    let following = serde_json::to_string(&Line::Following { pid, head: 0 }).unwrap();
+    stream
+        .write_all(format!("{following}\n").as_bytes())
+        .await
+        .unwrap();
+    follows(&follower).await;
+
+    let tree = bench.fs.tree().clone();
+    let dir = DirId::Folder(FolderId(guid));
+    let ahead = tokio::spawn(async move { tree.freshen(dir, Duration::ZERO, Urgency::Prefetch).await });
+    let (line, first) = leader.next().await;
+    assert!(line.contains(r#""ahead":true"#), "{line}");
+    let tree = bench.fs.tree().clone();
+    let waiting = tokio::spawn(async move { names(&tree, folder(guid)).await });
+    let (line, second) = leader.next().await;
+    assert!(line.contains("list") && !line.contains("ahead"), "{line}");
+    // It dies with both in hand, and the server is asked.
+    drop((first, second));
+    assert!(waiting.await.unwrap().unwrap().contains(&doc_name(2)));
+    ahead.await.unwrap().unwrap();
 }
 
 impl FakeLeader {

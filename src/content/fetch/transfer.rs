@@ -37,7 +37,7 @@ pub(in crate::content) struct Transfer {
     changed: watch::Sender<Pulse>,
     filler: OnceCell<Arc<Filler>>,
     /// Where the server has its file, as one answer has shown.
-    pub(super) shortcut: Shortcut,
+    pub(super) shortcut: Arc<Shortcut>,
 }
 
 /// Moves with every change.
@@ -96,6 +96,7 @@ impl Transfer {
         plan: Arc<Mutex<Plan>>,
         entry: Option<Arc<Entry>>,
         etag: Option<Arc<str>>,
+        shortcut: Arc<Shortcut>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -113,7 +114,7 @@ impl Transfer {
             }),
             changed: watch::Sender::default(),
             filler: OnceCell::new(),
-            shortcut: Shortcut::default(),
+            shortcut,
         }
     }
 

@@ -69,6 +69,12 @@ impl UrgencyHandle {
             .unwrap_or_else(|_| Self::new(Urgency::Interactive))
     }
 
+    /// Waits until it is at least as urgent as `to`.
+    pub async fn reaches(&self, to: Urgency) {
+        // The handle itself keeps the sender alive.
+        let _ = self.subscribe().wait_for(|urgency| *urgency >= to).await;
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<Urgency> {
         self.0.subscribe()
     }
