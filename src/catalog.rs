@@ -413,7 +413,7 @@ impl Catalog {
         self.0.close();
     }
 
-    /// The attributes of documents, for reading: [`AttributeStore::open`] writes them.
+    /// The attributes of documents.
     pub fn attributes(&self) -> &AttributeStore {
         self.0.attributes()
     }

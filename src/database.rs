@@ -548,27 +548,30 @@ mod tests {
     #[test]
     fn a_statement_is_prepared_once_whatever_is_looked_for() {
         let connection = Connection::open_in_memory().unwrap();
+        // As the catalog's entries are, in small.
         connection
             .execute_batch(
-                "CREATE TABLE t (a BLOB, b INTEGER, c TEXT);
-                 CREATE INDEX refused ON t (a) WHERE b = 0;
+                "CREATE TABLE t (a INTEGER NOT NULL, b INTEGER NOT NULL, c BLOB NOT NULL, d TEXT,
+                    PRIMARY KEY (a, b, c)) WITHOUT ROWID;
+                 CREATE INDEX by_c ON t (c);
                  CREATE INDEX folders ON t (a, c) WHERE b <= 1;
-                 CREATE INDEX by_c ON t (c) WHERE b IS NOT NULL;",
+                 INSERT INTO t VALUES (1, 2, x'00', 'x'), (2, 2, x'01', 'y');",
             )
             .unwrap();
         tune(&connection, 100, false).unwrap();
         let prepared_anew = |query: &str| {
             let mut statement = connection.prepare(query).unwrap();
-            for what in ["x", "y", "z"] {
-                assert!(statement.query([what]).unwrap().next().unwrap().is_none());
+            for what in [1, 2, 3] {
+                let mut rows = statement.query([what]).unwrap();
+                while rows.next().unwrap().is_some() {}
             }
             statement.get_status(StatementStatus::RePrepare)
         };
         let queries = [
-            "SELECT c FROM t INDEXED BY refused WHERE a = ? AND b = 0",
-            "SELECT c FROM t WHERE a = ? AND b <= 1 ORDER BY c",
-            "SELECT c FROM t WHERE a = ? AND b > 1 ORDER BY c IS NULL, c",
-            "SELECT a FROM t WHERE c = ?",
+            "SELECT d FROM t WHERE a = ? AND b > 1 ORDER BY d IS NULL, d, c",
+            "SELECT c, d FROM t WHERE a = ? AND b <= 1 ORDER BY c",
+            "SELECT d FROM t WHERE c = ? AND b <= 1 ORDER BY d IS NULL, a DESC",
+            "SELECT d FROM t WHERE a = ? ORDER BY b, c",
         ];
         assert_eq!(queries.map(prepared_anew), [0; 4]);
         // And that is why.

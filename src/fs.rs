@@ -305,7 +305,8 @@ impl Filesystem {
     /// The value of an extended attribute, from what is held.
     pub async fn getxattr(&self, ino: InodeNo, name: &OsStr) -> Result<Vec<u8>, FsError> {
         if let Some(wanted) = environment::Wanted::parse(name) {
-            let kept = self.attributes(&self.inode(ino)?).await;
+            let inode = self.inode(ino)?;
+            let kept = self.attributes(self.0.tree.entry(&inode).await.as_deref()).await;
             let value = kept.and_then(|kept| environment::value(&kept, &wanted));
             return value.ok_or(FsError::NoAttribute);
         }
@@ -324,16 +325,15 @@ impl Filesystem {
         let inode = self.inode(ino)?;
         let entry = self.0.tree.entry(&inode).await;
         let mut names = xattr::names(&self.sources(entry.as_deref()), &inode);
-        if let Some(kept) = self.attributes(&inode).await {
+        if let Some(kept) = self.attributes(entry.as_deref()).await {
             names.extend(environment::names(&kept));
         }
         Ok(names)
     }
 
     /// The attributes of the environment of a document, where they are known.
-    async fn attributes(&self, inode: &Inode) -> Option<KeptAttributes> {
-        inode.version()?;
-        match self.0.tree.entry(inode).await?.as_ref() {
+    async fn attributes(&self, entry: Option<&Entry>) -> Option<KeptAttributes> {
+        match entry? {
             Entry::Document(document) => self.0.tree.attributes(document).await,
             Entry::Folder(_) => None,
         }

@@ -20,7 +20,9 @@ use crate::model::{Folder, FolderId, Guid, Timestamp};
 mod row;
 mod shard;
 
-pub use row::{ATTRIBUTES, COLUMNS, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Row};
+pub use row::{
+    ATTRIBUTES, COLUMNS, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Row, SheetRow,
+};
 pub use shard::{InvalidShard, Shard};
 
 /// Where a manifest begins.

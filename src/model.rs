@@ -6,8 +6,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 pub use jiff::Timestamp;
 
 /// The identity of a folder or document: stable across renames and moves.
@@ -194,7 +192,7 @@ pub struct Document {
 }
 
 /// One sheet of the attributes that a document's environment gives it. A document has one as a rule, and may have several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeSheet {
     /// The name of the environment; empty where the server does not tell it.
     pub environment: String,
@@ -203,7 +201,7 @@ pub struct AttributeSheet {
 }
 
 /// One attribute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// Its name, as people know it.
     pub name: String,

@@ -122,6 +122,7 @@ CREATE TABLE attributes (
     asked_moment INTEGER NOT NULL,
     sheets TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX attributes_by_age ON attributes (asked);
 ";
 
 const JOURNAL_1: &str = "

@@ -41,7 +41,7 @@ fn file_id(number: u8) -> ObjectId {
     ObjectId::Document(DocumentId(guid(number)))
 }
 
-fn file(number: u8, name: &str) -> Document {
+pub(super) fn file(number: u8, name: &str) -> Document {
     Document {
         id: DocumentId(guid(number)),
         folder: None,
@@ -74,7 +74,7 @@ fn folder(number: u8, name: &str) -> Folder {
     }
 }
 
-fn stamp(seconds: u64) -> Stamp {
+pub(super) fn stamp(seconds: u64) -> Stamp {
     Stamp {
         wall: Timestamp::from_second(1_700_000_000 + i64::try_from(seconds).unwrap()).unwrap(),
         boot: BootId([1; 16]),

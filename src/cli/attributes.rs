@@ -1,20 +1,23 @@
 //! Asks for the attributes of all documents below a folder, as far as they are not kept, and keeps them.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 
 use super::completeness::Extent;
 use super::crawling;
 use super::failure::{CliError, Code, ErrorKind};
 use super::interrupt;
 use super::output::Printer;
-use crate::catalog::attributes::{AttributeStore, Edition};
-use crate::catalog::{Catalog, CatalogError};
-use crate::clock::{Clock, Stamp};
+use super::session::Session;
+use crate::catalog::CatalogError;
+use crate::catalog::attributes::{AttributeStore, AttributeWriter, Edition};
+use crate::catalog::snapshot::Snapshot;
+use crate::clock::Clock;
 use crate::daemon::blocking;
-use crate::manifest::{DocumentRow, FolderRow, Plan, Shard, Taker, Terms, Top};
-use crate::model::{DocumentId, Timestamp};
+use crate::manifest::{DocumentRow, FolderRow, Plan, Shard, SheetRow, Taker, Terms};
+use crate::model::{AttributeSheet, DocumentId, Timestamp};
 use crate::remote::{AttributesOfMany, Remote, Urgency, UrgencyHandle, with_urgency};
 
 /// As many documents are asked for at a time, and kept together: a few questions.
@@ -26,21 +29,23 @@ const AT_ONCE: usize = 4;
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// Documents there are.
-    pub(super) documents: u64,
-    /// Those that were asked for now.
+    /// Documents that were asked for now.
     pub(super) asked: u64,
-    /// Of these: what the server did not answer, because it refuses or no longer has it.
-    pub(super) unanswered: u64,
+    /// Those whose attributes were known.
+    pub(super) known: u64,
+    /// What the server did not answer, because it refuses or no longer has it.
+    pub(super) unanswered: HashSet<DocumentId>,
 }
 
 /// A document whose attributes are not known.
-struct Wanted {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
     document: DocumentId,
     edition: Edition,
 }
 
-/// Asks for what is not kept, or was asked for before what `terms` allow. Without a deadline.
+/// Asks for what is not kept, or was asked for before what `terms` allow; without a deadline. The server is connected to
+/// only where there is something to ask.
 ///
 /// # Errors
 /// Those of a server that could not be asked, or tells no attributes. What was answered before is kept.
@@ -48,85 +53,137 @@ pub(super) async fn gather(
     extent: &Extent,
     terms: Terms,
     shard: Option<Shard>,
-    remote: Arc<dyn Remote>,
+    session: &mut Session,
+    printer: &Printer,
+) -> Result<Gathered, CliError> {
+    let _taken = interrupt::take_interrupt();
+    tokio::select! {
+        gathered = gather_all(extent, terms, shard, session, printer) => gathered,
+        _ = tokio::signal::ctrl_c() => Err(crawling::stopped("asked for")),
+    }
+}
+
+async fn gather_all(
+    extent: &Extent,
+    terms: Terms,
+    shard: Option<Shard>,
+    session: &mut Session,
     printer: &Printer,
 ) -> Result<Gathered, CliError> {
     let (catalog, tops) = (extent.catalog.clone(), extent.tops.clone());
-    let found = blocking(move || find(&catalog, &tops, terms, shard)).await?;
-    let Found {
-        store,
-        wanted,
-        documents,
-    } = found;
-    let store = Arc::new(store);
-    let bar = printer.bar("documents");
-    let known = wanted.len() as u64;
+    let found = blocking(move || {
+        catalog.snapshot(|snapshot| {
+            let plan = Plan::make(snapshot, &tops, &terms)?;
+            find(catalog.attributes(), snapshot, &plan, terms, shard)
+        })
+    });
+    let Found { wanted, known } = found.await?;
     let mut gathered = Gathered {
-        documents,
+        known,
         ..Gathered::default()
     };
-    bar.set(0, known, String::new());
-    let mut batches = wanted.into_iter();
-    let batches = std::iter::from_fn(move || {
-        let batch: Vec<Wanted> = batches.by_ref().take(BATCH).collect();
-        (!batch.is_empty()).then_some(batch)
-    });
-    let asking = stream::iter(batches)
-        .map(|batch| ask(remote.clone(), store.clone(), batch))
-        .buffer_unordered(AT_ONCE)
-        .try_for_each(|answered| {
-            gathered.asked += answered.asked;
-            gathered.unanswered += answered.unanswered;
-            bar.set(gathered.asked, known, String::new());
-            std::future::ready(Ok(()))
-        });
-    interrupt::take_interrupt();
-    tokio::select! {
-        outcome = asking => outcome?,
-        _ = tokio::signal::ctrl_c() => return Err(crawling::stopped("asked for")),
+    if wanted.is_empty() {
+        return Ok(gathered);
     }
+    let remote = extent.server(session).await?;
+    let dir = extent.catalog.dir().to_owned();
+    let store = blocking(move || AttributeWriter::open(&dir)).await;
+    let store = Arc::new(store.map_err(unkept)?);
+    let bar = printer.bar("documents");
+    let all = wanted.len() as u64;
+    bar.set(0, all, String::new());
+    let batches: Vec<Vec<Wanted>> = wanted.chunks(BATCH).map(<[Wanted]>::to_vec).collect();
+    let mut asking = stream::iter(batches)
+        .map(|batch| ask(remote.clone(), store.clone(), batch))
+        .buffer_unordered(AT_ONCE);
+    while let Some(answered) = asking.next().await {
+        let Answered { asked, unanswered } = answered?;
+        gathered.asked += asked;
+        gathered.unanswered.extend(unanswered);
+        bar.set(gathered.asked, all, String::new());
+    }
+    drop(asking);
+    blocking(move || {
+        if let Err(error) = store.forget_old(Timestamp::now()) {
+            tracing::debug!(%error, "old attributes are not forgotten");
+        }
+    })
+    .await;
     Ok(gathered)
 }
 
-/// What is wanted, and where it is kept.
-struct Found {
-    store: AttributeStore,
-    wanted: Vec<Wanted>,
-    documents: u64,
+/// What is not known of some documents.
+pub(super) struct Found {
+    pub(super) wanted: Vec<Wanted>,
+    known: u64,
 }
 
-fn find(catalog: &Catalog, tops: &[Top], terms: Terms, shard: Option<Shard>) -> Result<Found, CatalogError> {
-    let store = AttributeStore::open(catalog.dir())?;
-    store.forget_old(Timestamp::now())?;
-    catalog.snapshot(|snapshot| {
-        let plan = Plan::make(snapshot, tops, &terms)?;
-        let mut finder = Finder {
-            store: &store,
-            clock: Clock::default(),
-            terms,
-            shard,
-            wanted: Vec::new(),
-            documents: 0,
-        };
-        plan.tell::<CatalogError>(snapshot, &mut finder)?;
-        let Finder {
-            wanted, documents, ..
-        } = finder;
-        Ok(Found {
-            store: AttributeStore::open(catalog.dir())?,
-            wanted,
-            documents,
-        })
+impl Found {
+    /// True if nothing is to be asked for but what was not answered.
+    pub(super) fn is_all(&self, unanswered: &HashSet<DocumentId>) -> bool {
+        self.wanted
+            .iter()
+            .all(|wanted| unanswered.contains(&wanted.document))
+    }
+}
+
+/// Finds what is not kept of the documents of a plan, or was asked for before what `terms` allow.
+pub(super) fn find(
+    store: &AttributeStore,
+    snapshot: &Snapshot<'_>,
+    plan: &Plan,
+    terms: Terms,
+    shard: Option<Shard>,
+) -> Result<Found, CatalogError> {
+    let mut finder = Finder {
+        kept: KeptSince::new(store, terms),
+        shard,
+        wanted: BTreeMap::new(),
+        known: 0,
+    };
+    plan.tell::<CatalogError>(snapshot, &mut finder)?;
+    Ok(Found {
+        wanted: finder.wanted.into_values().collect(),
+        known: finder.known,
     })
 }
 
-struct Finder<'a> {
+/// What is kept, and not too old.
+pub(super) struct KeptSince<'a> {
     store: &'a AttributeStore,
     clock: Clock,
     terms: Terms,
+}
+
+impl<'a> KeptSince<'a> {
+    pub(super) fn new(store: &'a AttributeStore, terms: Terms) -> Self {
+        Self {
+            store,
+            clock: Clock::default(),
+            terms,
+        }
+    }
+
+    /// The sheets of a document; none of one that is refused.
+    pub(super) fn of(&self, row: &DocumentRow) -> Option<Vec<SheetRow>> {
+        let document = row.document.as_ref().filter(|_| row.readable)?;
+        // What cannot be read is asked for again.
+        let kept = self.store.of(document).unwrap_or_else(|error| {
+            tracing::debug!(%error, "attributes cannot be read");
+            None
+        })?;
+        let is_young = |since| self.clock.moment(&kept.asked) >= since;
+        let is_young = self.terms.since.is_none_or(is_young);
+        is_young.then(|| kept.sheets.into_iter().map(SheetRow::from).collect())
+    }
+}
+
+struct Finder<'a> {
+    kept: KeptSince<'a>,
     shard: Option<Shard>,
-    wanted: Vec<Wanted>,
-    documents: u64,
+    /// A document may be in two folders while it moves.
+    wanted: BTreeMap<DocumentId, Wanted>,
+    known: u64,
 }
 
 impl Taker<CatalogError> for Finder<'_> {
@@ -138,39 +195,37 @@ impl Taker<CatalogError> for Finder<'_> {
         if self.shard.is_some_and(|shard| !shard.has(row.guid)) {
             return Ok(());
         }
-        self.documents += 1;
-        // What is refused is not asked for; of what the catalog does not know yet nothing can be kept.
-        let Some(document) = row.document.filter(|_| row.readable) else {
+        if self.kept.of(&row).is_some() {
+            self.known += 1;
             return Ok(());
-        };
-        let kept = self.store.of(&document)?;
-        let is_old = |asked: &Stamp| (self.terms.since).is_some_and(|since| self.clock.moment(asked) < since);
-        if kept.is_none_or(|kept| is_old(&kept.asked)) {
-            self.wanted.push(Wanted {
+        }
+        // What is refused is not asked for; what the catalog does not know yet could not be kept.
+        if let Some(document) = row.document.filter(|_| row.readable) {
+            let wanted = Wanted {
                 document: document.id,
                 edition: Edition::of(&document),
-            });
+            };
+            self.wanted.insert(document.id, wanted);
         }
         Ok(())
     }
 }
 
-#[derive(Debug, Clone, Copy)]
 struct Answered {
     asked: u64,
-    unanswered: u64,
+    unanswered: Vec<DocumentId>,
 }
 
 async fn ask(
     remote: Arc<dyn Remote>,
-    store: Arc<AttributeStore>,
+    store: Arc<AttributeWriter>,
     batch: Vec<Wanted>,
 ) -> Result<Answered, CliError> {
     let ids: Vec<DocumentId> = batch.iter().map(|wanted| wanted.document).collect();
     let clock = Clock::default();
     let asked = clock.stamp(clock.now(), Timestamp::now());
     let asking = with_urgency(UrgencyHandle::new(Urgency::Bulk), remote.attributes_of(&ids));
-    let AttributesOfMany::Sheets(mut told) = asking.await? else {
+    let AttributesOfMany::Sheets(told) = asking.await? else {
         return Err(CliError::new(
             ErrorKind::Failure,
             "this server does not tell the attributes of documents",
@@ -178,17 +233,24 @@ async fn ask(
         .code(Code::AttributesNotTold)
         .hint("leave --attributes out"));
     };
-    let mut answers = Vec::with_capacity(told.len());
-    told.sort_unstable_by_key(|(document, _)| *document);
-    for wanted in &batch {
-        if let Ok(at) = told.binary_search_by_key(&wanted.document, |(document, _)| *document) {
-            answers.push((wanted.document, wanted.edition, std::mem::take(&mut told[at].1)));
+    let mut told: HashMap<DocumentId, Vec<AttributeSheet>> = told.into_iter().collect();
+    let (mut answers, mut unanswered) = (Vec::with_capacity(told.len()), Vec::new());
+    for Wanted { document, edition } in &batch {
+        match told.remove(document) {
+            Some(sheets) => answers.push((*document, *edition, sheets)),
+            None => unanswered.push(*document),
         }
     }
-    let count = Answered {
+    let gone = unanswered.clone();
+    // What an earlier answer said counts no more either.
+    let kept = blocking(move || store.keep(&asked, &answers).and_then(|()| store.forget(&gone)));
+    kept.await.map_err(unkept)?;
+    Ok(Answered {
         asked: batch.len() as u64,
-        unanswered: (batch.len() - answers.len()) as u64,
-    };
-    blocking(move || store.keep(&asked, &answers)).await?;
-    Ok(count)
+        unanswered,
+    })
+}
+
+fn unkept(error: CatalogError) -> CliError {
+    CliError::of(ErrorKind::CannotCreate, &error).while_doing("attributes cannot be kept")
 }

@@ -85,7 +85,7 @@ impl Extent {
     }
 
     /// The server of it, for what no mount tells; a mount's with the login of its profile.
-    pub(super) async fn server(&self, session: Session) -> Result<Arc<dyn Remote>, CliError> {
+    pub(super) async fn server(&self, session: &mut Session) -> Result<Arc<dyn Remote>, CliError> {
         let below = match &self.crawler {
             Crawler::Own(own) => return Ok(own.remote.clone()),
             Crawler::Mount { below, .. } => below,
@@ -167,7 +167,7 @@ impl Extent {
         printer: &Printer,
     ) -> Result<Obstacle, CliError> {
         let (tell, told) = watch::channel(CrawlProgress::default());
-        interrupt::take_interrupt();
+        let _taken = interrupt::take_interrupt();
         let summary = tokio::select! {
             summary = self.crawler.crawl(&starts, Some(max_age), &tell) => summary,
             never = crawling::show(printer, told) => match never {},

@@ -17,8 +17,8 @@ pub(super) enum Counterpart {
     Unknown(String),
 }
 
-/// Connects to the server that `mount` shows. `session` turns to its profile.
-pub(super) async fn of_mount(mut session: Session, mount: &MountFacts) -> Result<Counterpart, CliError> {
+/// Connects to the server that `mount` shows, as the account that it shows it to. `session` turns to its profile.
+pub(super) async fn of_mount(session: &mut Session, mount: &MountFacts) -> Result<Counterpart, CliError> {
     let Some(profile) = &mount.profile else {
         let reason = "the mount does not tell whose login it has";
         return Ok(Counterpart::Unknown(reason.to_owned()));
@@ -30,9 +30,19 @@ pub(super) async fn of_mount(mut session: Session, mount: &MountFacts) -> Result
         return Ok(Counterpart::Unknown(reason));
     }
     let account = session.account_now()?;
-    connect(&account, mount.datasource.as_deref())
-        .await
-        .map(Counterpart::Server)
+    let remote = connect(&account, mount.datasource.as_deref()).await?;
+    let seen = remote.account().await?;
+    match &mount.account {
+        // Somebody else may have signed in since, who sees other things.
+        Some(wanted) if *wanted != seen => {
+            let text = "the profile signs in as another account than the mount has";
+            let cause = format!("the mount shows what {wanted} sees, and this is {seen}");
+            Err(CliError::new(ErrorKind::Login, text)
+                .cause(cause)
+                .hint("mount it anew, or sign in as before: `pwfs login`"))
+        }
+        Some(_) | None => Ok(Counterpart::Server(remote)),
+    }
 }
 
 /// The datasource of the mount, which need not be that of its profile.

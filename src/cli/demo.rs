@@ -58,7 +58,7 @@ pub async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         CliError::of(ErrorKind::Failure, &error).while_doing("the demo server cannot start")
     })?;
     let place = Place::make(&args.dir)?;
-    interrupt::take_interrupt();
+    let _taken = interrupt::take_interrupt();
     let started = tokio::select! {
         started = start(&server, &place) => started,
         // Until there is a mount, nobody else takes it, and the directories must go.

@@ -4,7 +4,7 @@
 //! every mount of the profile.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,19 +17,30 @@ use crate::auth::renewals;
 /// a request may take.
 const LAST_RENEWAL: Duration = Duration::from_secs(10);
 
-/// Somebody else takes them. They are never given back.
-static INTERRUPT_IS_TAKEN: AtomicBool = AtomicBool::new(false);
-static TERMINATE_IS_TAKEN: AtomicBool = AtomicBool::new(false);
+/// As many others take them.
+static INTERRUPT_IS_TAKEN: AtomicUsize = AtomicUsize::new(0);
+static TERMINATE_IS_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The command takes both signals from now on.
+/// The command takes both signals from now on, to its end.
 pub(super) fn take_both() {
-    take_interrupt();
-    TERMINATE_IS_TAKEN.store(true, Ordering::Relaxed);
+    INTERRUPT_IS_TAKEN.fetch_add(1, Ordering::Relaxed);
+    TERMINATE_IS_TAKEN.fetch_add(1, Ordering::Relaxed);
 }
 
+/// The command takes Ctrl+C while this lives.
+#[must_use]
+pub(super) struct Taken(());
+
 /// The command takes Ctrl+C from now on.
-pub(super) fn take_interrupt() {
-    INTERRUPT_IS_TAKEN.store(true, Ordering::Relaxed);
+pub(super) fn take_interrupt() -> Taken {
+    INTERRUPT_IS_TAKEN.fetch_add(1, Ordering::Relaxed);
+    Taken(())
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        INTERRUPT_IS_TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Waits, not for long, until a renewal that is under way was stored.
@@ -56,9 +67,9 @@ pub(super) fn guard() {
     }
 }
 
-async fn end_by(mut signal: Signal, number: c_int, taken: &AtomicBool) {
+async fn end_by(mut signal: Signal, number: c_int, taken: &AtomicUsize) {
     while signal.recv().await.is_some() {
-        if !taken.load(Ordering::Relaxed) {
+        if taken.load(Ordering::Relaxed) == 0 {
             let_renewals_end().await;
             // Returns only where it failed, and then the next one tries again.
             drop(signal_hook::low_level::emulate_default_handler(number));

@@ -10,22 +10,21 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::attributes;
+use super::attributes::{self, KeptSince};
 use super::completeness::{Extent, Obstacle, incomplete};
 use super::failure::{CliError, ErrorKind};
 use super::mount::duration;
 use super::output::{Bar, Printer, escape};
 use super::session::{Session, SourceArgs};
-use crate::catalog::CatalogId;
-use crate::catalog::attributes::AttributeStore;
 use crate::catalog::journal::{Cursor, Since};
 use crate::catalog::snapshot::Snapshot;
+use crate::catalog::{CatalogError, CatalogId};
 use crate::content::Digests;
 use crate::daemon::blocking;
 use crate::manifest::{
     Counts, DocumentRow, EndRow, FORMAT, FailedRow, FirstRow, FolderRow, Plan, Shard, Taker, Terms,
 };
-use crate::model::Guid;
+use crate::model::{DocumentId, Guid};
 
 mod pen;
 mod resume;
@@ -74,6 +73,9 @@ pub struct ManifestArgs {
     source: SourceArgs,
 }
 
+/// How often attributes are asked for of what was listed otherwise while others were.
+const GATHERED: usize = 5;
+
 /// How a manifest is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SheetFormat {
@@ -84,7 +86,11 @@ pub enum SheetFormat {
 }
 
 /// Writes a manifest.
-pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Printer>) -> Result<(), CliError> {
+pub async fn manifest(
+    args: &ManifestArgs,
+    mut session: Session,
+    printer: &Arc<Printer>,
+) -> Result<(), CliError> {
     if args.resume && args.format != SheetFormat::Ndjson {
         let text = "only --format ndjson can be gone on with: a table does not say where it stands";
         return Err(CliError::new(ErrorKind::Usage, text));
@@ -98,13 +104,6 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
         &session,
     )
     .await?;
-    let mut obstacle = None;
-    if args.attributes {
-        // Of what is not listed nothing can be asked.
-        obstacle = Some(extent.complete(terms, printer).await?);
-        let server = extent.server(session).await?;
-        attributes::gather(&extent, terms, args.shard, server, printer).await?;
-    }
     let job = Arc::new(Job {
         args: args.clone(),
         terms,
@@ -114,14 +113,23 @@ pub async fn manifest(args: &ManifestArgs, session: Session, printer: &Arc<Print
     });
     // Most often everything is there, and one walk is enough.
     let first = job.clone();
-    if obstacle.is_none() && blocking(move || first.write(None)).await? {
+    if blocking(move || first.write(None, &HashSet::new())).await? {
         return Ok(());
     }
-    let obstacle = match obstacle {
-        Some(obstacle) => obstacle,
-        None => job.extent.complete(terms, printer).await?,
-    };
-    blocking(move || job.write(Some(&obstacle))).await.map(drop)
+    let obstacle = Arc::new(job.extent.complete(terms, printer).await?);
+    let mut unanswered = HashSet::new();
+    for _ in 0..GATHERED {
+        if args.attributes {
+            let gathered = attributes::gather(&job.extent, terms, args.shard, &mut session, printer);
+            unanswered.extend(gathered.await?.unanswered);
+        }
+        let (next, obstacle, unanswered) = (job.clone(), obstacle.clone(), unanswered.clone());
+        if blocking(move || next.write(Some(&obstacle), &unanswered)).await? {
+            return Ok(());
+        }
+    }
+    let text = "documents change faster than their attributes can be asked for";
+    Err(CliError::new(ErrorKind::TryAgain, text).hint("the same command asks for what is missing"))
 }
 
 /// What is written where.
@@ -135,12 +143,16 @@ struct Job {
 
 impl Job {
     /// Writes what there is. Without an obstacle, which stands for a try to list what is missing, nothing is written where
-    /// something is missing; false then. Blocks for as long as whoever reads the rows takes.
-    fn write(&self, obstacle: Option<&Obstacle>) -> Result<bool, CliError> {
+    /// something is missing; false then. Nor is it where attributes are wanted and are not all known but for those
+    /// `unanswered`. Blocks for as long as whoever reads the rows takes.
+    fn write(&self, obstacle: Option<&Obstacle>, unanswered: &HashSet<DocumentId>) -> Result<bool, CliError> {
         let about = self.extent.catalog.about()?;
         let written = self.extent.catalog.snapshot(|snapshot| {
             let plan = Plan::make(snapshot, &self.extent.tops, &self.terms)?;
             if obstacle.is_none() && !plan.failed().is_empty() {
+                return Ok(None);
+            }
+            if self.args.attributes && !self.knows_attributes(snapshot, &plan, unanswered)? {
                 return Ok(None);
             }
             let mut target = Target::open(self, &about)?;
@@ -156,6 +168,17 @@ impl Job {
         }
         target.keep()?;
         Ok(true)
+    }
+
+    fn knows_attributes(
+        &self,
+        snapshot: &Snapshot<'_>,
+        plan: &Plan,
+        unanswered: &HashSet<DocumentId>,
+    ) -> Result<bool, CatalogError> {
+        let store = self.extent.catalog.attributes();
+        let found = attributes::find(store, snapshot, plan, self.terms, self.args.shard)?;
+        Ok(found.is_all(unanswered))
     }
 
     /// Whether what an earlier run wrote is the beginning of what this one would.
@@ -196,7 +219,8 @@ impl Job {
         }
         let known = Known {
             digests: Digests::in_cache(&self.cache_dir, &about.datasource, &about.account),
-            attributes: (self.args.attributes).then(|| AttributeStore::beside(self.extent.catalog.dir())),
+            attributes: (self.args.attributes)
+                .then(|| KeptSince::new(self.extent.catalog.attributes(), self.terms)),
         };
         let (counts, rows, without_attributes) = thread::scope(|scope| {
             let mut reader = Reader {

@@ -68,11 +68,12 @@ struct Report<'a> {
 /// What `--json` shows of `--attributes`.
 #[derive(Serialize)]
 struct AttributesReport {
-    documents: u64,
-    /// The others were known.
+    /// Documents whose attributes were known.
+    known: u64,
+    /// Those that were asked for.
     asked: u64,
-    /// Of those asked for: refused, or not there any more.
-    unanswered: u64,
+    /// Of these: refused, or not there any more.
+    unanswered: usize,
 }
 
 /// What `--json` shows of `--content`.
@@ -86,7 +87,7 @@ struct ContentReport<'a> {
 }
 
 /// Lists everything below a folder.
-pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Result<(), CliError> {
+pub async fn warm(args: &WarmArgs, mut session: Session, printer: &Printer) -> Result<(), CliError> {
     let begun = Instant::now();
     let (tell, told) = watch::channel(CrawlProgress::default());
     let place = match &args.path {
@@ -121,7 +122,7 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
         let summary = crawler.crawl(&starts, None, &tell).await?;
         Ok::<_, CliError>((summary, crawler, starts))
     };
-    interrupt::take_interrupt();
+    let taken = interrupt::take_interrupt();
     let (summary, crawler, starts) = tokio::select! {
         done = work => done?,
         never = crawling::show(printer, told) => match never {},
@@ -134,14 +135,20 @@ pub async fn warm(args: &WarmArgs, session: Session, printer: &Printer) -> Resul
         },
         None => None,
     };
+    drop(taken);
     let attributes = if args.attributes {
         let extent = Extent::of_crawl(crawler, starts).await?;
-        let server = extent.server(session).await?;
-        Some(attributes::gather(&extent, Terms::default(), None, server, printer).await?)
+        Some(attributes::gather(&extent, Terms::default(), None, &mut session, printer).await)
     } else {
         None
     };
-    tell_outcome(&summary, contents.as_ref(), attributes.as_ref(), begun, printer)
+    let (attributes, failure) = match attributes.transpose() {
+        Ok(attributes) => (attributes, None),
+        Err(error) => (None, Some(error)),
+    };
+    // What came of the rest is told in any case.
+    let outcome = tell_outcome(&summary, contents.as_ref(), attributes.as_ref(), begun, printer);
+    failure.map_or(outcome, Err)
 }
 
 /// Says what it came to; fails unless everything was listed and proved.
@@ -171,9 +178,9 @@ fn tell_outcome(
                 failures: &contents.failures,
             }),
             attributes: attributes.map(|attributes| AttributesReport {
-                documents: attributes.documents,
+                known: attributes.known,
                 asked: attributes.asked,
-                unanswered: attributes.unanswered,
+                unanswered: attributes.unanswered.len(),
             }),
             seconds: begun.elapsed().as_secs_f64(),
         })?,
@@ -197,14 +204,13 @@ fn tell_outcome(
         ))?;
     }
     if let (Format::Text, Some(attributes)) = (printer.format(), attributes) {
-        let unanswered = match attributes.unanswered {
+        let unanswered = match attributes.unanswered.len() {
             0 => String::new(),
             number => format!("; {number} of them the server did not answer"),
         };
         printer.line(&format!(
             "the attributes of {} documents were asked for, those of {} were known{unanswered}",
-            attributes.asked,
-            attributes.documents - attributes.asked,
+            attributes.asked, attributes.known,
         ))?;
     }
     if complete {

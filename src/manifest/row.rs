@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::model::{AttributeSheet, Document, DocumentKind, Guid, Timestamp};
+use crate::model::{Attribute, AttributeSheet, Document, DocumentKind, Guid, Timestamp};
 
 /// The number of the format: another one where a member's meaning changes.
 pub const FORMAT: u32 = 1;
@@ -80,11 +80,50 @@ pub struct DocumentRow {
     /// Of the content, where it is known.
     pub sha256: Option<[u8; 32]>,
     /// Of its environment, where they were wanted and are known.
-    pub attributes: Option<Vec<AttributeSheet>>,
+    pub attributes: Option<Vec<SheetRow>>,
     /// False while the server refuses it.
     pub readable: bool,
     /// In which words.
     pub denied: Option<String>,
+}
+
+/// A sheet of attributes, as people and programs are told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SheetRow {
+    /// The name of the environment.
+    environment: String,
+    /// In the order of the server.
+    attributes: Vec<AttributeRow>,
+}
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct AttributeRow {
+    name: String,
+    value: String,
+}
+
+impl From<AttributeSheet> for SheetRow {
+    fn from(sheet: AttributeSheet) -> Self {
+        let row = |Attribute { name, value }| AttributeRow { name, value };
+        Self {
+            environment: sheet.environment,
+            attributes: sheet.attributes.into_iter().map(row).collect(),
+        }
+    }
+}
+
+impl SheetRow {
+    /// The name of the environment; empty where it is not known.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// Names and values of what has one.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        let told = self.attributes.iter().filter(|row| !row.value.is_empty());
+        told.map(|row| (row.name.as_str(), row.value.as_str()))
+    }
 }
 
 /// A folder that failed.
@@ -174,7 +213,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<&'a [AttributeSheet]>,
+    attributes: Option<&'a [SheetRow]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     work_area: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -364,7 +403,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::model::Attribute;
 
     fn guid(number: u8) -> Guid {
         Guid::from_bytes([number; 16])
@@ -412,9 +450,9 @@ mod tests {
                 etag: None,
             }),
             sha256: Some([0xab; 32]),
-            attributes: Some(vec![AttributeSheet {
+            attributes: Some(vec![SheetRow {
                 environment: "Drawings".to_owned(),
-                attributes: vec![Attribute {
+                attributes: vec![AttributeRow {
                     name: "SCALE".to_owned(),
                     value: "1:50".to_owned(),
                 }],
@@ -440,6 +478,11 @@ mod tests {
         ] {
             let mut members = json.as_object().unwrap().clone();
             for (column, cell) in COLUMNS.iter().zip(&cells) {
+                if *column == ATTRIBUTES && !cell.is_empty() {
+                    let told: Value = serde_json::from_str(cell).unwrap();
+                    assert_eq!(members.remove(*column), Some(told));
+                    continue;
+                }
                 let said = match members.remove(*column) {
                     None => String::new(),
                     Some(Value::String(text)) => text,

@@ -30,6 +30,10 @@ impl Tree {
     ) -> impl Future<Output = Option<KeptAttributes>> + Send + use<> {
         let (tree, document) = (self.clone(), document.clone());
         async move {
+            // Nearly always nobody asked for any.
+            if !tree.0.catalog.as_ref()?.attributes().is_there() {
+                return None;
+            }
             let kept = tree.0.on_disk(move |inner| {
                 let catalog = inner.catalog.as_ref()?;
                 catalog.attributes().of(&document).unwrap_or_else(|error| {

@@ -15,7 +15,7 @@ use crate::catalog::Proof;
 use crate::clock::Moment;
 use crate::model::{ContentTag, DirId, Document, Entry, Folder, FolderId, ObjectId, Timestamp};
 use crate::remote::{Progress, RemoteError, Urgency, UrgencyHandle, Validator};
-use crate::store::listing::Row;
+use crate::store::listing::{Listing, Row};
 
 impl Inner {
     /// Asks the leader or the server for `dir`, proves the answer and puts it in place.
@@ -245,6 +245,15 @@ impl Inner {
         let now = self.clock.now();
         self.denials.lock().retain(|_, (until, _)| *until > now);
         self.failures.lock().retain(|_, (until, _)| *until > now);
+    }
+
+    /// What a listing shows that it did not show before may be allowed by now, however lately it was refused: it was moved to
+    /// where it was refused, and back.
+    pub(super) fn forget_denials_of_arrivals(&self, before: Option<&Listing>, now: &Listing) {
+        let Some(before) = before else { return };
+        self.denials
+            .lock()
+            .retain(|id, _| before.find(*id).is_some() || now.find(*id).is_none());
     }
 
     pub(super) fn refuse(&self, id: ObjectId, refusal: RemoteError) {

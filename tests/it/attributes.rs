@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pwfs::demo::{Access, Fault, LoggedRequest, RequestKind};
+use pwfs::demo::{Access, Effect, Fault, LoggedRequest, RequestKind};
 use pwfs::model::{AttributeSheet, DocumentId, Guid};
 use pwfs::remote::{AttributesOfMany, Remote as _};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::explain::{attribute, mount};
 use crate::harness::{Bench, connect, small};
 use crate::mount::fuse_is_here;
-use crate::program::{Running, Stage};
+use crate::program::{Running, Stage, visit};
 
 /// What is seen of one attribute in each way.
 const DISCIPLINE: &str = "user.projectwise.attr.DISCIPLINE";
@@ -54,6 +54,19 @@ async fn attributes_of_many_documents_take_few_questions_and_nobody_gets_another
     let told = sheets(remote.attributes_of(&wanted).await.unwrap());
     assert_eq!(told.len(), documents.len() - 1);
     assert!(!told.contains_key(&DocumentId(documents[3])));
+
+    // Many that are not answered cost a question more for each fifty, not one each.
+    for document in &documents[10..50] {
+        bench.world().set_access(*document, Access::Hidden).unwrap();
+    }
+    bench.server.reset_counters();
+    let told = sheets(remote.attributes_of(&wanted).await.unwrap());
+    assert_eq!(told.len(), documents.len() - 41);
+    assert!(
+        bench.server.requests().total <= 6,
+        "{}",
+        bench.server.requests().total
+    );
 
     assert_eq!(sheets(remote.attributes_of(&[]).await.unwrap()).len(), 0);
     bench
@@ -171,6 +184,7 @@ fn attributes_are_asked_for_once_and_then_read_from_the_mount_and_in_a_manifest(
     // Known is known: a second time, and for a manifest, nothing is asked.
     let (told, asked) = shelves.warm();
     assert_eq!((&told["attributes"]["asked"], asked), (&0.into(), 0), "{told}");
+    assert_eq!(told["attributes"]["known"], 80, "{told}");
     shelves.stage.server.reset_counters();
     let rows = shelves.rows(&[]);
     assert_eq!(shelves.questions(), 0);
@@ -215,17 +229,104 @@ fn attributes_are_asked_for_once_and_then_read_from_the_mount_and_in_a_manifest(
     assert_eq!(discipline(row), Some("Rail"));
     assert_eq!(attribute(&plan, DISCIPLINE).as_deref(), Some("Rail"));
 
-    // What is known of one document is shown without its server.
+    // Who asks for one document keeps the answer, too: the mount tells it, and so does the command without its server.
+    world
+        .set_attribute(shelves.documents[7], "DISCIPLINE", "Road")
+        .unwrap();
+    shelves
+        .stage
+        .run(&["sync-point", "mnt/Library", "--max-age", "0s"])
+        .succeeds();
     let info = |offline: &[&str]| -> Value {
         let args = [&["--json", "info", "mnt/Library/shelf 0/0-07.txt"], offline].concat();
         serde_json::from_str(&shelves.stage.run(&args).succeeds()).unwrap()
     };
-    world
-        .set_attribute(shelves.documents[8], "DISCIPLINE", "Road")
-        .unwrap();
-    let told = info(&["--offline"]);
-    assert_eq!(told["environment"]["status"], "told", "{told}");
-    assert!(told["environment"]["fetched_at"].is_string(), "{told}");
+    assert_eq!(info(&["--offline"])["environment"]["status"], "not-asked");
+    let told = info(&[]);
+    assert_eq!(attribute(&plan, DISCIPLINE).as_deref(), Some("Road"));
+    assert_eq!(info(&["--offline"]), {
+        let mut same = told.clone();
+        // Its listing was looked at a moment later.
+        for (name, value) in info(&["--offline"]).as_object().unwrap() {
+            if name != "environment" {
+                same[name] = value.clone();
+            }
+        }
+        same
+    });
+}
+
+#[test]
+fn what_is_known_needs_no_server_and_what_is_too_old_does() {
+    if !fuse_is_here() {
+        return;
+    }
+    let shelves = Shelves::new();
+    let server = &shelves.stage.server;
+    shelves.warm();
+    let hold = server.inject(Fault::everywhere(Effect::DropConnection));
+    let rows = shelves.rows(&[]);
+    assert_eq!(rows.last().unwrap()["without_attributes"], 0);
+    let half = shelves.rows(&["--shard", "1/2"]).len() + shelves.rows(&["--shard", "2/2"]).len();
+    assert_eq!(half, rows.len() + 2, "each part has a first and a last row");
+    server.clear_fault(hold);
+    let hold = server.inject(Fault::status(RequestKind::FindIds, 503));
+    let old = ["manifest", "mnt/Library", "--attributes", "--max-age", "0s"];
+    shelves.stage.run(&old).fails(75);
+    assert!(server.clear_fault(hold));
+
+    // Hidden since: what was known of it counts no more, for whoever wants to know how it is now.
+    let world = server.world();
+    world.set_access(shelves.documents[5], Access::Hidden).unwrap();
+    let rows = shelves.rows(&["--max-age", "0s"]);
+    assert_eq!(rows.last().unwrap()["documents"], 79);
+    assert_eq!(rows.last().unwrap()["without_attributes"], 0);
+
+    // Gone on with, the parts before are counted, too.
+    world.set_access(shelves.documents[5], Access::Full).unwrap();
+    shelves
+        .stage
+        .run(&["sync-point", "mnt/Library", "--max-age", "0s"])
+        .succeeds();
+    let whole = [
+        "manifest",
+        "mnt/Library",
+        "--attributes",
+        "-o",
+        "rows",
+        "--resume",
+    ];
+    shelves.stage.run(&whole).succeeds();
+    let home = shelves.stage.home.path();
+    let text = fs::read_to_string(home.join("rows")).unwrap();
+    let cut: String = text.split_inclusive('\n').take(30).collect();
+    fs::write(home.join("rows.part"), cut).unwrap();
+    shelves.stage.run(&whole).succeeds();
+    let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(
+        sorted(&fs::read_to_string(home.join("rows")).unwrap()),
+        sorted(&text)
+    );
+}
+
+#[test]
+fn nobody_is_told_what_another_account_sees() {
+    if !fuse_is_here() {
+        return;
+    }
+    let shelves = Shelves::new();
+    // The profile is somebody else's now; the mount goes on as who it was.
+    let mut login = shelves.stage.start_login::<&str>(&[]);
+    let mut page = login.sign_in_page();
+    shelves.stage.register(&page);
+    let email = "site.inspector@example.com";
+    page.query_pairs_mut().append_pair("login_hint", email);
+    visit(&page);
+    assert!(login.finish().succeeds().contains(email));
+    let finished = shelves.stage.run(&["warm", "--attributes", "mnt/Library"]);
+    assert_eq!(finished.code, Some(77), "{finished:#?}");
+    assert!(finished.stderr.contains("another account"), "{finished:#?}");
+    assert_eq!(shelves.questions(), 0);
 }
 
 #[test]

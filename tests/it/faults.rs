@@ -13,10 +13,11 @@ use pwfs::demo::{Access, DemoOptions, Effect, Fault, RequestKind};
 use pwfs::fs::error::FsError;
 use pwfs::fs::{Attr, Lookup};
 use pwfs::http::HttpClient;
-use pwfs::model::Guid;
+use pwfs::model::{DirId, FolderId, Guid};
+use pwfs::remote::RemoteError;
 use pwfs::store::listing::DirCookie;
-use pwfs::tree::inodes::ROOT;
-use pwfs::tree::{OnOutage, TreeConfig};
+use pwfs::tree::inodes::{Directory, MountEntry, ROOT};
+use pwfs::tree::{OnOutage, TreeConfig, TreeError};
 use tokio::runtime::Handle;
 
 use crate::harness::{Bench, bytes_of, doc_name, small, until};
@@ -1149,6 +1150,38 @@ async fn a_hidden_folder_or_document_answers_eacces_and_never_enoent_while_it_is
     bench.world().set_access(guid, Access::Hidden).unwrap();
     bench.clock.advance(Duration::from_secs(301));
     assert_errno(bench.list(folder.ino).await, libc::EACCES);
+}
+
+#[tokio::test]
+async fn a_folder_that_was_moved_to_where_it_is_refused_and_back_is_asked_for_at_once() {
+    let bench = Bench::new().await;
+    let world = bench.world();
+    let top = world.add_folder(None, "Top").unwrap();
+    let moved = world.add_folder(Some(top), "Moved").unwrap();
+    world.add_document(moved, "a.txt", "a").unwrap();
+    world.add_document(top, "stays.txt", "b").unwrap();
+    let closed = world.add_folder(None, "Closed").unwrap();
+    world.set_access(closed, Access::Hidden).unwrap();
+    bench.expire();
+    let attr = bench.find(&["Top", "Moved"]).await.unwrap();
+    assert_eq!(bench.list(attr.ino).await.unwrap().len(), 1);
+    let directory = |guid| Directory {
+        mount: MountEntry::WHOLE,
+        id: DirId::Folder(FolderId(guid)),
+    };
+    let tree = bench.fs.tree();
+    world.move_folder(moved, Some(closed)).unwrap();
+    tree.relist(directory(top)).await.unwrap();
+    let refused = tree.relist(directory(moved)).await.unwrap_err();
+    assert!(
+        matches!(refused, TreeError::Remote(RemoteError::Denied { .. })),
+        "{refused}"
+    );
+    // It is remembered, and no clock moves in this test.
+    world.move_folder(moved, Some(top)).unwrap();
+    tree.relist(directory(top)).await.unwrap();
+    let attr = bench.find(&["Top", "Moved"]).await.unwrap();
+    assert_eq!(bench.list(attr.ino).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::cli::status::size as in_units;
 use crate::content::Held;
 use crate::explain::words::{Section, clock, layout, span_ago};
 use crate::explain::{EntryFacts, Facts, Found, ListingFacts, MountFacts, Place};
-use crate::model::{AttributeSheet, Timestamp};
+use crate::model::Timestamp;
 
 /// What `--json` shows.
 #[derive(Debug, Serialize)]
@@ -286,17 +286,14 @@ impl Card {
             Environment::NotAsked { reason } => Self::show_none(printer, &format!("not asked for: {reason}")),
             Environment::NotSupported => Self::show_none(printer, "this server does not tell attributes"),
             Environment::Told { sheets, .. } => {
-                let has_values =
-                    |sheet: &&AttributeSheet| sheet.attributes.iter().any(|value| !value.value.is_empty());
-                for sheet in sheets.iter().filter(has_values) {
+                for sheet in sheets.iter().filter(|sheet| sheet.values().next().is_some()) {
                     printer.line("")?;
-                    if sheet.environment.is_empty() {
-                        printer.line("Attributes")?;
-                    } else {
-                        printer.line(&format!("Attributes ({})", escape(&sheet.environment)))?;
+                    match sheet.environment() {
+                        "" => printer.line("Attributes")?,
+                        name => printer.line(&format!("Attributes ({})", escape(name)))?,
                     }
-                    for value in sheet.attributes.iter().filter(|value| !value.value.is_empty()) {
-                        printer.line(&format!("  {}: {}", escape(&value.name), escape(&value.value)))?;
+                    for (name, value) in sheet.values() {
+                        printer.line(&format!("  {}: {}", escape(name), escape(value)))?;
                     }
                 }
                 Ok(())

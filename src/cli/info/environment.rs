@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Listed;
-use crate::catalog::attributes::{AttributeStore, Edition};
+use crate::catalog::attributes::{AttributeStore, AttributeWriter, Edition};
 use crate::cli::GlobalArgs;
 use crate::cli::counterpart::{self, Counterpart};
 use crate::cli::failure::CliError;
@@ -11,6 +11,7 @@ use crate::cli::session::Session;
 use crate::clock::{Clock, Stamp};
 use crate::daemon::blocking;
 use crate::explain::MountFacts;
+use crate::manifest::SheetRow;
 use crate::model::{AttributeSheet, DocumentId, Timestamp};
 use crate::remote::{Attributes, Remote as _};
 
@@ -35,7 +36,7 @@ pub(super) enum Environment {
         /// When the server was asked.
         fetched_at: Timestamp,
         /// In the order of the server.
-        sheets: Vec<AttributeSheet>,
+        sheets: Vec<SheetRow>,
     },
 }
 
@@ -59,7 +60,7 @@ pub(super) async fn kept(listed: Option<Listed>) -> Environment {
     match kept.await {
         Some(kept) => Environment::Told {
             fetched_at: kept.asked.wall,
-            sheets: kept.sheets,
+            sheets: kept.sheets.into_iter().map(SheetRow::from).collect(),
         },
         None => Environment::not_asked("--offline was given, and they are not known"),
     }
@@ -72,12 +73,7 @@ pub(super) async fn ask(
     document: DocumentId,
     listed: Option<Listed>,
 ) -> Result<Environment, CliError> {
-    if mount.profile.is_none() {
-        return Ok(Environment::not_asked(
-            "the mount does not tell whose login it has",
-        ));
-    }
-    let remote = match counterpart::of_mount(Session::open(global)?, mount).await? {
+    let remote = match counterpart::of_mount(&mut Session::open(global)?, mount).await? {
         Counterpart::Server(remote) => remote,
         Counterpart::Unknown(reason) => return Ok(Environment::not_asked(reason)),
     };
@@ -93,13 +89,13 @@ pub(super) async fn ask(
     }
     Ok(Environment::Told {
         fetched_at: asked.wall,
-        sheets,
+        sheets: sheets.into_iter().map(SheetRow::from).collect(),
     })
 }
 
 fn keep(listed: &Listed, asked: &Stamp, sheets: Vec<AttributeSheet>) {
     let answer = (listed.document.id, Edition::of(&listed.document), sheets);
-    let kept = AttributeStore::open(&listed.catalog).and_then(|store| store.keep(asked, &[answer]));
+    let kept = AttributeWriter::open(&listed.catalog).and_then(|store| store.keep(asked, &[answer]));
     if let Err(error) = kept {
         // They are shown all the same.
         tracing::debug!(%error, "attributes are not kept");

@@ -6,11 +6,10 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::sheet::Sheet;
 use crate::catalog::CatalogError;
-use crate::catalog::attributes::AttributeStore;
+use crate::cli::attributes::KeptSince;
 use crate::cli::failure::{CliError, ErrorKind};
 use crate::content::Digests;
 use crate::manifest::{DocumentRow, FolderRow, Row};
-use crate::model::AttributeSheet;
 
 /// So many rows are handed over at once: handing over costs as much as reading a row or two.
 const BATCH: usize = 256;
@@ -26,11 +25,11 @@ enum Read {
 }
 
 /// What is known of documents beside what is read of them.
-pub(super) struct Known {
+pub(super) struct Known<'a> {
     /// The checksums of their contents.
     pub(super) digests: Digests,
     /// The attributes of their environments, where they are wanted.
-    pub(super) attributes: Option<AttributeStore>,
+    pub(super) attributes: Option<KeptSince<'a>>,
 }
 
 /// Why no more is read.
@@ -59,7 +58,7 @@ impl<'scope> Pen<'scope> {
     pub(super) fn new<'env>(
         scope: &'scope Scope<'scope, 'env>,
         sheet: &'env mut Sheet,
-        known: &'env Known,
+        known: &'env Known<'env>,
     ) -> Result<Self, CliError> {
         let (rows, read) = sync_channel(WAITING);
         let thread = thread::Builder::new()
@@ -117,7 +116,7 @@ impl<'scope> Pen<'scope> {
 }
 
 /// Returns how many documents have no attributes.
-fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, known: &Known) -> Result<u64, CliError> {
+fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, known: &Known<'_>) -> Result<u64, CliError> {
     let mut without_attributes = 0;
     while let Ok(batch) = read.recv() {
         for row in batch {
@@ -127,7 +126,7 @@ fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, known: &Known) -> Result
                     if let Some(tag) = &document.tag {
                         document.sha256 = known.digests.of(document.guid, tag);
                     }
-                    document.attributes = known.attributes_of(&document)?;
+                    document.attributes = known.attributes.as_ref().and_then(|kept| kept.of(&document));
                     without_attributes += u64::from(document.attributes.is_none());
                     sheet.row(&Row::Document(&document))?;
                 }
@@ -135,13 +134,4 @@ fn write(read: &Receiver<Vec<Read>>, sheet: &mut Sheet, known: &Known) -> Result
         }
     }
     Ok(without_attributes)
-}
-
-impl Known {
-    fn attributes_of(&self, row: &DocumentRow) -> Result<Option<Vec<AttributeSheet>>, CatalogError> {
-        let (Some(store), Some(document)) = (&self.attributes, &row.document) else {
-            return Ok(None);
-        };
-        Ok(store.of(document)?.map(|kept| kept.sheets))
-    }
 }

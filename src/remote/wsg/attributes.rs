@@ -89,10 +89,18 @@ impl WsgRemote {
         &self,
         documents: &[DocumentId],
     ) -> Result<AttributesOfMany, RemoteError> {
-        let mut wanted: BTreeSet<DocumentId> = documents.iter().copied().collect();
-        let mut found = Vec::with_capacity(wanted.len());
-        while !wanted.is_empty() {
-            let batch: Vec<Guid> = wanted.iter().take(IDS_PER_QUERY).map(|id| id.0).collect();
+        let all: BTreeSet<DocumentId> = documents.iter().copied().collect();
+        let mut found = Vec::with_capacity(all.len());
+        let mut rest = all.into_iter();
+        let mut wanted = BTreeSet::new();
+        loop {
+            if wanted.is_empty() {
+                wanted.extend(rest.by_ref().take(IDS_PER_QUERY));
+            }
+            if wanted.is_empty() {
+                return Ok(AttributesOfMany::Sheets(found));
+            }
+            let batch: Vec<Guid> = wanted.iter().map(|id| id.0).collect();
             let query = Query::attributes_by_id(&batch);
             let path = query.path(false, Some(IDS_PER_QUERY), None);
             let rows = match self.rows_with_attributes(&path, query.what()).await {
@@ -110,14 +118,11 @@ impl WsgRemote {
                     found.push((id, row.into_sheets()));
                 }
             }
-            // A page may be shorter than the batch: the rest is asked for again, until nothing more comes of it.
+            // A page may be shorter than what was asked for: the rest is asked for once more, until nothing comes of it.
             if found.len() == before {
-                for id in batch {
-                    wanted.remove(&DocumentId(id));
-                }
+                wanted.clear();
             }
         }
-        Ok(AttributesOfMany::Sheets(found))
     }
 
     async fn rows_with_attributes(&self, path: &str, what: &str) -> Result<Vec<Row>, Failure> {
