@@ -403,12 +403,12 @@ impl Catalog {
         self.0.snapshot(look)
     }
 
-    /// Gives back the memory in which both databases keep parts of their files. Blocks while one is written.
+    /// Gives back the memory in which its databases keep parts of their files. Blocks while one is written.
     pub fn release_memory(&self) {
         self.0.release_memory();
     }
 
-    /// Closes both databases: who asks later gets [`CatalogError::Closed`], and no file is made anew.
+    /// Closes its databases: who asks later gets [`CatalogError::Closed`], and no file is made anew.
     pub fn close(&self) {
         self.0.close();
     }

@@ -221,6 +221,9 @@ struct Inner {
     flights: Arc<Flights>,
     failures: Mutex<HashMap<DirId, (Moment, TreeError)>>,
     denials: Mutex<HashMap<ObjectId, (Moment, RemoteError)>>,
+    /// What was refused and has come back since, until its refusal would have been forgotten: what it shows then is asked for,
+    /// too.
+    returned: Mutex<HashMap<ObjectId, Moment>>,
     /// What the server refused the last time, as the catalog has it: to be told when it does not any more.
     refused: Mutex<HashSet<Guid>>,
     amendments: Mutex<HashMap<DocumentId, Amendment>>,
@@ -304,6 +307,7 @@ impl Tree {
             flights: Arc::default(),
             failures: Mutex::default(),
             denials: Mutex::default(),
+            returned: Mutex::default(),
             refused: Mutex::new(refused),
             amendments: Mutex::new(amendments),
             lessons: Mutex::new(lessons),

@@ -88,7 +88,7 @@ async fn gather_all(
     let remote = extent.server(session).await?;
     let dir = extent.catalog.dir().to_owned();
     let store = blocking(move || AttributeWriter::open(&dir)).await;
-    let store = Arc::new(store.map_err(unkept)?);
+    let store = Arc::new(store.map_err(|error| unkept(&error))?);
     let bar = printer.bar("documents");
     let all = wanted.len() as u64;
     bar.set(0, all, String::new());
@@ -244,13 +244,13 @@ async fn ask(
     let gone = unanswered.clone();
     // What an earlier answer said counts no more either.
     let kept = blocking(move || store.keep(&asked, &answers).and_then(|()| store.forget(&gone)));
-    kept.await.map_err(unkept)?;
+    kept.await.map_err(|error| unkept(&error))?;
     Ok(Answered {
         asked: batch.len() as u64,
         unanswered,
     })
 }
 
-fn unkept(error: CatalogError) -> CliError {
-    CliError::of(ErrorKind::CannotCreate, &error).while_doing("attributes cannot be kept")
+fn unkept(error: &CatalogError) -> CliError {
+    CliError::of(ErrorKind::CannotCreate, error).while_doing("attributes cannot be kept")
 }

@@ -269,7 +269,7 @@ impl Inner {
                 Some(catalog),
             ) => {
                 draft.arrival.commit = Some(commit);
-                self.forget_denials_of_arrivals(draft.before.as_deref(), &listing);
+                self.forget_denials_of_arrivals(dir, draft.before.as_deref(), &listing);
                 self.clear_trouble(super::dir_object(dir));
                 self.forget_gone(catalog, &draft.departed);
                 self.look_at(look);

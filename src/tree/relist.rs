@@ -245,15 +245,22 @@ impl Inner {
         let now = self.clock.now();
         self.denials.lock().retain(|_, (until, _)| *until > now);
         self.failures.lock().retain(|_, (until, _)| *until > now);
+        self.returned.lock().retain(|_, until| *until > now);
     }
 
-    /// What a listing shows that it did not show before may be allowed by now, however lately it was refused: it was moved to
-    /// where it was refused, and back.
-    pub(super) fn forget_denials_of_arrivals(&self, before: Option<&Listing>, now: &Listing) {
-        let Some(before) = before else { return };
-        self.denials
-            .lock()
-            .retain(|id, _| before.find(*id).is_some() || now.find(*id).is_none());
+    /// What a listing of `dir` shows that it did not show before may be allowed by now, however lately it was refused: it was
+    /// moved to where it was refused, and back. So may everything in it, which was refused with it.
+    pub(super) fn forget_denials_of_arrivals(&self, dir: DirId, before: Option<&Listing>, now: &Listing) {
+        let mut returned = self.returned.lock();
+        let before = before.filter(|_| returned.remove(&dir_object(dir)).is_none());
+        let was_there = |id| before.is_some_and(|before| before.find(id).is_some());
+        self.denials.lock().retain(|id, (until, _)| {
+            let stays = was_there(*id) || now.find(*id).is_none();
+            if !stays {
+                returned.insert(*id, *until);
+            }
+            stays
+        });
     }
 
     pub(super) fn refuse(&self, id: ObjectId, refusal: RemoteError) {

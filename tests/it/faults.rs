@@ -14,7 +14,7 @@ use pwfs::fs::error::FsError;
 use pwfs::fs::{Attr, Lookup};
 use pwfs::http::HttpClient;
 use pwfs::model::{DirId, FolderId, Guid};
-use pwfs::remote::RemoteError;
+use pwfs::remote::{RemoteError, Urgency};
 use pwfs::store::listing::DirCookie;
 use pwfs::tree::inodes::{Directory, MountEntry, ROOT};
 use pwfs::tree::{OnOutage, TreeConfig, TreeError};
@@ -1156,31 +1156,41 @@ async fn a_hidden_folder_or_document_answers_eacces_and_never_enoent_while_it_is
 async fn a_folder_that_was_moved_to_where_it_is_refused_and_back_is_asked_for_at_once() {
     let bench = Bench::new().await;
     let world = bench.world();
-    let top = world.add_folder(None, "Top").unwrap();
-    let moved = world.add_folder(Some(top), "Moved").unwrap();
-    world.add_document(moved, "a.txt", "a").unwrap();
-    world.add_document(top, "stays.txt", "b").unwrap();
+    let root = world.add_folder(None, "Top").unwrap();
+    let moved = world.add_folder(Some(root), "Moved").unwrap();
+    let inner = world.add_folder(Some(moved), "Inner").unwrap();
+    for folder in [root, moved, inner] {
+        world.add_document(folder, "a.txt", "a").unwrap();
+    }
     let closed = world.add_folder(None, "Closed").unwrap();
     world.set_access(closed, Access::Hidden).unwrap();
     bench.expire();
-    let attr = bench.find(&["Top", "Moved"]).await.unwrap();
+    let attr = bench.find(&["Top", "Moved", "Inner"]).await.unwrap();
     assert_eq!(bench.list(attr.ino).await.unwrap().len(), 1);
-    let directory = |guid| Directory {
-        mount: MountEntry::WHOLE,
-        id: DirId::Folder(FolderId(guid)),
-    };
     let tree = bench.fs.tree();
+    let top = Directory {
+        mount: MountEntry::WHOLE,
+        id: DirId::Folder(FolderId(root)),
+    };
+    // The clock moves by next to nothing: what is remembered stays so.
+    let look = |guid| {
+        bench.clock.advance(Duration::from_millis(1));
+        tree.freshen(DirId::Folder(FolderId(guid)), Duration::ZERO, Urgency::Background)
+    };
     world.move_folder(moved, Some(closed)).unwrap();
-    tree.relist(directory(top)).await.unwrap();
-    let refused = tree.relist(directory(moved)).await.unwrap_err();
-    assert!(
-        matches!(refused, TreeError::Remote(RemoteError::Denied { .. })),
-        "{refused}"
-    );
-    // It is remembered, and no clock moves in this test.
-    world.move_folder(moved, Some(top)).unwrap();
-    tree.relist(directory(top)).await.unwrap();
-    let attr = bench.find(&["Top", "Moved"]).await.unwrap();
+    tree.relist(top).await.unwrap();
+    for folder in [moved, inner, moved] {
+        let refused = look(folder).await.err().unwrap();
+        assert!(
+            matches!(refused, TreeError::Remote(RemoteError::Denied { .. })),
+            "{refused}"
+        );
+    }
+    world.move_folder(moved, Some(root)).unwrap();
+    tree.relist(top).await.unwrap();
+    look(moved).await.unwrap();
+    look(inner).await.unwrap();
+    let attr = bench.find(&["Top", "Moved", "Inner"]).await.unwrap();
     assert_eq!(bench.list(attr.ino).await.unwrap().len(), 1);
 }
 
