@@ -103,7 +103,11 @@ impl Extent {
     fn of_own(own: Own, starts: Vec<Start>) -> Self {
         let top = |start: Start| Top {
             dir: start.dir,
-            path: crate::names::encode(&start.name, crate::names::Place::Folder),
+            // What has no name is where names begin.
+            path: match &*start.name {
+                "" => String::new(),
+                name => crate::names::encode(name, crate::names::Place::Folder),
+            },
         };
         Self {
             catalog: own.catalog.clone(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use pwfs::demo::knobs::{Knobs, VersionGuids};
 use pwfs::demo::{DemoOptions, Effect, Fault, RequestKind};
@@ -347,6 +348,33 @@ fn a_manifest_needs_no_mount_no_server_and_can_be_shared_by_several() {
             .collect()
     };
     assert_eq!(rows(&alone), rows(&whole));
+    // And of everything, paths begin at the top.
+    let everything = library
+        .stage
+        .run(&["manifest", "--folders", "--allow-denied"])
+        .succeeds();
+    let everything = rows(&lines(&everything));
+    for row in rows(&whole) {
+        let same = everything
+            .iter()
+            .find(|other| other["guid"] == row["guid"])
+            .unwrap();
+        assert_eq!(same["path"], row["path"], "{same}");
+    }
+    // Whoever reads it may have seen enough, of lines and of a table.
+    for format in ["ndjson", "csv"] {
+        let mut command = library
+            .stage
+            .command(&["manifest", "--allow-denied", "--format", format]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let finished = child.wait_with_output().unwrap();
+        assert!(finished.status.success(), "{format}: {finished:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The file a manifest is written to: lines of JSON, or a table.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
@@ -96,5 +96,9 @@ impl Table {
 }
 
 fn unwritten(error: csv::Error) -> CliError {
-    CliError::from_output(&error.into())
+    match error.into_kind() {
+        // Whoever read it may have seen enough.
+        csv::ErrorKind::Io(error) => CliError::from_output(&error),
+        other => CliError::from_output(&io::Error::other(format!("{other:?}"))),
+    }
 }
