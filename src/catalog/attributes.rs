@@ -97,9 +97,9 @@ impl AttributeStore {
         self.path.exists()
     }
 
-    /// Closes the database. Who asks later opens it anew.
+    /// Closes the database, if it was opened: who asks later gets [`CatalogError::Closed`].
     pub(super) fn close(&self) {
-        if let Some(database) = self.database.lock().take() {
+        if let Some(database) = &*self.database.lock() {
             database.close();
         }
     }

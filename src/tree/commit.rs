@@ -280,6 +280,7 @@ impl Inner {
             }
             (None, _) => {
                 let listing = draft.build(self, draft.before.as_deref());
+                self.forget_denials_of_arrivals(dir, draft.before.as_deref(), &listing);
                 self.put(dir, draft.held.as_deref(), listing, draft.arrival)
             }
         };
